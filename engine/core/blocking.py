@@ -1,0 +1,150 @@
+"""Why a group that wants another active does not get one yet, and when that ends.
+
+`blocked` and `waiting` give the reason and its end; an acting deadline is exactly such an end, so
+that whatever is waited for is acted upon at the moment it is over. What blocks keeps a failover
+from being opened; what it waits for keeps an open one in *selecting*, where a person can let it go.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.core import candidates
+from engine.core.fleet import Health, Role
+from engine.core.policy import Automation
+from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
+
+RETRY_US: Final = 1_000_000  # the first back-off of a headless group; doubles up to the hold-down
+
+
+class Want(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a group needs another active."""
+
+    why: str  # failed, activation-lost, first, headless
+    source: str
+    is_hard: bool
+    evidence: tuple[int, ...]
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """What is waited for; `until_us` 0: no time ends it, only an event."""
+
+    reason: str
+    until_us: int = 0
+
+
+def want(group: GroupState) -> Want | None:
+    """Return why an active-standby group needs another active; None if it is served."""
+    active = active_of(group)
+    if not active:
+        is_first = group.epoch == 0
+        why = "first" if is_first else "headless"
+        return Want(why=why, source="", is_hard=True, evidence=())
+    master = group.masters[active]
+    if master.lost_seq:
+        return Want(
+            why="activation-lost", source=active, is_hard=True, evidence=(master.lost_seq,)
+        )
+    if master.health is Health.FAILED:
+        return Want(
+            why="failed", source=active, is_hard=master.is_hard, evidence=(master.health_seq,)
+        )
+    return None
+
+
+def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block | None:
+    """Return what keeps a failover of `group` from being opened; None: nothing does."""
+    policy = state.policy_of(group)
+    pause_us = paused_until(state, group, at_us)
+    if pause_us:
+        return Block(reason="pause", until_us=max(0, pause_us))
+    grace_us = state.fleet.started_us + policy.failover.grace_us
+    if at_us < grace_us and not _all_heard(state, group):
+        return Block(reason="grace", until_us=grace_us)
+    if wanted.why == "first" and sum(_claims(group)) > 1:
+        return Block(reason="several report themselves active")
+    if wanted.why == "failed":
+        delay = policy.failover
+        delay_us = delay.delay_crash_us if wanted.is_hard else delay.delay_staleness_us
+        ends_us = group.masters[wanted.source].health_since_us + delay_us
+        if at_us < ends_us:
+            return Block(reason="delay", until_us=ends_us)
+    if not wanted.source and at_us < group.retry_at_us:
+        return Block(reason="retry", until_us=group.retry_at_us)
+    if policy.automation is Automation.OBSERVE:
+        return Block(reason="observing")
+    if not candidates.heir(candidates.table(state, group, at_us)):
+        return Block(reason="no fit heir")
+    return None
+
+
+def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | None:
+    """Return what an automatic failover that is open waits for in *selecting*."""
+    if saga.is_approved or saga.attempt:
+        return None
+    policy = state.policy_of(group)
+    pause_us = paused_until(state, group, at_us)
+    if pause_us:
+        return Block(reason="pause", until_us=max(0, pause_us))
+    if policy.automation is not Automation.AUTO:
+        return Block(reason="approval")
+    if not saga.source:
+        return None  # a group that nobody serves is not held down, and its retries do not count
+    return brake(state, group, at_us, is_hard=_is_hard(group, saga), started_us=saga.started_us)
+
+
+def brake(
+    state: State, group: GroupState, at_us: int, *, is_hard: bool, started_us: int
+) -> Block | None:
+    """Return the hold-down or the spent limit that an automatic failover runs into.
+
+    `started_us` is when the failover itself was counted; it does not brake itself.
+    """
+    failover = state.policy_of(group).failover
+    if failover.limit:
+        since_us = at_us - failover.limit_window_us
+        counted = [then for then in group.counted_us if since_us < then < started_us]
+        if len(counted) >= failover.limit:
+            return Block(
+                reason="limit", until_us=counted[-failover.limit] + failover.limit_window_us
+            )
+    if not is_hard and at_us < group.hold_until_us:
+        return Block(reason="hold-down", until_us=group.hold_until_us)
+    return None
+
+
+def drain_ends_us(state: State, group: GroupState, saga: Saga) -> int:
+    """Return until when a draining source may finish what it has [us]."""
+    return saga.since_us + state.policy_of(group).failover.step_timeout_us
+
+
+def is_draining(group: GroupState) -> bool:
+    """Return whether the open failover waits for its source to finish what it has."""
+    saga = group.saga
+    return (
+        saga is not None
+        and saga.phase is Phase.FENCING
+        and saga.source in group.masters
+        and group.masters[saga.source].role is Role.DRAINING
+    )
+
+
+def _is_hard(group: GroupState, saga: Saga) -> bool:
+    source = group.masters.get(saga.source)
+    return source is None or source.is_hard or bool(source.lost_seq)
+
+
+def _all_heard(state: State, group: GroupState) -> bool:
+    started_us = state.fleet.started_us
+    return all(master.heard_us > started_us for master in group.masters.values())
+
+
+def _claims(group: GroupState) -> list[bool]:
+    return [claims(group, name) for name in group.masters]
+
+
+def claims(group: GroupState, name: str) -> bool:
+    """Return whether `name` reports itself active and is well."""
+    master = group.masters[name]
+    is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
+    return is_well and master.reported_role == Role.ACTIVE.value

@@ -1,0 +1,94 @@
+"""Who could be heir: every master of a group with its rank, or with the rule that passes it over.
+
+A pure function of the state and the time; the table goes into the event that rests on it.
+"""
+
+from collections.abc import Iterator
+
+from engine.core.events import Figures, Verdict
+from engine.core.fleet import Health, Role
+from engine.core.state import GroupState, MasterState, State
+
+
+def fresh_within_us(state: State, group: GroupState) -> int:
+    """Return how old a candidate's last good probe may be [us]: 2 * interval + timeout."""
+    probe = state.policy_of(group).probe
+    return 2 * probe.interval_us + probe.timeout_us
+
+
+def table(
+    state: State, group: GroupState, at_us: int, *, is_tolerant: bool = False
+) -> tuple[Verdict, ...]:
+    """Return the verdict on every master of `group`, the heir first.
+
+    Ranked by health, then those not just left, then priority, then id. `is_tolerant`: a master of
+    which nothing is known may be chosen (it is looked at before anything is taken from others).
+    """
+    left_last_us = max((master.left_at_us for master in group.masters.values()), default=0)
+    fit: list[tuple[tuple[int, int, int, str], Verdict]] = []
+    unfit: list[Verdict] = []
+    for name, master in sorted(group.masters.items()):
+        passed = passed_over(state, group, name, at_us, is_tolerant=is_tolerant)
+        if passed is not None:
+            rule, figures = passed
+            unfit.append(Verdict(master=name, fit=False, rank=0, rule=rule, figures=figures))
+            continue
+        just_left = int(0 < left_last_us == master.left_at_us)
+        key = (_health_rank(master), just_left, master.declared.priority, name)
+        figures = (
+            ("health_rank", key[0]),
+            ("just_left", just_left),
+            ("priority", master.declared.priority),
+            ("good_age_us", at_us - master.good_us),
+        )
+        fit.append((key, Verdict(master=name, fit=True, rank=0, rule="ranked", figures=figures)))
+    ranked = [
+        Verdict(master=verdict.master, fit=True, rank=rank, rule="ranked", figures=verdict.figures)
+        for rank, (_, verdict) in enumerate(sorted(fit, key=lambda pair: pair[0]), start=1)
+    ]
+    return (*ranked, *unfit)
+
+
+def heir(verdicts: tuple[Verdict, ...]) -> str:
+    """Return the master of rank 1; "" if nobody is fit."""
+    return verdicts[0].master if verdicts and verdicts[0].fit else ""
+
+
+def passed_over(
+    state: State, group: GroupState, name: str, at_us: int, *, is_tolerant: bool = False
+) -> tuple[str, Figures] | None:
+    """Return the first rule that `name` fails, with its figures; None if it could be heir."""
+    return next(every_rule(state, group, name, at_us, is_tolerant=is_tolerant), None)
+
+
+def every_rule(
+    state: State, group: GroupState, name: str, at_us: int, *, is_tolerant: bool = False
+) -> Iterator[tuple[str, Figures]]:
+    """Return every rule that `name` fails, with the figures it rests on."""
+    master = group.masters[name]
+    if master.role in (Role.ACTIVE, Role.DRAINING):
+        yield "serving", (("epoch", master.epoch),)
+    if master.fence is not None:
+        yield "fenced", (("confirm_at", master.fence.confirm_at),)
+    if master.role is Role.PROMOTING:
+        yield "promoting", (("epoch", master.epoch),)
+    if master.is_excluded:
+        yield "excluded", ()
+    for from_us, to_us in master.maintenance:
+        if from_us <= at_us < to_us:
+            yield "maintenance", (("until_us", to_us),)
+    if group.saga is not None and name in group.saga.spent:
+        yield "failed-attempt", (("attempts", group.saga.spent.count(name)),)
+    if master.health in (Health.FAILED, Health.RECOVERING):
+        yield f"health-{master.health.value}", (("since_us", at_us - master.health_since_us),)
+    if is_tolerant:
+        return
+    if master.health is Health.UNKNOWN:
+        yield "health-unknown", (("silent_us", at_us - master.heard_us),)
+    age_us, limit_us = at_us - master.good_us, fresh_within_us(state, group)
+    if age_us > limit_us:
+        yield "stale", (("good_age_us", age_us), ("limit_us", limit_us))
+
+
+def _health_rank(master: MasterState) -> int:
+    return {Health.HEALTHY: 1, Health.DEGRADED: 2}.get(master.health, 3)

@@ -1,0 +1,241 @@
+"""What people ask for: each command is accepted or refused, with every reason.
+
+A refusal is an event beside the request; nothing else follows from a refused command.
+"""
+
+from engine.core import candidates
+from engine.core import events as ev
+from engine.core.fleet import Mode, Role
+from engine.core.policy import STRATEGIES
+from engine.core.state import (
+    GroupState,
+    Phase,
+    active_of,
+    control_of,
+    is_active_standby,
+)
+from engine.core.step import Step
+
+
+def decide_switchover(step: Step, event: ev.SwitchoverAsked) -> None:
+    """Plan a change of the active master, or say why not."""
+    group = step.state.groups[step.subject]
+    reasons = _unswitchable(step, group)
+    active = active_of(group)
+    if not reasons and not active:
+        reasons.append(f"{group.id} has no active master: a failover is needed")
+    to = event.to
+    if not reasons:
+        to, unfit = _target(step, group, event.to, is_tolerant=event.at_rest)
+        reasons.extend(unfit)
+    if reasons:
+        step.emit(ev.Refused(what="switchover", reasons=tuple(reasons)))
+        return
+    step.emit(_started(step, why="switchover", source=active, to=to, planned=True))
+
+
+def decide_failover(step: Step, event: ev.FailoverAsked) -> None:
+    """Force a failover, or say why not. It takes the place of one that still waits."""
+    group = step.state.groups[step.subject]
+    reasons = _unswitchable(step, group, may_take_over=True)
+    to = event.to
+    if not reasons:
+        to, unfit = _target(step, group, event.to, is_tolerant=event.at_rest)
+        reasons.extend(unfit)
+    if reasons:
+        step.emit(ev.Refused(what="failover", reasons=tuple(reasons)))
+        return
+    if group.saga is not None:
+        step.emit(
+            ev.FailoverEnded(
+                id=group.saga.id,
+                result="abandoned",
+                reason="a forced failover takes over",
+                phases=tuple(group.saga.phases),
+                hold_until_us=group.hold_until_us,
+                retry_at_us=0,
+            )
+        )
+    step.emit(_started(step, why="forced", source=active_of(group), to=to, planned=False))
+
+
+def _started(step: Step, *, why: str, source: str, to: str, planned: bool) -> ev.FailoverStarted:
+    return ev.FailoverStarted(
+        id=step.state.seq + 1,
+        why=why,
+        source=source,
+        to=to,
+        planned=planned,
+        waits="preflight" if planned else "",
+        counts=False,
+        evidence=(step.seq,),
+    )
+
+
+def _unswitchable(step: Step, group: GroupState, *, may_take_over: bool = False) -> list[str]:
+    reasons = []
+    if not is_active_standby(step.state, group):
+        reasons.append(f"{group.id} is active-active: every healthy master serves")
+    saga = group.saga
+    if saga is not None and not (may_take_over and saga.phase is Phase.SELECTING):
+        reasons.append(f"failover {saga.id} of {group.id} is open: {saga.phase.value}")
+    if group.rollback is not None:
+        reasons.append(f"rollback {group.rollback.seq} of {group.id} is open")
+    return reasons
+
+
+def _target(
+    step: Step, group: GroupState, to: str, *, is_tolerant: bool
+) -> tuple[str, list[str]]:
+    """Return the master that shall take over, or every reason why there is none."""
+    at_us = step.state.at_us
+    if to and to not in group.masters:
+        known = ", ".join(sorted(group.masters))
+        return "", [f"{to} is no master of {group.id}: expected one of {known}"]
+    if to:
+        passed = candidates.passed_over(step.state, group, to, at_us, is_tolerant=is_tolerant)
+        return to, [] if passed is None else [_reason(to, passed)]
+    verdicts = candidates.table(step.state, group, at_us, is_tolerant=is_tolerant)
+    heir = candidates.heir(verdicts)
+    if heir:
+        return heir, []
+    return "", [_reason(verdict.master, (verdict.rule, verdict.figures)) for verdict in verdicts]
+
+
+def _reason(master: str, passed: tuple[str, ev.Figures]) -> str:
+    figures = ", ".join(f"{name} {value}" for name, value in passed[1])
+    return f"{master}: {passed[0]}" + (f" ({figures})" if figures else "")
+
+
+def decide_rollback(step: Step, event: ev.RollbackRequested) -> None:
+    """Take the control of one group back to what it was, or refuse as a whole."""
+    group = step.state.groups[step.subject]
+    target = event.control.assigned
+    reasons = []
+    if group.saga is not None:
+        reasons.append(f"failover {group.saga.id} of {group.id} is open: {group.saga.phase.value}")
+    if group.rollback is not None:
+        reasons.append(f"rollback {group.rollback.seq} of {group.id} is open")
+    if is_active_standby(step.state, group):
+        if not target:
+            reasons.append(f"{group.id} had no active master at position {event.position}")
+        elif target not in group.masters:
+            reasons.append(f"{target} does not belong to {group.id} any more")
+        elif not event.force:
+            reasons.extend(_unfit(step, group, target, is_tolerant=event.at_rest))
+    if event.control.strategy not in STRATEGIES:
+        reasons.append(f"strategy {event.control.strategy!r} is not one of this release")
+    if reasons:
+        step.emit(ev.Refused(what="rollback", reasons=tuple(reasons)))
+        return
+    step.emit(
+        ev.RollbackAccepted(
+            before=control_of(group),
+            after=event.control,
+            digest=event.digest,
+            position=event.position,
+            force=event.force,
+        )
+    )
+
+
+def _unfit(step: Step, group: GroupState, target: str, *, is_tolerant: bool) -> list[str]:
+    """Return every rule that the target of a rollback fails; the current active is none."""
+    master = group.masters[target]
+    if master.role in (Role.ACTIVE, Role.DRAINING):
+        return []
+    passed = candidates.every_rule(
+        step.state, group, target, step.state.at_us, is_tolerant=is_tolerant
+    )
+    return [_reason(target, rule) for rule in passed]
+
+
+def decide_approved(step: Step) -> None:
+    """Let a waiting failover go."""
+    group = step.state.groups[step.subject]
+    saga = group.saga
+    if saga is None or saga.phase is not Phase.SELECTING or saga.is_approved:
+        reason = f"no failover of {group.id} waits for an approval"
+        step.emit(ev.Refused(what="approve", reasons=(reason,)))
+        return
+    step.emit(ev.ApprovalGiven())
+
+
+def decide_released(step: Step, event: ev.Released) -> None:
+    """Lift a fence that a person vouches for; the other scopes need no decision."""
+    place = step.state.cache.places.get(step.subject)
+    if event.scope != "fence":
+        return
+    fence = None if place is None else place.master.fence
+    if fence is None or fence.is_confirmed:
+        reason = f"{step.subject} has no unconfirmed fence"
+        step.emit(ev.Refused(what="release", reasons=(reason,)))
+        return
+    step.emit(ev.FenceConfirmed(epoch=fence.confirm_at, how="released"))
+
+
+def decide_strategy(step: Step, event: ev.StrategyAsked) -> None:
+    """Balance by another strategy."""
+    if event.strategy in STRATEGIES:
+        step.emit(ev.StrategyChanged(strategy=event.strategy))
+        return
+    reason = f"expected one of {', '.join(STRATEGIES)}, found {event.strategy!r}"
+    step.emit(ev.Refused(what="strategy", reasons=(reason,)))
+
+
+def decide_exclusion(step: Step, event: ev.ExclusionAsked) -> None:
+    """Keep a master from being chosen, or let it be chosen again."""
+    step.emit(ev.ExclusionChanged(excluded=event.excluded, reason=event.reason))
+
+
+def decide_checkpoint(step: Step, event: ev.CheckpointMarked) -> None:
+    """Refuse a name that was used, or that could be mistaken for a position."""
+    reasons = []
+    marked = step.state.fleet.checkpoints[event.name]
+    if marked != step.seq:
+        reasons.append(f"checkpoint {event.name!r} is taken: it marks {marked}")
+    if not event.name[:1].isalpha():
+        reasons.append(f"expected a name that starts with a letter, found {event.name!r}")
+    if reasons:
+        step.emit(ev.Refused(what="checkpoint", reasons=tuple(reasons)))
+
+
+def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
+    """Adopt what a new file says, or refuse it as a whole if it would drop who serves."""
+    if event.policy is None:
+        return
+    state = step.state
+    declared = {master.id: master for master in event.masters}
+    reasons = []
+    removed = []
+    for group in state.groups.values():
+        policy = event.policy.groups.get(group.id)
+        serving = [m for m in group.masters.values() if m.role is not Role.STANDBY]
+        if policy is None and group.ledger.open:
+            reasons.append(f"group {group.id} has {len(group.ledger.open)} open messages")
+        if policy is not None and serving and policy.mode is not _mode(step, group):
+            reasons.append(f"group {group.id} is {_mode(step, group).value} and is served")
+        for name, master in group.masters.items():
+            known = declared.get(name)
+            if known is not None and known.group == group.id:
+                continue
+            removed.append(name)
+            if master.role is not Role.STANDBY:
+                reasons.append(f"master {name} of {group.id} is {master.role.value}")
+            if group.saga is not None and name in (group.saga.heir, group.saga.to):
+                reasons.append(f"failover {group.saga.id} of {group.id} is open to {name}")
+    if reasons:
+        step.emit(ev.Refused(what="configuration", reasons=tuple(reasons)))
+        return
+    for name in removed:
+        group_id = state.cache.places[name].group.id
+        step.emit(ev.MasterRemoved(group=group_id), subject=name)
+    step.emit(ev.PolicyAdopted(policy=event.policy, digest=event.digest))
+    for name, declaration in declared.items():
+        place = state.cache.places.get(name)
+        if place is None or place.master.declared != declaration:
+            step.emit(ev.MasterAdded(master=declaration), subject=name)
+
+
+def _mode(step: Step, group: GroupState) -> Mode:
+    return step.state.policy_of(group).mode

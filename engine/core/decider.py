@@ -1,0 +1,281 @@
+"""The engine's one way to think: an observation in, the events to append out.
+
+    step(state, observation | None, at_us) -> [deadlines due, the observation, its decisions]
+
+`decide` is told what was seen and may emit decisions; each is evolved before the next rule is
+asked, and `consider` says what else there is to do. Live running, a dry run, what-if and simulation
+call the same functions. Neither reads a clock: time is an argument.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+from engine.core import commands, detection, outcomes
+from engine.core import events as ev
+from engine.core.blocking import blocked, drain_ends_us, is_draining, waiting, want
+from engine.core.detection import decide_silence
+from engine.core.events import FLEET, Observation, Recorded
+from engine.core.evolve import evolve as evolve
+from engine.core.failover import consider, consider_asked
+from engine.core.fleet import Health, Role
+from engine.core.owed import owed_of
+from engine.core.state import (
+    GroupState,
+    MasterState,
+    Phase,
+    State,
+    is_active_standby,
+)
+from engine.core.step import Evolve, Step
+
+Decide: TypeAlias = Callable[[Step, Observation], None]
+Due: TypeAlias = tuple[int, str, str, str]  # when [us], the part, what, the subject
+
+SILENCE: Final = "unknown_after"
+
+
+def decide(step: Step, event: Observation) -> None:
+    """Emit what follows from `event` alone; what follows from the state is for `consider`."""
+    match event:
+        case ev.ProbeOk() | ev.ProbeDegraded():
+            detection.decide_answered(step, event)
+        case ev.ProbeFailed():
+            detection.decide_probe_failed(step)
+        case ev.Outcome():
+            outcomes.decide_outcome(step, event)
+        case ev.MessageAcked():
+            _decide_acked(step, event)
+        case ev.DeadlinePassed():
+            if event.what == SILENCE:
+                decide_silence(step)
+        case ev.ConfigurationLoaded():
+            commands.decide_configuration(step, event)
+        case ev.SwitchoverAsked():
+            commands.decide_switchover(step, event)
+        case ev.FailoverAsked():
+            commands.decide_failover(step, event)
+        case ev.RollbackRequested():
+            commands.decide_rollback(step, event)
+        case ev.Approved():
+            commands.decide_approved(step)
+        case ev.Released():
+            commands.decide_released(step, event)
+        case ev.StrategyAsked():
+            commands.decide_strategy(step, event)
+        case ev.ExclusionAsked():
+            commands.decide_exclusion(step, event)
+        case ev.CheckpointMarked():
+            commands.decide_checkpoint(step, event)
+        case _:
+            pass  # recorded; nothing follows but what `consider` finds
+
+
+def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
+    """A message is done if the master it is assigned to says so under that activation."""
+    place = step.state.cache.places[step.subject]
+    ledger = place.group.ledger
+    seq = ledger.by_key.get(event.key)
+    if seq is None:
+        return
+    message = ledger.open[seq]
+    if (message.master, message.epoch) == (step.subject, event.epoch):
+        step.emit(ev.MessageDone(key=event.key), subject=place.group.id)
+
+
+def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
+    """Return every deadline with whether it is an acting one: derived, never stored.
+
+    Staleness deadlines say that something is not known any more; acting ones are the ends of what
+    `blocked` and `waiting` wait for.
+    """
+    for group in state.groups.values():
+        yield from _staleness(state, group)
+        if is_active_standby(state, group):
+            yield from _acting(state, group)
+
+
+def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+    limit_us = state.policy_of(group).probe.unknown_after_us
+    if limit_us:
+        for name, master in group.masters.items():
+            if master.health is not Health.UNKNOWN:
+                yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
+
+
+def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+    at_us, saga = state.at_us, group.saga
+    block = None
+    if saga is None:
+        wanted = want(group)
+        if wanted is not None:
+            block = blocked(state, group, wanted, at_us)
+    elif saga.phase is Phase.SELECTING:
+        block = waiting(state, group, saga, at_us)
+    elif is_draining(group):
+        yield True, (drain_ends_us(state, group, saga), group.id, "drain", group.id)
+    if block is not None and block.until_us:
+        yield True, (block.until_us, group.id, block.reason, group.id)
+
+
+def next_due_us(state: State) -> int | None:
+    """Return when the next deadline is due [us]; None if there is none."""
+    return min((due[0] for _, due in deadlines(state)), default=None)
+
+
+_FAR_US: Final = 1 << 62  # later than any deadline
+
+
+def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:
+    """Return the first deadline due at `upto_us` or before, and remember when the next one is."""
+    cache = state.cache
+    if cache.next_due_us > upto_us:
+        return None
+    found: Due | None = None
+    first_us = _FAR_US
+    for is_acting, due in deadlines(state):
+        first_us = min(first_us, due[0])
+        if (acting or not is_acting) and (found is None or due < found):
+            found = due
+    cache.next_due_us = first_us
+    return found if found is not None and found[0] <= upto_us else None
+
+
+def step(
+    state: State,
+    event: Observation | None,
+    *,
+    subject: str = FLEET,
+    at_us: int,
+    decide: Decide = decide,
+    evolve: Evolve = evolve,
+) -> list[Recorded]:
+    """Return what is appended at `at_us`: due deadlines, `event` (None: the timer), decisions.
+
+    A deadline is stamped with the time it was due, so a late wake-up changes nothing. After a time
+    in which no engine ran, what became stale is fired at its time, and what has to be acted upon
+    after the start; a command to a stopped log fires what is stale and acts on nothing but itself.
+
+    Args:
+        state: Evolved in place by what is returned.
+        event: What was observed; None fires deadlines only.
+        subject: The master, the group or `FLEET` that it is about.
+        at_us: Engine time [us], not before the state's.
+        decide: The rules; a mutant comes in here.
+        evolve: The fold; a mutant comes in here.
+    """
+    sheet = Step(state, evolve)
+    is_start = isinstance(event, ev.EngineStarted | ev.EngineResumed)
+    at_rest = bool(getattr(event, "at_rest", False))
+    if is_start:
+        assert isinstance(event, ev.EngineStarted | ev.EngineResumed)
+        _fire_due(sheet, decide, event.stopped_at_us)
+    _fire_due(sheet, decide, at_us, acting=not (is_start or at_rest))
+    if event is not None:
+        _take(sheet, decide, event, subject, at_us, at_rest=at_rest)
+        if not at_rest:
+            _fire_due(sheet, decide, at_us)
+    return sheet.recorded
+
+
+def _fire_due(sheet: Step, decide: Decide, upto_us: int, *, acting: bool = True) -> None:
+    state = sheet.state
+    while (due := _first_due(state, upto_us, acting=acting)) is not None:
+        due_us, _, what, subject = due
+        _take(
+            sheet,
+            decide,
+            ev.DeadlinePassed(what=what),
+            subject,
+            max(due_us, state.at_us),
+            idle=not acting,
+        )
+        assert all(due != other for _, other in deadlines(state)), due
+
+
+def _take(
+    sheet: Step,
+    decide: Decide,
+    event: Observation,
+    subject: str,
+    at_us: int,
+    *,
+    at_rest: bool = False,
+    idle: bool = False,
+) -> None:
+    """Place `event`, decide upon it, and do whatever else there is to do."""
+    state = sheet.state
+    sheet.observe(event, subject=subject, at_us=at_us)
+    if type(event) is ev.ProbeOk:
+        place = state.cache.places[subject]
+        if subject in place.calm:
+            return
+        taken = len(sheet.recorded)
+        decide(sheet, event)
+        _settle(sheet, decide, place.group)
+        if len(sheet.recorded) == taken and is_calm(state, place.group, place.master):
+            place.calm.add(subject)
+        return
+    decide(sheet, event)
+    if idle:
+        return
+    own = state.group_of(subject)
+    for group in [own] if own is not None else list(state.groups.values()):
+        _settle(sheet, decide, group, asked_only=at_rest)
+
+
+def _settle(sheet: Step, decide: Decide, group: GroupState, *, asked_only: bool = False) -> None:
+    """Do what there is to do for `group` until nothing is left."""
+    state = sheet.state
+    ask = consider_asked if asked_only else consider
+    while True:
+        todo = ask(state, group, state.at_us)
+        if todo is not None:
+            sheet.emit(todo[1], subject=todo[0])
+        elif not _assume(sheet, decide, group):
+            return
+
+
+def _assume(sheet: Step, decide: Decide, group: GroupState) -> bool:
+    """Where no effect is ever sent, take the next one for done in the same append."""
+    if sheet.state.policy_of(group).effects != "none":
+        return False
+    effect = next(iter(owed_of(sheet.state, group)), None)
+    if effect is None:
+        return False
+    outcome = ev.Outcome(
+        step=effect.step,
+        failover=effect.failover,
+        epoch=effect.epoch,
+        result=ev.Result.ASSUMED,
+    )
+    before, sheet.subject = sheet.subject, effect.master
+    sheet.emit(outcome)
+    decide(sheet, outcome)
+    sheet.subject = before
+    return True
+
+
+def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
+    """Return whether a good probe of `master` like its last one calls for no decision."""
+    if (
+        master.health is not Health.HEALTHY
+        or master.fence is not None
+        or master.is_unjudged
+        or master.failures
+        or master.question
+        or master.poor
+        or master.maintenance
+        or master.is_excluded
+        or group.saga is not None
+        or group.rollback is not None
+    ):
+        return False
+    if not is_active_standby(state, group):
+        return master.role is Role.ACTIVE
+    says_active = master.reported_role == Role.ACTIVE.value
+    is_active = master.role is Role.ACTIVE
+    if detection.follows_reports(state, group) and says_active != is_active:
+        return False
+    return want(group) is None and not master.promote_owed
+
+

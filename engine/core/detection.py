@@ -1,0 +1,138 @@
+"""What is made of what was seen of one master: its verdicts, and when to look again.
+
+Rule 1: `fall` failed probes in a row fail a master; a good one starts the count anew.
+
+Rule 2: a closed connection is a question. One fresh connection is tried at once: refused, the
+master has failed, whatever `fall` is; answered, no counter moves; unanswered, it is the first
+failed probe of the normal count.
+
+Rule 3: `rise` good answers in a row make a failed master healthy again. One is enough for a master
+that has not failed since it was last trusted.
+
+Rule 4: silence makes unknown, never failed.
+"""
+
+from engine.core import events as ev
+from engine.core.fleet import Health
+from engine.core.policy import Automation
+from engine.core.state import GroupState, MasterState, State, is_active_standby
+from engine.core.step import Step
+
+
+def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
+    """Judge a master by an answer: its health, its activation, its fence."""
+    place = step.state.cache.places[step.subject]
+    group, master = place.group, place.master
+    if master.good_seq != step.seq:
+        return  # an answer out of order: recorded, and believed by nobody
+    if master.fence is not None and master.fence.is_restarted and not master.fence.is_confirmed:
+        step.emit(ev.FenceConfirmed(epoch=master.fence.confirm_at, how="restarted"))
+    _judge_health(step, group, master)
+    _judge_activation(step, group, master)
+
+
+def _judge_health(step: Step, group: GroupState, master: MasterState) -> None:
+    probe = step.state.policy_of(group).probe
+    seen = (step.seq,)
+    if master.health is Health.FAILED:
+        step.emit(ev.MasterRecovering(evidence=seen, rule="answered"))
+    match master.health:
+        case Health.UNKNOWN | Health.RECOVERING:
+            needed = probe.rise if master.is_doubted else 1
+            if master.good >= needed:
+                figures = (("good", master.good), ("rise", needed))
+                if master.poor:
+                    step.emit(ev.MasterDegraded(evidence=seen, rule="rise", figures=figures))
+                else:
+                    step.emit(ev.MasterHealthy(evidence=seen, rule="rise", figures=figures))
+        case Health.HEALTHY:
+            if master.poor >= probe.fall:
+                figures = (("poor", master.poor), ("fall", probe.fall))
+                step.emit(ev.MasterDegraded(evidence=seen, rule="degraded", figures=figures))
+        case Health.DEGRADED:
+            well = master.good - master.poor_at
+            if well >= probe.rise:
+                figures = (("good", well), ("rise", probe.rise))
+                step.emit(ev.MasterHealthy(evidence=seen, rule="rise", figures=figures))
+        case Health.FAILED:  # pragma: no cover
+            raise AssertionError("a failed master that answered is recovering")
+
+
+def _judge_activation(step: Step, group: GroupState, master: MasterState) -> None:
+    """An active that answers under another epoch knows nothing of its activation: it is lost."""
+    if (
+        not is_active_standby(step.state, group)
+        or step.subject != group.assigned
+        or master.epoch == 0
+        or master.epoch != group.switch_epoch
+        or master.reported_epoch is None
+        or master.reported_epoch == master.epoch
+        or master.excused_seq == step.seq
+        or master.promote_owed
+        or master.lost_seq
+    ):
+        return
+    step.emit(
+        ev.ActivationLost(
+            epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,)
+        )
+    )
+
+
+def decide_probe_failed(step: Step) -> None:
+    """Fail a master on enough evidence; the event carries it and the figures."""
+    place = step.state.cache.places[step.subject]
+    master = place.master
+    if not master.failures or master.failures[-1] != step.seq or master.health is Health.FAILED:
+        return
+    fall = step.state.policy_of(place.group).probe.fall
+    count = len(master.failures)
+    if master.is_hard and master.refused == 1:
+        rule = "closed-then-refused"
+    elif count >= fall:
+        rule = "fall"
+    elif master.health is Health.RECOVERING:
+        rule = "relapse"
+    else:
+        return
+    step.emit(
+        ev.MasterFailed(
+            evidence=tuple(master.failures),
+            hard=master.is_hard,
+            rule=rule,
+            figures=(("failures", count), ("fall", fall)),
+        )
+    )
+
+
+def decide_silence(step: Step) -> None:
+    """Say that nothing is known of a master that was silent for too long."""
+    place = step.state.cache.places[step.subject]
+    master = place.master
+    limit_us = step.state.policy_of(place.group).probe.unknown_after_us
+    silent_us = step.state.at_us - master.heard_us
+    assert limit_us
+    assert silent_us >= limit_us
+    figures = (("silent_us", silent_us), ("unknown_after_us", limit_us))
+    step.emit(ev.MasterUnknown(rule="silence", figures=figures))
+
+
+def pace(state: State, group: GroupState, master: MasterState) -> tuple[int, bool]:
+    """Return when to probe next, counted from the start of the last probe [us], and how.
+
+    The second value says whether on a fresh connection. It is a function of the state, so that a
+    simulation probes as the engine does.
+    """
+    probe = state.policy_of(group).probe
+    if master.question:
+        return 0, True
+    if master.health is Health.FAILED:
+        return max(probe.interval_us, probe.recheck_us), True
+    if master.failures:
+        return probe.recheck_us, True
+    return probe.interval_us, not probe.hold_open
+
+
+def follows_reports(state: State, group: GroupState) -> bool:
+    """Return whether roles follow what the masters report, because the engine only observes."""
+    return state.policy_of(group).automation is Automation.OBSERVE

@@ -1,0 +1,280 @@
+"""The order of duty: decide, evolve, append, durable, publish, effects, acknowledge.
+
+A `Driver` holds two folds: the working state, which decisions are made on, and the durable one,
+which routes, effects and answers are read from. It does no I/O. The runtime and the simulated
+world drive this same object:
+
+    seq = driver.observe(event, subject=..., at_us=...)    decided, in the working state only
+    batch = driver.take_batch(at_us)                       append this, all or nothing
+    ready = driver.durable()                               now it may be published and acted upon
+    effects = driver.due_effects(at_us)                    issue these; each has one outcome
+
+If an append fails, or nobody knows whether it succeeded, `reset` takes a state folded anew from the
+log: what was only in the working state never happened, and every owed effect counts as not issued.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core import messages
+from engine.core import state as st
+from engine.core.decider import Decide, decide, next_due_us, step
+from engine.core.errors import CommandRefused
+from engine.core.events import FLEET, Observation, Recorded, Result
+from engine.core.evolve import evolve
+from engine.core.owed import Deliver, Effect, deliveries, owed
+from engine.core.policy import MS, SECOND
+from engine.core.state import State
+from engine.core.step import Evolve
+
+BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
+BACKOFF_US_MAX: Final = 30 * SECOND
+
+Key = tuple[str, str, int, int]  # step, master, failover, epoch
+Digest = bytes
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be appended in one transaction."""
+
+    events: tuple[Recorded, ...]
+    bodies: dict[Digest, bytes]  # message bodies and state blobs by SHA-256
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that may be accepted: its observation, or the place it already has."""
+
+    event: ev.MessageAccepted | None
+    seq: int  # of the open message; 0: it is done, or new
+
+
+class _Try(msgspec.Struct, kw_only=True):
+    """How often an effect was tried; volatile, for pacing only."""
+
+    count: int = 0
+    not_before_us: int = 0
+    last: tuple[Result, str] | None = None
+
+
+class Driver:
+    """Drives one log: observations in, batches, effects and answers out."""
+
+    def __init__(
+        self,
+        state: State | None = None,
+        *,
+        decide: Decide = decide,
+        evolve: Evolve = evolve,
+        flush_us: int = 0,
+    ) -> None:
+        """Take up a log whose fold is `state`, which the driver owns from here on.
+
+        `flush_us` is how long good probes that change nothing may wait for company [us].
+        """
+        self._decide: Final = decide
+        self._evolve: Final = evolve
+        self._flush_us: Final = flush_us
+        self._tries: dict[Key, _Try] = {}
+        self._issued: set[Key] = set()
+        self._sent: dict[tuple[str, int], int] = {}  # message and epoch: not to be sent before
+        self.reset(State() if state is None else state)
+
+    def reset(self, state: State) -> None:
+        """Begin again from the fold of the log; what was not durable never happened."""
+        self.durable_state = state
+        self.working = st.copy(state)
+        self._pending: list[Recorded] = []
+        self._bodies: dict[Digest, bytes] = {}
+        self._in_flight: Batch | None = None
+        self._is_urgent = False
+        self._since_us = 0
+        self._issued.clear()
+        self._tries.clear()
+        self._sent.clear()
+
+    # Observations in.
+
+    def observe(
+        self,
+        event: Observation,
+        *,
+        subject: str = FLEET,
+        at_us: int,
+        bodies: Mapping[Digest, bytes] | None = None,
+    ) -> int:
+        """Decide upon `event` and return its seq, which is not durable yet.
+
+        Time never goes back: an observation stamped before the state's time is taken at it.
+        """
+        if bodies:
+            self._bodies.update(bodies)
+        taken = self._step(event, subject, at_us)
+        return next(recorded.seq for recorded in taken if recorded.event is event)
+
+    def tick(self, at_us: int) -> None:
+        """Fire the deadlines that are due."""
+        self._step(None, FLEET, at_us)
+
+    def _step(self, event: Observation | None, subject: str, at_us: int) -> list[Recorded]:
+        taken = step(
+            self.working,
+            event,
+            subject=subject,
+            at_us=max(at_us, self.working.at_us),
+            decide=self._decide,
+            evolve=self._evolve,
+        )
+        if taken:
+            if not self._pending:
+                self._since_us = at_us
+            self._pending += taken
+            self._is_urgent = self._is_urgent or not self._is_quiet(taken)
+        return taken
+
+    def _is_quiet(self, taken: list[Recorded]) -> bool:
+        """Return whether `taken` is one good probe that changed nothing."""
+        return (
+            len(taken) == 1
+            and type(taken[0].event) is ev.ProbeOk
+            and taken[0].subject in self.working.cache.places[taken[0].subject].calm
+        )
+
+    def offer(self, group: str, *, key: str, lane: str, size: int, digest: Digest) -> Offer:
+        """Return what accepting this message takes.
+
+        Raises:
+            CommandRefused: There is no such group, or the key was used for another body.
+        """
+        part = self.working.groups.get(group)
+        if part is None:
+            raise CommandRefused((f"no group {group!r}",))
+        try:
+            known = messages.admit(part.ledger, key, digest)
+        except ValueError as err:
+            raise CommandRefused((str(err),)) from err
+        if known is not None:
+            return Offer(event=None, seq=known)
+        accepted = ev.MessageAccepted(key=key, lane=lane or group, size=size, digest=digest)
+        return Offer(event=accepted, seq=0)
+
+    def outcome(self, effect: Effect, outcome: ev.Outcome, *, at_us: int) -> None:
+        """Take the one outcome of an issued effect; a repeat that changes nothing is no event."""
+        key = _key(effect)
+        if key not in self._issued:
+            return  # issued before the working state was thrown away: it is asked for again
+        self._issued.discard(key)
+        tried = self._tries.setdefault(key, _Try())
+        tried.count += 1
+        pause_us = min(BACKOFF_US << min(tried.count - 1, 16), BACKOFF_US_MAX)
+        tried.not_before_us = at_us + pause_us
+        result = (outcome.result, outcome.digest)
+        if tried.last != result and effect.master in self.working.cache.places:
+            tried.last = result
+            self.observe(outcome, subject=effect.master, at_us=at_us)
+
+    # Batches out.
+
+    def take_batch(self, at_us: int) -> Batch | None:
+        """Return what to append now; None: nothing, or it may wait, or one is under way."""
+        if self._in_flight is not None or not self._pending:
+            return None
+        if not self._is_urgent and at_us < self._since_us + self._flush_us:
+            return None
+        self._in_flight = Batch(events=tuple(self._pending), bodies=self._bodies)
+        self._pending, self._bodies = [], {}
+        self._is_urgent = False
+        return self._in_flight
+
+    def durable(self) -> tuple[Recorded, ...]:
+        """Take the batch in flight as durable; return its events, to be published."""
+        assert self._in_flight is not None
+        events = self._in_flight.events
+        self._in_flight = None
+        evolve, state = self._evolve, self.durable_state
+        for recorded in events:
+            evolve(state, recorded)
+            if type(recorded.event) is ev.ProbeOk:
+                continue
+            self._note(recorded)
+        return events
+
+    def _note(self, recorded: Recorded) -> None:
+        """Let go what a durable event has settled."""
+        event = recorded.event
+        if isinstance(event, ev.MessageDone):
+            stale = [key for key in self._sent if key[0] == event.key]
+            for key in stale:
+                del self._sent[key]
+        elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
+            alive = {_key(effect) for effect in owed(self.durable_state)}
+            self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
+
+    # What the durable state owes.
+
+    def due_effects(self, at_us: int) -> list[Effect]:
+        """Return the effects to issue now; each is returned once until its outcome is in."""
+        due = []
+        for effect in owed(self.durable_state):
+            key = _key(effect)
+            if key in self._issued:
+                continue
+            tried = self._tries.get(key)
+            if tried is None or tried.not_before_us <= at_us:
+                self._issued.add(key)
+                due.append(effect)
+        return due
+
+    def answered(self, master: str) -> None:
+        """Note that `master` answers again: what is owed to it need not wait any longer."""
+        for key, tried in self._tries.items():
+            if key[1] == master:
+                tried.not_before_us = 0
+
+    def due_deliveries(self, at_us: int) -> list[Deliver]:
+        """Return the messages to send now; each again when `deliver_timeout` has passed."""
+        due = []
+        for group in self.durable_state.groups.values():
+            timeout_us = self.durable_state.policy_of(group).messages.deliver_timeout_us
+            for deliver in deliveries(group):
+                key = (deliver.key, deliver.epoch)
+                if self._sent.get(key, 0) <= at_us:
+                    self._sent[key] = at_us + timeout_us
+                    due.append(deliver)
+        return due
+
+    def undelivered(self, deliver: Deliver, *, retry_at_us: int) -> None:
+        """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
+        key = (deliver.key, deliver.epoch)
+        if key in self._sent:
+            self._sent[key] = retry_at_us
+
+    def wake_at_us(self) -> int | None:
+        """Return when something is due that no event announces [us]; None: nothing is."""
+        return min(self._waits(), default=None)
+
+    def _waits(self) -> Iterator[int]:
+        due_us = next_due_us(self.working)
+        if due_us is not None:
+            yield due_us
+        if self._pending and self._in_flight is None:
+            yield self._since_us + (0 if self._is_urgent else self._flush_us)
+        for effect in owed(self.durable_state):
+            key = _key(effect)
+            if key not in self._issued:
+                yield self._tries.get(key, _Try()).not_before_us
+        yield from self._sent.values()
+
+
+def _key(effect: Effect) -> Key:
+    return effect.step, effect.master, effect.failover, effect.epoch
+
+
+def refusal(events: tuple[Recorded, ...], seq: int) -> tuple[str, ...]:
+    """Return the reasons for which the command at `seq` was refused; empty if it was not."""
+    for recorded in events:
+        if recorded.cause == seq and isinstance(recorded.event, ev.Refused):
+            return recorded.event.reasons
+    return ()

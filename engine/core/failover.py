@@ -1,0 +1,378 @@
+"""What is to be done for a group: activations, failovers, and who gets the messages.
+
+`consider` is asked after every step until it has nothing more to say. So nothing depends on which
+event made something necessary, and a group whose heir died in a moment that nobody thought of is
+looked after all the same.
+
+The failover of an active-standby group is a saga: fence whoever was left, transfer the kept state,
+promote, verify by real work, switch. A failed attempt is compensated (the heir is fenced if its
+promotion was owed) and the next candidate is tried in the same failover. After the switch, only
+forward.
+"""
+
+from typing import TypeAlias
+
+from engine.core import candidates, messages
+from engine.core import events as ev
+from engine.core.blocking import (
+    RETRY_US,
+    Want,
+    blocked,
+    claims,
+    drain_ends_us,
+    waiting,
+    want,
+)
+from engine.core.events import AnyEvent, Verdict
+from engine.core.fleet import Health, Role
+from engine.core.policy import Automation, FenceKind
+from engine.core.state import (
+    GroupState,
+    MasterState,
+    Phase,
+    Saga,
+    State,
+    active_of,
+    control_digest,
+    control_of,
+    is_active_standby,
+)
+from engine.core.transfer import kept_digest
+
+Todo: TypeAlias = tuple[str, AnyEvent]  # the subject, and what is to be decided about it
+
+
+def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
+    """Return the next thing to do for `group` and its subject, or None."""
+    assert at_us >= state.at_us
+    if is_active_standby(state, group):
+        todo = _consider_standby(state, group, at_us)
+    else:
+        todo = _consider_serving(state, group, at_us)
+    return todo or _consider_queue(state, group)
+
+
+def consider_asked(state: State, group: GroupState, at_us: int) -> Todo | None:
+    """Return what a command to a stopped log calls for at once, and nothing that it does not."""
+    if group.saga is not None and group.saga.why in ("switchover", "forced", "rollback"):
+        return _consider_saga(state, group, group.saga, at_us)
+    if group.rollback is not None:
+        return _consider_rollback(state, group, group.rollback.target)
+    return None
+
+
+def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | None:
+    if group.saga is not None:
+        return _consider_saga(state, group, group.saga, at_us)
+    if group.rollback is not None:
+        return _consider_rollback(state, group, group.rollback.target)
+    if state.policy_of(group).automation is Automation.OBSERVE:
+        todo = _follow_reports(group)
+        if todo is not None:
+            return todo
+    wanted = want(group)
+    return None if wanted is None else _consider_want(state, group, wanted, at_us)
+
+
+def _consider_want(state: State, group: GroupState, wanted: Want, at_us: int) -> Todo | None:
+    block = blocked(state, group, wanted, at_us)
+    if wanted.why == "first" and (block is None or block.reason in ("observing", "no fit heir")):
+        for name in group.masters:
+            if claims(group, name):
+                return name, ev.Activated(epoch=_adopted_epoch(group, name), rule="reported")
+    if block is None:
+        evidence = wanted.evidence
+        started = ev.FailoverStarted(
+            id=state.seq + 1,
+            why=wanted.why,
+            source=wanted.source,
+            to="",
+            planned=False,
+            waits=_first_wait(state, group, wanted, at_us),
+            counts=bool(wanted.source),
+            evidence=evidence,
+        )
+        return group.id, started
+    if block.reason == "observing":
+        verdicts = candidates.table(state, group, at_us)
+        already = wanted.evidence[0] if wanted.evidence else 0
+        if wanted.source and group.proposed_seq != already and candidates.heir(verdicts):
+            return group.id, ev.FailoverProposed(
+                why=wanted.why,
+                source=wanted.source,
+                heir=candidates.heir(verdicts),
+                table=verdicts,
+                evidence=wanted.evidence,
+            )
+        return None
+    if wanted.why == "activation-lost":
+        # It does not act under its activation, so nothing is taken from anybody.
+        return _fence(group, wanted.source, reason="it lost its activation")
+    return None
+
+
+def _first_wait(state: State, group: GroupState, wanted: Want, at_us: int) -> str:
+    """Return what a failover that is opened now will wait for."""
+    probe = Saga(
+        id=0, seq=0, phase=Phase.SELECTING, why=wanted.why, source=wanted.source, to="",
+        planned=False, waits="", counts=True, started_us=at_us + 1, since_us=at_us,
+    )  # fmt: skip
+    block = waiting(state, group, probe, at_us)
+    return "" if block is None else block.reason
+
+
+def _adopted_epoch(group: GroupState, name: str) -> int:
+    """Return the epoch a running primary is adopted under: its own, if that is a new one."""
+    reported = group.masters[name].reported_epoch or 0
+    return reported if reported > group.epoch else group.epoch + 1
+
+
+def _follow_reports(group: GroupState) -> Todo | None:
+    """Observing only: the roles are those that the masters report."""
+    claimed = [name for name in group.masters if claims(group, name)]
+    active = active_of(group)
+    if len(claimed) != 1 or claimed[0] == active:
+        return None
+    if active and group.masters[active].role is Role.ACTIVE:
+        return active, ev.DrainStarted(reason=f"{claimed[0]} reports itself active")
+    if active:
+        return active, ev.DrainEnded()
+    if group.masters[claimed[0]].role is Role.STANDBY:
+        epoch = _adopted_epoch(group, claimed[0])
+        return claimed[0], ev.Activated(epoch=epoch, rule="reported")
+    return None
+
+
+def _fence(group: GroupState, name: str, *, reason: str) -> Todo:
+    back = messages.assigned_to(group.ledger, name)
+    return name, ev.MasterFenced(
+        revokes=group.masters[name].epoch,
+        confirm_at=group.epoch + 1,
+        requeued=len(back),
+        first=back[0] if back else 0,
+        last=back[-1] if back else 0,
+        digest=messages.digest_of(back),
+        reason=reason,
+    )
+
+
+# The saga.
+
+
+def _consider_saga(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
+    match saga.phase:
+        case Phase.SELECTING:
+            if saga.planned and _is_served_by_source(group, saga):
+                return _select_planned(state, group, saga, at_us)
+            return _select(state, group, saga, at_us)
+        case Phase.FENCING:
+            return _consider_fencing(state, group, saga, at_us)
+        case Phase.TRANSFERRING | Phase.PROMOTING | Phase.VERIFYING:
+            return _consider_heir(group, saga)
+        case Phase.COMPENSATING:
+            return _compensate(group, saga)
+        case Phase.COMPLETED:
+            hold_us = state.policy_of(group).failover.hold_down_us
+            return _end(group, saga, "completed", "", at_us, hold_us=hold_us)
+        case Phase.IDLE:  # pragma: no cover
+            raise AssertionError("an open failover is not idle")
+
+
+def _is_served_by_source(group: GroupState, saga: Saga) -> bool:
+    """Return whether nothing was taken from the source yet (a group may have none)."""
+    source = group.masters.get(saga.source)
+    if source is None:
+        return not saga.spent
+    return source.role is Role.ACTIVE
+
+
+def _select_planned(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
+    """A planned change: the target is looked at before anything is taken from the source."""
+    wanted = want(group)
+    if wanted is not None and wanted.source and saga.why == "switchover":
+        return _end(group, saga, "abandoned", f"the active {wanted.why}", at_us)
+    target = group.masters.get(saga.to)
+    passed = (
+        ("gone", ())
+        if target is None
+        else candidates.passed_over(state, group, saga.to, at_us, is_tolerant=True)
+    )
+    forced = group.rollback is not None and group.rollback.force
+    is_able = target is not None and target.role is Role.STANDBY and target.fence is None
+    if passed is not None and not (forced and is_able and passed[0].startswith("health")):
+        return _end(group, saga, "abandoned", f"{saga.to} became unfit: {passed[0]}", at_us)
+    if not saga.preflight:
+        return None
+    if saga.preflight not in (ev.Result.OK.value, ev.Result.ASSUMED.value):
+        reason = f"{saga.to} did not pass its preflight: {saga.preflight} {saga.preflight_detail}"
+        return _end(group, saga, "abandoned", reason.strip(), at_us)
+    verdicts = candidates.table(state, group, at_us, is_tolerant=True)
+    return _attempt(group, saga, saga.to, verdicts)
+
+
+def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
+    is_automatic = saga.why in ("failed", "activation-lost", "headless", "first")
+    source = group.masters.get(saga.source)
+    if is_automatic and source is not None and source.role is Role.ACTIVE and want(group) is None:
+        return _end(group, saga, "abandoned", "the active recovered", at_us)
+    if is_automatic and not saga.attempt and waiting(state, group, saga, at_us) is not None:
+        return None
+    failover = state.policy_of(group).failover
+    if saga.attempt >= failover.attempts_max:
+        return _end(group, saga, "abandoned", f"{saga.attempt} attempts failed", at_us)
+    if saga.attempt and at_us - saga.started_us > failover.deadline_us:
+        return _end(group, saga, "abandoned", "its deadline passed", at_us)
+    verdicts = candidates.table(state, group, at_us, is_tolerant=not is_automatic)
+    heir = candidates.heir(verdicts)
+    if saga.to and not saga.attempt:
+        fit = {verdict.master for verdict in verdicts if verdict.fit}
+        heir = saga.to if saga.to in fit else ""
+    if heir:
+        return _attempt(group, saga, heir, verdicts)
+    if saga.is_approved and not saga.attempt:
+        return None  # an approval stays, and is used when a fit heir appears
+    return _end(group, saga, "abandoned", "no candidate is left", at_us)
+
+
+def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, ...]) -> Todo:
+    return group.id, ev.AttemptStarted(
+        n=saga.attempt + 1, heir=heir, epoch=group.epoch + 1, table=verdicts
+    )
+
+
+def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
+    heir = group.masters[saga.heir]
+    source = group.masters.get(saga.source)
+    if source is not None and source.role is Role.ACTIVE:
+        if not saga.planned:
+            return _fence(group, saga.source, reason=f"failover {saga.id}: {saga.why}")
+        return saga.source, ev.DrainStarted(reason=f"{saga.why} to {saga.heir}")
+    if source is not None and source.role is Role.DRAINING:
+        if _is_lost(heir):
+            return _attempt_failed(group, saga, "the heir failed while the source drained")
+        is_done = not messages.assigned_to(group.ledger, saga.source)
+        if is_done or _is_lost(source) or at_us >= drain_ends_us(state, group, saga):
+            return _fence(group, saga.source, reason=f"failover {saga.id}: {saga.why}")
+        return None
+    if state.policy_of(group).fence.kind is FenceKind.CONFIRMED and any(
+        master.fence is not None and not master.fence.is_confirmed
+        for master in group.masters.values()
+    ):
+        return None  # an unconfirmed fence never fails an attempt: it is waited for
+    if _is_lost(heir) or heir.role is not Role.STANDBY:
+        return _attempt_failed(group, saga, f"the heir became unfit: {heir.health.value}")
+    return saga.heir, ev.TransferStarted(digest=kept_digest(group.kept), count=len(group.kept))
+
+
+def _is_lost(master: MasterState) -> bool:
+    return master.health is Health.FAILED or bool(master.lost_seq)
+
+
+def _consider_heir(group: GroupState, saga: Saga) -> Todo | None:
+    if group.masters[saga.heir].health is Health.FAILED:
+        return _attempt_failed(group, saga, f"the heir failed while {saga.phase.value}")
+    return None
+
+
+def _attempt_failed(group: GroupState, saga: Saga, reason: str) -> Todo:
+    maybe_active = saga.phase in (Phase.PROMOTING, Phase.VERIFYING)
+    return saga.heir, ev.AttemptFailed(reason=reason, maybe_active=maybe_active)
+
+
+def _compensate(group: GroupState, saga: Saga) -> Todo:
+    if group.masters[saga.heir].role is Role.PROMOTING:
+        return _fence(group, saga.heir, reason=f"failover {saga.id}: its promotion failed")
+    source = group.masters.get(saga.source)
+    if source is not None and source.role is Role.DRAINING:
+        return saga.source, ev.DrainCancelled()
+    return group.id, ev.Compensated()
+
+
+def _end(
+    group: GroupState, saga: Saga, result: str, reason: str, at_us: int, *, hold_us: int = 0
+) -> Todo:
+    is_completed = result == "completed"
+    is_headless = not active_of(group)
+    retry_us = min(max(RETRY_US, 2 * group.retry_us), 64 * RETRY_US) if is_headless else 0
+    phases = (*saga.phases, ("total", at_us - saga.started_us))
+    return group.id, ev.FailoverEnded(
+        id=saga.id,
+        result=result,
+        reason=reason,
+        phases=phases,
+        hold_until_us=at_us + hold_us if is_completed else group.hold_until_us,
+        retry_at_us=at_us + retry_us if retry_us else 0,
+    )
+
+
+def _consider_rollback(state: State, group: GroupState, target: str) -> Todo | None:
+    rollback = group.rollback
+    assert rollback is not None
+    active = active_of(group)
+    if not target or active == target:
+        digest = control_digest(control_of(group))
+        result = "complete" if digest == rollback.digest else "incomplete"
+        return group.id, ev.RollbackEnded(result=result, digest=digest)
+    if not rollback.switching:
+        return group.id, ev.FailoverStarted(
+            id=state.seq + 1,
+            why="rollback",
+            source=active,
+            to=target,
+            planned=True,
+            waits="preflight",
+            counts=False,
+            evidence=(rollback.seq,),
+        )
+    return group.id, ev.RollbackEnded(
+        result="incomplete", digest=control_digest(control_of(group))
+    )
+
+
+# Groups whose healthy masters all serve, and the queue.
+
+
+def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | None:
+    if group.rollback is not None:
+        return _consider_rollback(state, group, "")
+    acts = state.policy_of(group).automation is not Automation.OBSERVE
+    for name, master in group.masters.items():
+        is_out = master.is_excluded or any(
+            from_us <= at_us < to_us for from_us, to_us in master.maintenance
+        )
+        is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
+        match master.role:
+            case Role.STANDBY if is_well and not is_out:
+                return name, ev.Activated(epoch=group.epoch + 1, rule="healthy")
+            case Role.ACTIVE | Role.DRAINING if acts and master.health is Health.FAILED:
+                return _fence(group, name, reason="failed")
+            case Role.ACTIVE if is_out:
+                return name, ev.DrainStarted(reason="excluded or under maintenance")
+            case Role.DRAINING if not messages.assigned_to(group.ledger, name):
+                return name, ev.DrainEnded()
+            case _:
+                pass
+    return None
+
+
+def _consider_queue(state: State, group: GroupState) -> Todo | None:
+    """Give what is queued to whoever may have it."""
+    if not group.ledger.queue or state.policy_of(group).automation is Automation.OBSERVE:
+        return None
+    able = [
+        name
+        for name, master in group.masters.items()
+        if master.role is Role.ACTIVE and not _is_lost(master)
+    ]
+    if not able:
+        return None
+    if is_active_standby(state, group):
+        upto = group.ledger.queue[-1]
+        return able[0], ev.MessagesAssigned(epoch=group.masters[able[0]].epoch, upto=upto)
+    load = {name: 0 for name in able}
+    for message in group.ledger.open.values():
+        if message.master in load:
+            load[message.master] += 1
+    least = min(able, key=lambda name: (load[name], name))
+    upto = group.ledger.queue[0]
+    return least, ev.MessagesAssigned(epoch=group.masters[least].epoch, upto=upto)

@@ -1,0 +1,90 @@
+"""The ledger of messages: accepted, assigned, done; and the order in which they go.
+
+Rule 1: a message is open from its acceptance until the master it is assigned to acknowledges it
+under that activation's epoch. Nothing else ends it.
+
+Rule 2: in each lane one message is under way at a time, the oldest open one.
+
+Rule 3: what a revoked activation had goes back to its place in the queue, in accept order.
+"""
+
+import bisect
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from engine.core.state import Ledger, Message
+
+
+def admit(ledger: Ledger, key: str, digest: bytes) -> int | None:
+    """Return None if `key` is new, else the seq of the open message (0: it is done).
+
+    Raises:
+        ValueError: The key was used for another body.
+    """
+    seq = ledger.by_key.get(key)
+    known = ledger.open[seq].digest if seq is not None else ledger.done.get(key)
+    if known is None:
+        return None
+    if known != digest:
+        raise ValueError(f"key {key!r}: expected the body that it was first used for")
+    return seq or 0
+
+
+def accept(ledger: Ledger, seq: int, message: Message) -> None:
+    """Put a new message at the end of the queue."""
+    ledger.open[seq] = message
+    ledger.queue.append(seq)
+    ledger.lanes.setdefault(message.lane, []).append(seq)
+    ledger.by_key[message.key] = seq
+    ledger.accepted += 1
+
+
+def assign(ledger: Ledger, master: str, epoch: int, upto: int) -> None:
+    """Give every queued message up to `upto` to `master` under `epoch`."""
+    cut = bisect.bisect_right(ledger.queue, upto)
+    for seq in ledger.queue[:cut]:
+        message = ledger.open[seq]
+        message.master, message.epoch = master, epoch
+    del ledger.queue[:cut]
+
+
+def finish(ledger: Ledger, key: str, *, remember_max: int) -> None:
+    """Close the message `key`; its key is remembered, with the newest `remember_max` others."""
+    seq = ledger.by_key.pop(key)
+    message = ledger.open.pop(seq)
+    lane = ledger.lanes[message.lane]
+    lane.remove(seq)
+    if not lane:
+        del ledger.lanes[message.lane]
+    ledger.done[key] = message.digest
+    ledger.finished += 1
+    while len(ledger.done) > remember_max:
+        del ledger.done[next(iter(ledger.done))]
+
+
+def assigned_to(ledger: Ledger, master: str) -> list[int]:
+    """Return the seqs of the open messages of `master`, in accept order."""
+    return [seq for seq, message in ledger.open.items() if message.master == master]
+
+
+def requeue(ledger: Ledger, seqs: Iterable[int]) -> None:
+    """Put assigned messages back into their place in the queue."""
+    back = list(seqs)
+    for seq in back:
+        ledger.open[seq].master, ledger.open[seq].epoch = "", 0
+    ledger.queue = sorted([*back, *ledger.queue])
+    ledger.requeued += len(back)
+
+
+def digest_of(seqs: Iterable[int]) -> str:
+    """Return the SHA-256 of `seqs` as little-endian u64, in hex; "" if there are none."""
+    data = b"".join(seq.to_bytes(8, "little") for seq in seqs)
+    return hashlib.sha256(data).hexdigest() if data else ""
+
+
+def under_way(ledger: Ledger) -> Iterator[tuple[int, Message]]:
+    """Return the messages that may be sent: the oldest of each lane, if it is assigned."""
+    for lane in ledger.lanes.values():
+        message = ledger.open[lane[0]]
+        if message.master:
+            yield lane[0], message

@@ -1,0 +1,255 @@
+"""Every number a decision depends on: frozen, with its unit in its name.
+
+The presets are those of `tanist check --help`: bench, lan, zone, region. Durations are integers in
+microseconds, ratios parts per million. A policy is stored in the log as a whole; a new setting gets
+a default that keeps what older logs meant.
+"""
+
+import enum
+import hashlib
+from typing import Final
+
+import msgspec
+
+from engine.core.fleet import Master, Mode
+
+MS: Final = 1_000  # [us]
+SECOND: Final = 1_000_000  # [us]
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+
+class Automation(enum.Enum):
+    """How far the engine goes by itself."""
+
+    OBSERVE = "observe"  # logs what it would do
+    CONFIRM = "confirm"  # prepares, and waits for an approval
+    AUTO = "auto"  # acts
+
+
+class FenceKind(enum.Enum):
+    """What keeps a master that was left from doing harm."""
+
+    GATE = "gate"  # all acknowledgements pass an epoch check, so the committed epoch is the fence
+    CONFIRMED = "confirmed"  # the master said so, or its boot id changed
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """How a master is watched, and when what was seen becomes a verdict."""
+
+    kind: str  # "http"
+    path: str  # of the URL that is asked
+    interval_us: int  # from the start of one probe to the start of the next [us, > 0]
+    timeout_us: int  # an answer later than this is overdue [us, > 0]
+    recheck_us: int  # the interval after a failed probe [us, > 0]
+    rise: int  # good answers in a row until healthy again [count, >= 1]
+    fall: int  # failed probes in a row until failed [count, >= 1]
+    hold_open: bool  # keep one connection open: its end is the earliest sign
+    late_us_max: int  # a time-out seen while the observer was later than this does not count [us]
+    unknown_after_us: int  # silence until unknown [us]; 0: never
+
+
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """How a master that is left is kept from acting."""
+
+    kind: FenceKind
+    clients: str  # "direct": they hold the master's own address; "route": they ask the engine
+
+
+class Failover(msgspec.Struct, frozen=True, kw_only=True):
+    """When a failover starts, how long it may take, and what brakes it."""
+
+    deadline_us: int  # of the whole failover [us]
+    step_timeout_us: int  # of one step [us]
+    attempts_max: int  # candidates tried in one failover [count, >= 1]
+    delay_crash_us: int  # between failed and selecting on hard evidence [us]
+    delay_staleness_us: int  # the same on soft evidence [us]
+    hold_down_us: int  # after a completed failover, soft evidence waits this long [us]
+    limit: int  # failovers of the group within `limit_window_us` [count]; 0: none
+    limit_window_us: int
+    grace_us: int  # after a start, evidence is awaited this long [us]
+    failback: str  # "manual" or "never": no master is given back its role by itself
+
+
+class Messages(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages are delivered."""
+
+    deliver_timeout_us: int  # unacknowledged for this long: sent again [us]
+    remember_max: int = 100_000  # keys of finished messages kept to refuse a repeat [count]
+
+
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was promised to users."""
+
+    objective_ppm: int  # [parts per million]
+    window_us: int
+
+
+class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy of one group."""
+
+    mode: Mode
+    preset: str
+    automation: Automation
+    strategy: str  # "round-robin" or "priority"
+    detect_within_us: int  # the promise that the sums are held against [us]
+    effects: str  # "http": the control protocol; "none": nothing is ever sent
+    probe: Probe
+    fence: Fence
+    failover: Failover
+    messages: Messages
+    slo: Slo
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Every number a decision depends on, for all groups."""
+
+    groups: dict[str, GroupPolicy]
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group's settings add up to [us]; see `sums`."""
+
+    detect_us: int
+    slack_us: int
+    blip_us: int
+    restore_crash_us: int
+    restore_staleness_us: int
+
+
+STRATEGIES: Final = ("priority", "round-robin")
+
+
+def sums(policy: GroupPolicy) -> Sums:
+    """Return the worst detection, the longest blip ignored and the worst restoration.
+
+        detect  = interval + (fall - 1) * max(recheck, timeout) + timeout
+        blip    = (fall - 1) * max(recheck, timeout) + timeout
+        restore = detect + slack + delay + deadline
+
+    One probe is in flight for each master, and a re-check is scheduled from the start of the probe
+    before. `slack_us` is what the observer itself may be late by: an overdue answer seen later than
+    that does not count. On soft evidence within a hold-down, what is left of it comes on top of
+    `restore_staleness_us`.
+    """
+    probe, failover = policy.probe, policy.failover
+    blip_us = (probe.fall - 1) * max(probe.recheck_us, probe.timeout_us) + probe.timeout_us
+    detect_us = probe.interval_us + blip_us
+    restore_us = detect_us + probe.late_us_max + failover.deadline_us
+    return Sums(
+        detect_us=detect_us,
+        slack_us=probe.late_us_max,
+        blip_us=blip_us,
+        restore_crash_us=restore_us + failover.delay_crash_us,
+        restore_staleness_us=restore_us + failover.delay_staleness_us,
+    )
+
+
+class _Preset(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of the table of presets [us, count]."""
+
+    interval_us: int
+    timeout_us: int
+    recheck_us: int
+    fall: int
+    rise: int
+    detect_within_us: int
+    late_us_max: int
+    delay_crash_us: int
+    delay_staleness_us: int
+    automation: Automation
+    deadline_us: int
+    hold_down_us: int
+    limit: int
+    limit_window_us: int
+    grace_us: int
+    unknown_after_us: int
+    flush_us: int
+
+
+PRESETS: Final[dict[str, _Preset]] = {
+    # Loopback only: a garbage collection or a fork takes longer than its time-out.
+    "bench": _Preset(
+        interval_us=10 * MS, timeout_us=50 * MS, recheck_us=50 * MS, fall=1, rise=2,
+        detect_within_us=120 * MS, late_us_max=25 * MS, delay_crash_us=0, delay_staleness_us=0,
+        automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
+        limit_window_us=HOUR, grace_us=SECOND, unknown_after_us=5 * SECOND, flush_us=5 * MS,
+    ),
+    "lan": _Preset(
+        interval_us=100 * MS, timeout_us=100 * MS, recheck_us=100 * MS, fall=3, rise=5,
+        detect_within_us=500 * MS, late_us_max=50 * MS, delay_crash_us=0, delay_staleness_us=0,
+        automation=Automation.OBSERVE, deadline_us=5 * SECOND, hold_down_us=MINUTE, limit=3,
+        limit_window_us=10 * MINUTE, grace_us=5 * SECOND, unknown_after_us=5 * SECOND,
+        flush_us=250 * MS,
+    ),
+    # The time-out is above the 200 ms minimum retransmission time-out of TCP.
+    "zone": _Preset(
+        interval_us=SECOND, timeout_us=500 * MS, recheck_us=500 * MS, fall=4, rise=5,
+        detect_within_us=3500 * MS, late_us_max=250 * MS, delay_crash_us=0,
+        delay_staleness_us=3 * SECOND, automation=Automation.OBSERVE, deadline_us=10 * SECOND,
+        hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR, grace_us=30 * SECOND,
+        unknown_after_us=5 * SECOND, flush_us=SECOND,
+    ),
+    # The time-out is above a lost SYN (1 s) and a round trip, the delay above a cut of 43 s.
+    "region": _Preset(
+        interval_us=2 * SECOND, timeout_us=1500 * MS, recheck_us=1500 * MS, fall=3, rise=5,
+        detect_within_us=8 * SECOND, late_us_max=750 * MS, delay_crash_us=10 * SECOND,
+        delay_staleness_us=60 * SECOND, automation=Automation.OBSERVE, deadline_us=60 * SECOND,
+        hold_down_us=HOUR, limit=1, limit_window_us=DAY, grace_us=60 * SECOND,
+        unknown_after_us=10_500 * MS, flush_us=SECOND,
+    ),
+}  # fmt: skip
+
+
+def preset(name: str, *, mode: Mode = Mode.ACTIVE_STANDBY) -> GroupPolicy:
+    """Return the policy of a group that says nothing but its mode and its preset.
+
+    Example:
+        >>> sums(preset("zone")).detect_us
+        3000000
+    """
+    base = PRESETS[name]
+    return GroupPolicy(
+        mode=mode,
+        preset=name,
+        automation=base.automation,
+        strategy="priority" if mode is Mode.ACTIVE_STANDBY else "round-robin",
+        detect_within_us=base.detect_within_us,
+        effects="http" if mode is Mode.ACTIVE_STANDBY else "none",
+        probe=Probe(
+            kind="http",
+            path="/health",
+            interval_us=base.interval_us,
+            timeout_us=base.timeout_us,
+            recheck_us=base.recheck_us,
+            rise=base.rise,
+            fall=base.fall,
+            hold_open=True,
+            late_us_max=base.late_us_max,
+            unknown_after_us=base.unknown_after_us,
+        ),
+        fence=Fence(kind=FenceKind.GATE, clients="route"),
+        failover=Failover(
+            deadline_us=base.deadline_us,
+            step_timeout_us=base.deadline_us // 10,
+            attempts_max=3,
+            delay_crash_us=base.delay_crash_us,
+            delay_staleness_us=base.delay_staleness_us,
+            hold_down_us=base.hold_down_us,
+            limit=base.limit,
+            limit_window_us=base.limit_window_us,
+            grace_us=base.grace_us,
+            failback="manual",
+        ),
+        messages=Messages(deliver_timeout_us=max(SECOND, base.deadline_us // 2)),
+        slo=Slo(objective_ppm=995_000, window_us=30 * DAY),
+    )
+
+
+_CANONICAL: Final = msgspec.msgpack.Encoder(order="sorted")
+
+
+def content_digest(policy: Policy, masters: tuple[Master, ...]) -> str:
+    """Return the digest of what a configuration says, whatever its bytes look like."""
+    return hashlib.sha256(_CANONICAL.encode((policy, masters))).hexdigest()

@@ -1,0 +1,77 @@
+"""The fold over a log: its state at any position, and the control to roll back to.
+
+Rollback is this and an ordinary command: there is no code that undoes an event. What-if feeds the
+recorded observations to `step` again; under the recorded policy it must give the recorded log.
+"""
+
+from collections.abc import Iterable
+from typing import cast
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.decider import Decide, decide, step
+from engine.core.events import GroupControl, Recorded
+from engine.core.evolve import evolve
+from engine.core.state import State
+from engine.core.step import Evolve
+
+
+def replay(
+    log: Iterable[Recorded],
+    *,
+    state: State | None = None,
+    until_seq: int | None = None,
+    evolve: Evolve = evolve,
+) -> State:
+    """Return the state after the events with `seq` <= `until_seq` (all of them when None).
+
+    Holds one event at a time, so its memory grows with the fleet and not with the log. A `state`
+    that is passed in is used up: it is updated in place and returned.
+
+    Raises:
+        LogCorrupted: At the first seq that is missing, repeated, or asks for an illegal move.
+    """
+    state = State() if state is None else state
+    if until_seq is None:
+        for recorded in log:
+            evolve(state, recorded)
+        return state
+    for recorded in log:
+        if recorded.seq > until_seq:
+            break
+        evolve(state, recorded)
+    return state
+
+
+def control_at(log: Iterable[Recorded], group: str, *, position: int) -> GroupControl | None:
+    """Return the control state of `group` at `position`; None if there was no such group."""
+    part = replay(log, until_seq=position).groups.get(group)
+    return None if part is None else st.control_of(part)
+
+
+def decide_again(
+    log: Iterable[Recorded], *, decide: Decide = decide, evolve: Evolve = evolve
+) -> list[Recorded]:
+    """Return the log that the recorded observations give when they are decided upon again.
+
+    Decisions, deadlines and assumed outcomes are dropped and derived anew. Under the recorded
+    policy and by the release that wrote it, the result is the log itself.
+    """
+    state = State()
+    again: list[Recorded] = []
+    at_us = 0
+    for recorded in log:
+        at_us = recorded.at_us
+        event = recorded.event
+        if recorded.cause or not _is_external(event):
+            continue
+        observed = cast("ev.Observation", event)
+        again += step(
+            state, observed, subject=recorded.subject, at_us=at_us, decide=decide, evolve=evolve
+        )
+    again += step(state, None, at_us=at_us, decide=decide, evolve=evolve)
+    return again
+
+
+def _is_external(event: ev.AnyEvent) -> bool:
+    return type(event) in ev.OBSERVATIONS and type(event) is not ev.DeadlinePassed

@@ -1,0 +1,320 @@
+"""What the log adds up to: a fleet part, and a part for each group.
+
+A fold owns its state and updates it in place; nobody else holds a reference to it, and a snapshot
+is a copy. All values are integers, strings and containers of them, so that the digest is the same
+on every machine. What is only a cache lies in `Cache`, outside the digest.
+
+An event belongs to exactly one part: `decide` for a group reads that group's part and the fleet
+part, and nothing else.
+"""
+
+import enum
+import hashlib
+from typing import Final
+
+import msgspec
+
+from engine.core.events import GroupControl
+from engine.core.fleet import Health, Master, Mode, Role
+from engine.core.policy import GroupPolicy, Policy
+
+FOLD_VERSION: Final = 1  # a change of `evolve` that changes a digest gets a new one
+
+
+class Phase(enum.Enum):
+    """Where the failover of a group stands; a group without one is idle."""
+
+    IDLE = "idle"
+    SELECTING = "selecting"
+    FENCING = "fencing"
+    TRANSFERRING = "transferring"
+    PROMOTING = "promoting"
+    VERIFYING = "verifying"
+    COMPENSATING = "compensating"
+    COMPLETED = "completed"
+
+
+class Fence(msgspec.Struct, kw_only=True):
+    """What keeps a master out; owed to it until it confirms `confirm_at`."""
+
+    confirm_at: int  # the epoch that it has to confirm
+    revokes: int
+    is_confirmed: bool = False  # it cannot act: it answered, was restarted, or was released
+    is_restarted: bool = False  # its boot id changed since
+    failover: int = 0  # the id that the effect's key carries
+
+
+class MasterState(msgspec.Struct, kw_only=True):
+    """All that is known of one master."""
+
+    declared: Master
+    health: Health = Health.UNKNOWN
+    health_since_us: int = 0
+    health_seq: int = 0  # the decision that made it so
+    role: Role = Role.STANDBY
+    epoch: int = 0  # of its activation, or of the attempt at one; 0: none
+    # What probes said.
+    observers: dict[str, int] = msgspec.field(default_factory=dict)  # last n of each
+    heard_us: int = 0  # the last result of any kind; 0: never
+    good_us: int = 0  # the last good one
+    good: int = 0  # good ones in a row
+    good_seq: int = 0  # the newest good one
+    poor: int = 0  # degraded ones in a row
+    poor_at: int = 0  # what `good` was at the newest degraded one
+    failures: list[int] = msgspec.field(default_factory=list)  # seqs of failed ones in a row
+    refused: int = 0  # refused ones in a row
+    question: int = 0  # seq of a closed connection that nothing has answered yet; 0: none
+    is_hard: bool = False  # the evidence against it leaves no doubt
+    is_doubted: bool = False  # it failed, and has not proved itself since
+    boot: str = ""
+    reported_epoch: int | None = None
+    reported_role: str = ""
+    is_unjudged: bool = False  # its next answer may have been sent before its activation
+    excused_seq: int = 0  # the answer that was not judged for that reason
+    lost_seq: int = 0  # the ActivationLost that has not been acted on; 0: none
+    # What was decided or declared.
+    fence: Fence | None = None
+    is_excluded: bool = False
+    left_at_us: int = 0  # when it was last left by a failover; ranks it last
+    maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
+    promote_owed: bool = False  # it serves, and has not been told its epoch
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """An accepted message that is not done."""
+
+    key: str
+    lane: str
+    digest: bytes
+    size: int
+    master: str = ""  # assigned to; "": in the queue
+    epoch: int = 0
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """The messages of one group: accepted, assigned, done."""
+
+    open: dict[int, Message] = msgspec.field(default_factory=dict)  # by seq, in accept order
+    queue: list[int] = msgspec.field(default_factory=list)  # seqs that nobody has, ascending
+    lanes: dict[str, list[int]] = msgspec.field(default_factory=dict)  # open seqs of each lane
+    by_key: dict[str, int] = msgspec.field(default_factory=dict)  # open keys
+    done: dict[str, bytes] = msgspec.field(default_factory=dict)  # finished keys: body digest
+    accepted: int = 0  # all of them, ever [count]
+    finished: int = 0
+    requeued: int = 0
+
+
+class Saga(msgspec.Struct, kw_only=True):
+    """The open failover of a group."""
+
+    id: int
+    seq: int  # of its FailoverStarted
+    phase: Phase
+    why: str
+    source: str
+    to: str
+    planned: bool
+    waits: str
+    counts: bool
+    started_us: int
+    since_us: int  # when it entered `phase`
+    attempt: int = 0
+    heir: str = ""
+    epoch: int = 0
+    is_approved: bool = False
+    preflight: str = ""  # the result of looking at the target first; "": not yet known
+    preflight_detail: str = ""
+    transfer_digest: str = ""
+    step_seq: int = 0  # the decision that the running step is owed by
+    spent: list[str] = msgspec.field(default_factory=list)  # heirs that failed in this failover
+    phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
+
+
+class Rollback(msgspec.Struct, kw_only=True):
+    """A rollback that was accepted and has not ended."""
+
+    seq: int  # of its RollbackAccepted
+    digest: str  # of the control that it goes back to
+    target: str  # the master that shall serve
+    force: bool = False  # a target that looks unfit is tried all the same
+    switching: int = 0  # the failover that it started; 0: none yet
+
+
+class GroupState(msgspec.Struct, kw_only=True):
+    """The part of one group."""
+
+    id: str
+    version: int = 0  # events of this part [count]
+    masters: dict[str, MasterState] = msgspec.field(default_factory=dict)
+    epoch: int = 0  # the newest one drawn
+    # Control.
+    assigned: str = ""
+    strategy: str = ""
+    # Failovers.
+    saga: Saga | None = None
+    rollback: Rollback | None = None
+    failovers: int = 0  # completed, ever [count]
+    counted_us: list[int] = msgspec.field(default_factory=list)  # starts that count to the limit
+    hold_until_us: int = 0
+    retry_at_us: int = 0
+    retry_us: int = 0  # the last back-off of a headless group
+    proposed_seq: int = 0  # the verdict that was already proposed upon
+    switch_epoch: int = 0  # the activation whose switch is done
+    pause_until_us: int = 0  # -1: until resumed; 0: not paused
+    pause_reason: str = ""
+    # Work.
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest
+
+
+class FleetState(msgspec.Struct, kw_only=True):
+    """The part that all groups read."""
+
+    version: int = 0
+    policy: Policy = msgspec.field(default_factory=lambda: Policy(groups={}))
+    policy_seq: int = 0
+    policy_digest: str = ""  # of the policy in force
+    file_digest: str = ""  # of the last file that was offered
+    release: str = ""
+    started_us: int = 0  # the last start or resumption of an engine
+    pause_until_us: int = 0  # -1: until resumed; 0: not paused
+    pause_reason: str = ""
+    checkpoints: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Place:
+    """Where an event about a master belongs; a cache."""
+
+    __slots__ = ("calm", "group", "is_plain", "master")
+
+    def __init__(self, group: GroupState, master: MasterState, calm: set[str]) -> None:
+        self.group = group
+        self.master = master
+        self.calm = calm  # masters of the group whose good probes call for no decision
+        self.is_plain = False  # an answer like the last one moves nothing but counters
+
+
+class Cache:
+    """What can be derived at any time; it is in no digest and in no comparison."""
+
+    __slots__ = ("calm", "next_due_us", "places")
+
+    def __init__(self) -> None:
+        self.places: dict[str, Place] = {}  # by master
+        self.calm: dict[str, set[str]] = {}  # by group; see Place
+        self.next_due_us = 0  # no deadline is due before; 0: not known
+
+
+class State:
+    """The fold over the log: the two kinds of parts, the position, and the caches."""
+
+    __slots__ = ("at_us", "cache", "fleet", "groups", "seq")
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.at_us = 0
+        self.fleet = FleetState()
+        self.groups: dict[str, GroupState] = {}
+        self.cache = Cache()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and dump(self) == dump(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def group_of(self, subject: str) -> GroupState | None:
+        """Return the part that `subject` (a master or a group) belongs to."""
+        place = self.cache.places.get(subject)
+        return self.groups.get(subject) if place is None else place.group
+
+    def policy_of(self, group: GroupState) -> GroupPolicy:
+        """Return the policy of `group`; a group exists only while the policy has it."""
+        return self.fleet.policy.groups[group.id]
+
+
+class _Dumped(msgspec.Struct, kw_only=True):
+    """The state as stored: positions and parts, no caches."""
+
+    seq: int
+    at_us: int
+    fleet: FleetState
+    groups: dict[str, GroupState]
+
+
+_CANONICAL: Final = msgspec.msgpack.Encoder(order="sorted")
+_STORED: Final = msgspec.msgpack.Decoder(_Dumped)
+
+
+def dump(state: State) -> bytes:
+    """Return the canonical bytes of `state`: msgpack, keys sorted, integers only, no caches."""
+    return _CANONICAL.encode(
+        _Dumped(seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=state.groups)
+    )
+
+
+def restore(data: bytes) -> State:
+    """Return the state that `dump` gave `data` for."""
+    stored = _STORED.decode(data)
+    state = State()
+    state.seq, state.at_us = stored.seq, stored.at_us
+    state.fleet, state.groups = stored.fleet, stored.groups
+    reindex(state)
+    return state
+
+
+def copy(state: State) -> State:
+    """Return an independent copy of `state`."""
+    return restore(dump(state))
+
+
+def digest(state: State) -> str:
+    """Return the SHA-256 of the canonical bytes of `state`, in hex."""
+    return hashlib.sha256(dump(state)).hexdigest()
+
+
+def reindex(state: State) -> None:
+    """Derive the caches again."""
+    state.cache = Cache()
+    for group in state.groups.values():
+        calm = state.cache.calm.setdefault(group.id, set())
+        for name, master in group.masters.items():
+            state.cache.places[name] = Place(group, master, calm)
+
+
+def control_of(group: GroupState) -> GroupControl:
+    """Return the control state of `group`: what a rollback goes back to."""
+    return GroupControl(
+        group=group.id,
+        assigned=group.assigned,
+        strategy=group.strategy,
+        weights=tuple(
+            sorted((name, master.declared.weight) for name, master in group.masters.items())
+        ),
+    )
+
+
+def control_digest(control: GroupControl) -> str:
+    """Return the SHA-256 of the canonical bytes of `control`, in hex."""
+    return hashlib.sha256(_CANONICAL.encode(control)).hexdigest()
+
+
+def is_active_standby(state: State, group: GroupState) -> bool:
+    """Return whether one master of `group` serves and the others stand by."""
+    return state.policy_of(group).mode is Mode.ACTIVE_STANDBY
+
+
+def active_of(group: GroupState) -> str:
+    """Return the master that holds the activation of an active-standby group; "" if none."""
+    for name, master in group.masters.items():
+        if master.role is Role.ACTIVE or master.role is Role.DRAINING:
+            return name
+    return ""
+
+
+def paused_until(state: State, group: GroupState, at_us: int) -> int:
+    """Return until when new failovers of `group` are paused [us]; 0: they are not; -1: no end."""
+    fleet, own = state.fleet.pause_until_us, group.pause_until_us
+    ends = [end for end in (fleet, own) if end == -1 or end > at_us]
+    if not ends:
+        return 0
+    return -1 if -1 in ends else max(ends)
