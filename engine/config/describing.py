@@ -1,0 +1,171 @@
+"""What a configuration adds up to, for `tanist check`: sums, fences, warnings, size of the log."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypedDict
+
+from engine.config.durations import spell
+from engine.config.groups import sum_spelled
+from engine.core.events import ProbeOk, encode
+from engine.core.fleet import Master, Mode
+from engine.core.policy import DAY, FenceKind, GroupPolicy, Policy, sums
+
+# A cell of SQLite: its length and header, seq, at_us, kind, cause and crc; without an index.
+ROW_BYTES: Final = 36
+BYTES_HOW: Final = (
+    "one row for each good probe in a quiet fleet (86,400 s / interval for each master); "
+    "failed probes, decisions and messages come on top"
+)
+_UNITS: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+class GroupDescription(TypedDict):
+    """What the policy of one group adds up to; durations in microseconds."""
+
+    mode: str
+    preset: str
+    automation: str
+    masters: int
+    detect_us: int  # the worst, without slack
+    slack_us: int  # what the observer itself may be late by
+    detect_within_us: int
+    promise_kept: bool
+    sum: str  # the worst detection and the slack, spelled out
+    blip_us: int  # the longest that is ignored
+    restore_crash_us: int
+    restore_staleness_us: int
+    fence: str
+    warnings: list[str]
+    log_bytes_a_day: int
+
+
+class Description(TypedDict):
+    """What a configuration adds up to; a document of JSON."""
+
+    groups: dict[str, GroupDescription]
+    log_bytes_a_day: int
+    log_bytes_how: str
+
+
+def describe(policy: Policy, masters: Sequence[Master]) -> Description:
+    """Return what `policy` adds up to for these masters."""
+    groups = {
+        name: _group(group, [master for master in masters if master.group == name])
+        for name, group in policy.groups.items()
+    }
+    return Description(
+        groups=groups,
+        log_bytes_a_day=sum(group["log_bytes_a_day"] for group in groups.values()),
+        log_bytes_how=BYTES_HOW,
+    )
+
+
+def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
+    total = sums(policy)
+    return GroupDescription(
+        mode=policy.mode.value,
+        preset=policy.preset,
+        automation=policy.automation.value,
+        masters=len(masters),
+        detect_us=total.detect_us,
+        slack_us=total.slack_us,
+        detect_within_us=policy.detect_within_us,
+        promise_kept=total.detect_us + total.slack_us <= policy.detect_within_us,
+        sum=sum_spelled(policy),
+        blip_us=total.blip_us,
+        restore_crash_us=total.restore_crash_us,
+        restore_staleness_us=total.restore_staleness_us,
+        fence=fence_sentence(policy),
+        warnings=list(_warnings(policy, masters)),
+        log_bytes_a_day=sum(_bytes_a_day(policy, master) for master in masters),
+    )
+
+
+def fence_sentence(policy: GroupPolicy) -> str:
+    """Return in one sentence what the fence of a group stops and what it does not."""
+    if policy.fence.kind is FenceKind.GATE:
+        return (
+            "gate: stops every acknowledgement under a revoked epoch at once, for clients that "
+            "leave through route() and for sinks that compare epochs; does not stop what a master "
+            "that was left still does elsewhere by itself."
+        )
+    away = (
+        "clients that hold its address may still be answered by it"
+        if policy.fence.clients == "direct"
+        else "it may still act outside route()"
+    )
+    return (
+        "confirmed: stops anyone else from being promoted before the master that was left has "
+        "confirmed its fence or has restarted (an unreachable one keeps the group waiting for "
+        f"release); does not stop the master until then: {away}."
+    )
+
+
+def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
+    total = sums(policy)
+    if policy.preset == "bench":
+        yield (
+            "preset bench is for loopback only: a garbage collection or a fork takes longer than "
+            "its time-out"
+        )
+    if total.detect_us + total.slack_us > policy.detect_within_us:
+        yield f"the promise {spell(policy.detect_within_us)} cannot be kept: {sum_spelled(policy)}"
+    if policy.probe.recheck_us < policy.probe.timeout_us:
+        yield (
+            f"recheck {spell(policy.probe.recheck_us)} is shorter than timeout "
+            f"{spell(policy.probe.timeout_us)}: one probe is in flight at a time, so a hang is "
+            "re-checked after the time-out"
+        )
+    if policy.mode is Mode.ACTIVE_STANDBY and len(masters) == 1:
+        yield "there is no standby: if its only master fails, the group is down"
+    if policy.fence.kind is FenceKind.CONFIRMED and policy.effects == "none":
+        yield (
+            "fence confirmed with effects none: nobody is asked to confirm, so only a restart of "
+            "the master ends the wait"
+        )
+
+
+def _bytes_a_day(policy: GroupPolicy, master: Master) -> int:
+    """Return what the good probes of one master add to the log in a day [bytes]."""
+    probes = DAY // policy.probe.interval_us
+    typical = ProbeOk(n=probes, latency_us=1_000, boot="0" * 8, epoch=1, role="standby")
+    _, payload = encode(typical)
+    return probes * (ROW_BYTES + len(master.id.encode()) + len(payload))
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it.
+
+    Example:
+        >>> size(5_270_400), size(999)
+        ('5.3 MB', '999 bytes')
+    """
+    for unit, word in _UNITS:
+        if count >= unit:
+            return f"{count / unit:.1f} {word}"
+    return f"{count} bytes"
+
+
+def render(description: Description) -> str:
+    """Return `description` as lines for people."""
+    lines = []
+    for name, group in description["groups"].items():
+        kept = "kept" if group["promise_kept"] else "NOT kept"
+        lines += [
+            f"group {name}: {group['mode']}, preset {group['preset']}, "
+            f"automation {group['automation']}, masters: {group['masters']}",
+            f"  worst detection       {spell(group['detect_us'])}, with slack for the observer "
+            f"{spell(group['detect_us'] + group['slack_us'])}; promised "
+            f"{spell(group['detect_within_us'])}: {kept}",
+            f"                        {group['sum']}",
+            f"  longest blip ignored  {spell(group['blip_us'])}",
+            f"  worst restoration     {spell(group['restore_crash_us'])} after a crash, "
+            f"{spell(group['restore_staleness_us'])} after silence",
+            f"  fence                 {group['fence']}",
+            f"  log                   about {size(group['log_bytes_a_day'])} a day",
+        ]
+        lines += [f"  warning               {warning}" for warning in group["warnings"]]
+        lines.append("")
+    lines.append(
+        f"log: about {size(description['log_bytes_a_day'])} a day: {description['log_bytes_how']}"
+    )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,271 @@
+"""The policy of one group: what its table says over what its base says.
+
+The base of a file is a preset, that of a changed policy is the policy as it was. Four defaults
+follow from other settings; one that stood at its default stays there when those change.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.config import kinds
+from engine.config.durations import spell
+from engine.config.tables import Table
+from engine.core.fleet import Mode
+from engine.core.policy import (
+    DAY,
+    HOUR,
+    MS,
+    PRESETS,
+    SECOND,
+    STRATEGIES,
+    Automation,
+    Failover,
+    Fence,
+    FenceKind,
+    GroupPolicy,
+    Messages,
+    Probe,
+    Slo,
+    preset,
+    sums,
+)
+
+COUNT_MAX: Final = 1_000  # of answers in a row, of attempts [count]
+REMEMBER_MAX: Final = 10_000_000  # keys of messages [count]
+UNKNOWN_AFTER_US_LEAST: Final = 5 * SECOND
+DELIVER_TIMEOUT_US_LEAST: Final = SECOND
+
+# What the design has and this release has not: answered by name, not as a slip of the pen.
+STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
+PROBES_LATER: Final = ("redis", "command", "push", "tcp")
+EFFECTS_LATER: Final = ("redis", "command")
+FENCES_LATER: Final = ("lease",)
+GROUP_LATER: Final = ("balance", "drivers", "hooks", "observers")
+FAILOVER_LATER: Final = ("across_regions",)
+
+_INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
+_SPAN: Final = kinds.duration(least_us=MS)
+
+
+def late_us_default(probe: Probe) -> int:
+    """Return half the time-out: an observer late by more cannot say whose lateness it saw [us]."""
+    return probe.timeout_us // 2
+
+
+def unknown_after_us_default(probe: Probe) -> int:
+    """Return three probes that neither came nor ran into their time-out, 5 s at least [us]."""
+    return max(UNKNOWN_AFTER_US_LEAST, 3 * (probe.interval_us + probe.timeout_us))
+
+
+def step_timeout_us_default(failover: Failover) -> int:
+    """Return a tenth of the whole failover [us]."""
+    return failover.deadline_us // 10
+
+
+def deliver_timeout_us_default(failover: Failover) -> int:
+    """Return half of the whole failover, 1 s at least [us]."""
+    return max(DELIVER_TIMEOUT_US_LEAST, failover.deadline_us // 2)
+
+
+def read_base(table: Table, *, preset_name: str) -> GroupPolicy:
+    """Return what a group of a file says nothing about: its preset, for its mode."""
+    mode = table.need(
+        "mode", kinds.member(Mode), Mode.ACTIVE_STANDBY, example=f'"{Mode.ACTIVE_STANDBY.value}"'
+    )
+    return preset(table.take("preset", kinds.choice(list(PRESETS)), preset_name), mode=mode)
+
+
+def rebase(table: Table, base: GroupPolicy) -> GroupPolicy:
+    """Return `base` under the mode or the preset that `table` asks for, if it asks for one."""
+    mode = table.take("mode", kinds.member(Mode), base.mode)
+    name = table.take("preset", kinds.choice(list(PRESETS)), base.preset)
+    if table.has("preset"):
+        return preset(name, mode=mode)
+    return msgspec.structs.replace(base, mode=mode)
+
+
+def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
+    """Return the policy that `table` makes of `base`.
+
+    What `runs` must be able to keep the promise of its preset too, and must not take a master for
+    silent between two probes. What is only asked about is held to a promise that it writes itself.
+    """
+    before = table.reading.count
+    probe = _probe(table.table("probe"), base.probe)
+    detect_within_us = table.take("detect_within", _SPAN, base.detect_within_us)
+    sound = table.reading.count == before
+    failover = _failover(table.table("failover", later=FAILOVER_LATER), base.failover)
+    policy = GroupPolicy(
+        mode=base.mode,
+        preset=base.preset,
+        automation=table.take("automation", kinds.member(Automation), base.automation),
+        strategy=table.take(
+            "strategy", kinds.choice(STRATEGIES, later=STRATEGIES_LATER), base.strategy
+        ),
+        detect_within_us=detect_within_us,
+        effects=_effects(table.table("effects"), base.effects),
+        probe=probe,
+        fence=_fence(table.table("fence"), base.fence),
+        failover=failover,
+        messages=_messages(table.table("messages"), base, failover),
+        slo=_slo(table.table("slo"), base.slo),
+    )
+    if sound and (runs or table.has("detect_within")):
+        _hold_to_promise(table, policy)
+    if sound and runs:
+        _hold_to_silence(table, policy.probe)
+    return policy
+
+
+def _probe(table: Table, base: Probe) -> Probe:
+    times = msgspec.structs.replace(
+        base,
+        kind=table.take("kind", kinds.choice(("http",), later=PROBES_LATER), base.kind),
+        path=table.take("path", kinds.url_path, base.path),
+        interval_us=table.take("interval", _INTERVAL, base.interval_us),
+        timeout_us=table.take("timeout", _INTERVAL, base.timeout_us),
+        recheck_us=table.take("recheck", _INTERVAL, base.recheck_us),
+        rise=table.take("rise", kinds.count(least=1, most=COUNT_MAX), base.rise),
+        fall=table.take("fall", kinds.count(least=1, most=COUNT_MAX), base.fall),
+        hold_open=table.take("hold_open", kinds.flag, base.hold_open),
+    )
+    late_us = _follow(base.late_us_max, late_us_default(base), late_us_default(times))
+    unknown_us = _follow(
+        base.unknown_after_us, unknown_after_us_default(base), unknown_after_us_default(times)
+    )
+    silence = kinds.duration_or_never(least_us=MS)
+    probe = msgspec.structs.replace(
+        times,
+        late_us_max=table.take("late_max", kinds.duration(), late_us),
+        unknown_after_us=table.take("unknown_after", silence, unknown_us),
+    )
+    table.finish()
+    return probe
+
+
+def _failover(table: Table, base: Failover) -> Failover:
+    before = table.reading.count
+    delay = table.table("delay")
+    limit, window_us = table.take("limit", kinds.limit, (base.limit, base.limit_window_us))
+    times = msgspec.structs.replace(
+        base,
+        deadline_us=table.take("deadline", _SPAN, base.deadline_us),
+        attempts_max=table.take(
+            "attempts", kinds.count(least=1, most=COUNT_MAX), base.attempts_max
+        ),
+        delay_crash_us=delay.take("crash", kinds.duration(), base.delay_crash_us),
+        delay_staleness_us=delay.take("staleness", kinds.duration(), base.delay_staleness_us),
+        hold_down_us=table.take("hold_down", kinds.duration(), base.hold_down_us),
+        limit=limit,
+        limit_window_us=window_us or base.limit_window_us,  # "none" names no window
+        grace_us=table.take("grace", kinds.duration(), base.grace_us),
+        failback=table.take("failback", kinds.choice(("manual", "never")), base.failback),
+    )
+    step_us = _follow(
+        base.step_timeout_us, step_timeout_us_default(base), step_timeout_us_default(times)
+    )
+    failover = msgspec.structs.replace(
+        times, step_timeout_us=table.take("step_timeout", _SPAN, step_us)
+    )
+    if table.reading.count == before and failover.step_timeout_us > failover.deadline_us:
+        table.mistake(
+            "step_timeout",
+            expected=f"at most the deadline of the whole failover, {spell(failover.deadline_us)}",
+            found=spell(failover.step_timeout_us),
+            remedy=f'write step_timeout = "{spell(step_timeout_us_default(failover))}"',
+        )
+    delay.finish()
+    table.finish()
+    return failover
+
+
+def _effects(table: Table, base: str) -> str:
+    kind = table.take("kind", kinds.choice(("http", "none"), later=EFFECTS_LATER), base)
+    table.finish()
+    return kind
+
+
+def _fence(table: Table, base: Fence) -> Fence:
+    before = table.reading.count
+    fence = Fence(
+        kind=table.take("kind", kinds.member(FenceKind, later=FENCES_LATER), base.kind),
+        clients=table.take("clients", kinds.choice(("direct", "route")), base.clients),
+    )
+    contradicts = fence.kind is FenceKind.GATE and fence.clients == "direct"
+    if contradicts and table.reading.count == before:
+        table.mistake(
+            "clients" if table.has("clients") else "kind",
+            expected='clients = "route" where kind = "gate"',
+            found='"direct"',
+            remedy="a gate stops nothing for clients that hold the master's own address: write "
+            'kind = "confirmed", or clients = "route" if they all leave through route()',
+        )
+    table.finish()
+    return fence
+
+
+def _messages(table: Table, base: GroupPolicy, failover: Failover) -> Messages:
+    timeout_us = _follow(
+        base.messages.deliver_timeout_us,
+        deliver_timeout_us_default(base.failover),
+        deliver_timeout_us_default(failover),
+    )
+    remember = kinds.count(least=1, most=REMEMBER_MAX)
+    messages = Messages(
+        deliver_timeout_us=table.take("deliver_timeout", _SPAN, timeout_us),
+        remember_max=table.take("remember", remember, base.messages.remember_max),
+    )
+    table.finish()
+    return messages
+
+
+def _slo(table: Table, base: Slo) -> Slo:
+    slo = Slo(
+        objective_ppm=table.take("objective", kinds.percent, base.objective_ppm),
+        window_us=table.take("window", kinds.duration(least_us=HOUR), base.window_us),
+    )
+    table.finish()
+    return slo
+
+
+def _follow(value_us: int, default_before_us: int, default_us: int) -> int:
+    """Return the default of now where the value was the default of before, else the value."""
+    return default_us if value_us == default_before_us else value_us
+
+
+def sum_spelled(policy: GroupPolicy) -> str:
+    """Return the worst detection with the slack, as the sum that it is."""
+    probe, total = policy.probe, sums(policy)
+    again = max(probe.recheck_us, probe.timeout_us)
+    return (
+        f"interval {spell(probe.interval_us)} + (fall {probe.fall} - 1) x {spell(again)}"
+        f" + timeout {spell(probe.timeout_us)} + slack {spell(probe.late_us_max)}"
+        f" = {spell(total.detect_us + total.slack_us)}"
+    )
+
+
+def _hold_to_promise(table: Table, policy: GroupPolicy) -> None:
+    total = sums(policy)
+    needed_us = total.detect_us + total.slack_us
+    if needed_us > policy.detect_within_us:
+        table.mistake(
+            "detect_within",
+            expected=f"at least {spell(needed_us)}, the worst detection ({sum_spelled(policy)})",
+            found=spell(policy.detect_within_us)
+            + ("" if table.has("detect_within") else f", the promise of preset {policy.preset}"),
+            remedy=f'write detect_within = "{spell(needed_us)}", or lower interval, timeout, '
+            "recheck or fall",
+        )
+
+
+def _hold_to_silence(table: Table, probe: Probe) -> None:
+    """Refuse a silence that every healthy master would keep between two probes."""
+    needed_us = probe.interval_us + probe.timeout_us
+    if 0 < probe.unknown_after_us < needed_us:
+        table.reading.mistake(
+            (*table.path, "probe", "unknown_after"),
+            expected=f"at least {spell(needed_us)}, one interval and one time-out",
+            found=spell(probe.unknown_after_us),
+            remedy=f'write unknown_after = "{spell(unknown_after_us_default(probe))}"',
+        )

@@ -1,0 +1,210 @@
+"""The kinds of value that a configuration holds; each raises `Unfit` for what it cannot take."""
+
+import difflib
+import enum
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from engine.config.durations import DURATION_US_MAX, microseconds, spell
+from engine.config.tables import Unfit
+
+E = TypeVar("E", bound=enum.Enum)
+
+NAME_CHARS_MAX: Final = 64
+PPM: Final = 1_000_000  # parts per million in one
+MICRODEGREES: Final = 1_000_000  # in one degree
+PORT_MAX: Final = 65_535
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
+_PATH: Final = re.compile(r"/[\x21-\x7e]*", re.ASCII)
+_LIMIT: Final = re.compile(r"([0-9]{1,6})/([0-9.a-z]+)", re.ASCII)
+_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
+
+
+def text(value: object) -> str:
+    """Return a string that says something."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise Unfit("a string", 'write it in quotes, as in "text"')
+    return value
+
+
+def flag(value: object) -> bool:
+    """Return true or false."""
+    if not isinstance(value, bool):
+        raise Unfit("true or false", "write true or false without quotes")
+    return value
+
+
+def name(value: object) -> str:
+    """Return the id of a group or a master."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > NAME_CHARS_MAX:
+        raise Unfit(
+            f"a name of at most {NAME_CHARS_MAX} characters that starts with a letter",
+            'write letters, digits, - _ and . only, as in "cache-a"',
+        )
+    return value
+
+
+def duration(*, least_us: int = 0, most_us: int = DURATION_US_MAX) -> Callable[[object], int]:
+    """Return the kind of a duration within these bounds [us]."""
+
+    def kind(value: object) -> int:
+        zero = isinstance(value, int) and not isinstance(value, bool) and value == 0
+        found_us = 0 if zero else microseconds(value) if isinstance(value, str) else None
+        if found_us is None:
+            raise Unfit(
+                "a duration",
+                'write a string with a unit: us, ms, s, m, h or d, as in "500ms" or "1.5s"',
+            )
+        if not least_us <= found_us <= most_us:
+            bounds = f"from {spell(least_us)} to {spell(most_us)}"
+            near = spell(min(max(found_us, least_us), most_us))
+            raise Unfit(f"a duration {bounds}", f'the nearest that would do is "{near}"')
+        return found_us
+
+    return kind
+
+
+def duration_or_never(*, least_us: int) -> Callable[[object], int]:
+    """Return the kind of a duration, or "never" [us; 0 for never]."""
+    finite = duration(least_us=least_us)
+
+    def kind(value: object) -> int:
+        try:
+            return 0 if value == "never" else finite(value)
+        except Unfit as unfit:
+            raise Unfit(f'{unfit.expected} or "never"', unfit.remedy) from None
+
+    return kind
+
+
+def count(*, least: int, most: int) -> Callable[[object], int]:
+    """Return the kind of a whole number within these bounds [count]."""
+
+    def kind(value: object) -> int:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not isinstance(value, int) or not least <= value <= most:
+            near = min(max(value, least), most) if isinstance(value, int) and whole else least
+            raise Unfit(f"a whole number from {least} to {most}", f"{near} would do")
+        return value
+
+    return kind
+
+
+def choice(taken: Sequence[str], *, later: Sequence[str] = ()) -> Callable[[object], str]:
+    """Return the kind of one word of `taken`; those of `later` get an answer of their own."""
+    words = " or ".join(f'"{word}"' for word in taken)
+
+    def kind(value: object) -> str:
+        if isinstance(value, str) and value in taken:
+            return value
+        if isinstance(value, str) and value in later:
+            raise Unfit(words, f"this release takes {words} only")
+        near = difflib.get_close_matches(value, taken, n=1) if isinstance(value, str) else []
+        raise Unfit(words, f'did you mean "{near[0]}"?' if near else f'write "{taken[0]}"')
+
+    return kind
+
+
+def member(of: type[E], *, later: Sequence[str] = ()) -> Callable[[object], E]:
+    """Return the kind of one member of `of`, written as its value."""
+    word = choice([each.value for each in of], later=later)
+    return lambda value: of(word(value))
+
+
+def limit(value: object) -> tuple[int, int]:
+    """Return how many failovers in which window [count; us]; 0 for "none"."""
+    if value == "none":
+        return 0, 0
+    found = _LIMIT.fullmatch(value) if isinstance(value, str) else None
+    window_us = microseconds(found[2]) if found else None
+    if not found or not window_us or int(found[1]) < 1:
+        raise Unfit(
+            'a count and a window, or "none"',
+            'write as in "2/1h": two failovers within an hour',
+        )
+    return int(found[1]), window_us
+
+
+def percent(value: object) -> int:
+    """Return a percentage above 0 and below 100, with four decimals at most [ppm]."""
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    exact = Decimal(str(value)) * (PPM // 100) if numeric else Decimal("nan")
+    # An objective of all of the time leaves no budget that anything could be held against.
+    if not exact.is_finite() or exact != int(exact) or not 0 < exact < PPM:
+        raise Unfit(
+            "a percentage above 0 and below 100 with at most four decimals",
+            "write a number without quotes, as in 99.95",
+        )
+    return int(exact)
+
+
+def location(value: object) -> tuple[int, int]:
+    """Return a latitude and a longitude, written in degrees [microdegrees]."""
+    if isinstance(value, list) and len(value) == 2:
+        latitude, longitude = (_microdegrees(part) for part in value)
+        if latitude is not None and longitude is not None:
+            within = abs(latitude) <= 90 * MICRODEGREES and abs(longitude) <= 180 * MICRODEGREES
+            if within:
+                return latitude, longitude
+    raise Unfit(
+        "a latitude from -90 to 90 and a longitude from -180 to 180 in degrees",
+        "write as in [51.5, -0.13]",
+    )
+
+
+def _microdegrees(value: object) -> int | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    exact = Decimal(str(value)) * MICRODEGREES
+    return round(exact) if exact.is_finite() else None
+
+
+def address(value: object) -> str:
+    """Return the URL of a master, which names scheme, host and port and nothing else."""
+    remedy = 'write as in "http://127.0.0.1:7001"'
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise Unfit("an URL with host and port", remedy)
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise Unfit("an URL with host and a port from 1 to 65535", remedy) from None
+    if parts.scheme != "http":
+        raise Unfit("an http:// URL", "this release speaks http:// to masters only")
+    if not host or not port:
+        raise Unfit("an URL with host and a port from 1 to 65535", remedy)
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise Unfit(
+            "an URL with host and port only", "the path that is probed is set by probe.path"
+        )
+    return f"http://{parts.netloc}"
+
+
+def url_path(value: object) -> str:
+    """Return the path of an URL."""
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise Unfit("a path that starts with /", 'write as in "/health"')
+    return value
+
+
+def listen(value: object) -> str:
+    """Return where the service listens, HOST:PORT; port 0 takes any that is free."""
+    found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if not found or int(found[2]) > PORT_MAX:
+        raise Unfit("HOST:PORT with a port from 0 to 65535", 'write as in "127.0.0.1:8600"')
+    return found[0]
+
+
+def log_place(value: object) -> str:
+    """Return the place of the log: a path, or an URL of SQLite as SQLAlchemy writes them."""
+    place = text(value)
+    scheme, separator, _ = place.partition("://")
+    if separator and scheme.partition("+")[0] != "sqlite":
+        raise Unfit(
+            "a path or an sqlite:// URL", 'this release keeps its log in SQLite, as in "tanist.db"'
+        )
+    return place

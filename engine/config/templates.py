@@ -1,0 +1,165 @@
+"""The commented `tanist.toml` that `tanist init` writes."""
+
+import json
+import re
+from typing import Final
+
+from engine.config import kinds
+from engine.config.durations import spell
+from engine.config.loading import DEFAULT_LISTEN, DEFAULT_LOG
+from engine.config.tables import Unfit, shown
+from engine.core.errors import ConfigurationError
+from engine.core.policy import PRESETS, GroupPolicy
+from engine.core.policy import preset as policy_of
+
+COMMENT_COLUMN: Final = 32  # where the comments behind values begin, if the value is that short
+_COMMENT: Final = re.compile(r"(?m)^(.*?\S  |  +)# ")
+
+EXAMPLES: Final = ("http://127.0.0.1:7001", "http://127.0.0.1:7002", "http://127.0.0.1:7003")
+
+_FILE: Final = """\
+# Tanist. Every key is here with the value in force; behind a # stands the default of the preset.
+# Look at it with: tanist check tanist.toml
+# Start it with:   tanist run tanist.toml
+
+[engine]
+log = {log}  # a file, or an sqlite:// URL; one engine writes it
+listen = {listen}  # the page and the HTTP service
+preset = {preset}  # lan, zone, region; bench is for loopback only
+
+[log]
+# flush = {flush}  # a good probe that changes nothing may wait this long for company
+
+[groups.main]
+mode = "active-standby"  # one master serves; "active-active": every healthy one does
+automation = "observe"  # decides and logs what it would do, and acts on nothing. To let it act:
+                        # "confirm" waits for tanist approve, "auto" goes ahead
+# strategy = "priority"  # or "round-robin"
+# detect_within = {detect_within}  # a promise: check refuses settings that cannot keep it
+# slo = {{ objective = {objective}, window = {window} }}
+
+[groups.main.probe]
+# path = {path}  # asked of each master
+# interval = {interval}  # from the start of one probe to the start of the next
+# timeout = {timeout}  # a later answer is overdue
+# recheck = {recheck}  # the interval after a failed probe
+# rise = {rise}  # good answers in a row until healthy again
+# fall = {fall}  # failed probes in a row until failed
+# hold_open = {hold_open}  # keeps a connection open: its end is the earliest sign
+# late_max = {late_max}  # an overdue answer does not count if the observer was later
+# unknown_after = {unknown_after}  # silence until health is unknown, or "never"
+
+[groups.main.effects]
+# kind = "http"  # the masters take the control protocol; "none": nothing is ever sent
+
+[groups.main.fence]
+kind = "gate"  # the committed epoch is the fence; needs clients = "route"
+clients = "route"  # where clients hold a master's own address: "direct", with kind = "confirmed"
+
+[groups.main.failover]
+# deadline = {deadline}  # of the whole failover
+# step_timeout = {step_timeout}  # of one step
+# attempts = {attempts}  # candidates tried in one failover
+# delay = {{ crash = {crash}, staleness = {staleness} }}  # before it starts
+# hold_down = {hold_down}  # after a failover, soft evidence waits this long
+# limit = {limit}  # failovers in a window, or "none"; a spent limit waits for approve
+# grace = {grace}  # after a start, fresh evidence is awaited this long
+# failback = "manual"  # no master is given back its role by itself
+
+[groups.main.messages]
+# deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again
+# remember = {remember}  # keys of finished messages, kept to refuse a repeat
+"""
+
+_MASTER: Final = """
+[[groups.main.masters]]
+id = {id}
+address = {address}
+priority = {priority}  # 1 is the first choice
+"""
+
+_MASTER_REST: Final = """\
+# weight = 1  # its share among equals; 0: none
+# region = "eu-west"  # or location = [51.5, -0.13]
+"""
+
+
+def template(http: tuple[str, ...] | None, preset: str) -> str:
+    """Return the text of a first configuration, for the masters at the addresses `http`.
+
+    Raises:
+        ConfigurationError: An address is none, or is there twice; or there is no such preset.
+    """
+    if preset not in PRESETS:
+        names = ", ".join(PRESETS)
+        raise ConfigurationError(
+            [f"--preset: expected one of {names}, found {shown(preset)}; write --preset zone"]
+        )
+    text = _FILE.format(**_figures(policy_of(preset)), flush=_q(PRESETS[preset].flush_us))
+    for number, address in enumerate(_addresses(http or EXAMPLES), start=1):
+        text += _MASTER.format(
+            id=json.dumps(f"m{number}"), address=json.dumps(address), priority=number
+        )
+        if number == 1:
+            text += _MASTER_REST
+    return _COMMENT.sub(_aligned, text)
+
+
+def _aligned(found: re.Match[str]) -> str:
+    return f"{found[1]:<{COMMENT_COLUMN}}# "
+
+
+def _addresses(http: tuple[str, ...]) -> list[str]:
+    taken: list[str] = []
+    mistakes = []
+    for written in http:
+        try:
+            taken.append(kinds.address(written))
+        except Unfit as unfit:
+            mistakes.append(
+                f"--http: expected {unfit.expected}, found {shown(written)}; {unfit.remedy}"
+            )
+    mistakes += [
+        f"--http: expected each address once, found {shown(address)} again; leave it out"
+        for number, address in enumerate(taken)
+        if address in taken[:number]
+    ]
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return taken
+
+
+def _q(duration_us: int) -> str:
+    return f'"{spell(duration_us)}"'
+
+
+def _figures(policy: GroupPolicy) -> dict[str, object]:
+    probe, failover = policy.probe, policy.failover
+    window = spell(failover.limit_window_us)
+    return {
+        "log": json.dumps(DEFAULT_LOG),
+        "listen": json.dumps(DEFAULT_LISTEN),
+        "preset": json.dumps(policy.preset),
+        "detect_within": _q(policy.detect_within_us),
+        "objective": policy.slo.objective_ppm / (kinds.PPM // 100),
+        "window": _q(policy.slo.window_us),
+        "path": json.dumps(probe.path),
+        "interval": _q(probe.interval_us),
+        "timeout": _q(probe.timeout_us),
+        "recheck": _q(probe.recheck_us),
+        "rise": probe.rise,
+        "fall": probe.fall,
+        "hold_open": json.dumps(probe.hold_open),
+        "late_max": _q(probe.late_us_max),
+        "unknown_after": _q(probe.unknown_after_us),
+        "deadline": _q(failover.deadline_us),
+        "step_timeout": _q(failover.step_timeout_us),
+        "attempts": failover.attempts_max,
+        "crash": _q(failover.delay_crash_us),
+        "staleness": _q(failover.delay_staleness_us),
+        "hold_down": _q(failover.hold_down_us),
+        "limit": f'"{failover.limit}/{window}"' if failover.limit else '"none"',
+        "grace": _q(failover.grace_us),
+        "deliver_timeout": _q(policy.messages.deliver_timeout_us),
+        "remember": policy.messages.remember_max,
+    }
