@@ -32,6 +32,7 @@ Decide: TypeAlias = Callable[[Step, Observation], None]
 Due: TypeAlias = tuple[int, str, str, str]  # when [us], the part, what, the subject
 
 SILENCE: Final = "unknown_after"
+_FAR_US: Final = 1 << 62  # later than any deadline
 
 
 def decide(step: Step, event: Observation) -> None:
@@ -71,7 +72,10 @@ def decide(step: Step, event: Observation) -> None:
 
 
 def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
-    """A message is done if the master it is assigned to says so under that activation."""
+    """A message is done if the master it is assigned to says so under that activation.
+
+    What the master asks to be kept counts with it or not at all: a returning one overwrites nothing.
+    """
     place = step.state.cache.places[step.subject]
     ledger = place.group.ledger
     seq = ledger.by_key.get(event.key)
@@ -79,6 +83,9 @@ def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
         return
     message = ledger.open[seq]
     if (message.master, message.epoch) == (step.subject, event.epoch):
+        for key, size, digest in event.keeps:
+            kept = ev.StateKept(key=key, size=size, digest=digest)
+            step.emit(kept, subject=place.group.id)
         step.emit(ev.MessageDone(key=event.key), subject=place.group.id)
 
 
@@ -118,11 +125,11 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
 
 
 def next_due_us(state: State) -> int | None:
-    """Return when the next deadline is due [us]; None if there is none."""
+    """Return when the next deadline may be due [us], or before; None if there is none."""
+    if state.cache.next_due_us:
+        return state.cache.next_due_us if state.cache.next_due_us < _FAR_US else None
     return min((due[0] for _, due in deadlines(state)), default=None)
 
-
-_FAR_US: Final = 1 << 62  # later than any deadline
 
 
 def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:

@@ -87,7 +87,7 @@ def decide_probe_failed(step: Step) -> None:
         return
     fall = step.state.policy_of(place.group).probe.fall
     count = len(master.failures)
-    if master.is_hard and master.refused == 1:
+    if master.gone_seq == step.seq:
         rule = "closed-then-refused"
     elif count >= fall:
         rule = "fall"

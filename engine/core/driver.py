@@ -34,6 +34,7 @@ BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again;
 BACKOFF_US_MAX: Final = 30 * SECOND
 
 Key = tuple[str, str, int, int]  # step, master, failover, epoch
+Sending = tuple[str, str, int]  # group, message, epoch
 Digest = bytes
 
 
@@ -79,7 +80,7 @@ class Driver:
         self._flush_us: Final = flush_us
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
-        self._sent: dict[tuple[str, int], int] = {}  # message and epoch: not to be sent before
+        self._sent: dict[Sending, int] = {}  # not to be sent again before
         self.reset(State() if state is None else state)
 
     def reset(self, state: State) -> None:
@@ -112,6 +113,8 @@ class Driver:
         if bodies:
             self._bodies.update(bodies)
         taken = self._step(event, subject, at_us)
+        if len(taken) == 1:
+            return taken[0].seq
         return next(recorded.seq for recorded in taken if recorded.event is event)
 
     def tick(self, at_us: int) -> None:
@@ -177,6 +180,11 @@ class Driver:
 
     # Batches out.
 
+    @property
+    def is_appending(self) -> bool:
+        """Return whether a batch was taken of which it is not known whether it is durable."""
+        return self._in_flight is not None
+
     def take_batch(self, at_us: int) -> Batch | None:
         """Return what to append now; None: nothing, or it may wait, or one is under way."""
         if self._in_flight is not None or not self._pending:
@@ -205,7 +213,7 @@ class Driver:
         """Let go what a durable event has settled."""
         event = recorded.event
         if isinstance(event, ev.MessageDone):
-            stale = [key for key in self._sent if key[0] == event.key]
+            stale = [key for key in self._sent if key[:2] == (recorded.subject, event.key)]
             for key in stale:
                 del self._sent[key]
         elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
@@ -239,7 +247,7 @@ class Driver:
         for group in self.durable_state.groups.values():
             timeout_us = self.durable_state.policy_of(group).messages.deliver_timeout_us
             for deliver in deliveries(group):
-                key = (deliver.key, deliver.epoch)
+                key = _sending(deliver)
                 if self._sent.get(key, 0) <= at_us:
                     self._sent[key] = at_us + timeout_us
                     due.append(deliver)
@@ -247,7 +255,7 @@ class Driver:
 
     def undelivered(self, deliver: Deliver, *, retry_at_us: int) -> None:
         """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
-        key = (deliver.key, deliver.epoch)
+        key = _sending(deliver)
         if key in self._sent:
             self._sent[key] = retry_at_us
 
@@ -265,11 +273,17 @@ class Driver:
             key = _key(effect)
             if key not in self._issued:
                 yield self._tries.get(key, _Try()).not_before_us
-        yield from self._sent.values()
+        for group in self.durable_state.groups.values():
+            for deliver in deliveries(group):
+                yield self._sent.get(_sending(deliver), 0)
 
 
 def _key(effect: Effect) -> Key:
     return effect.step, effect.master, effect.failover, effect.epoch
+
+
+def _sending(deliver: Deliver) -> Sending:
+    return deliver.group, deliver.key, deliver.epoch
 
 
 def refusal(events: tuple[Recorded, ...], seq: int) -> tuple[str, ...]:

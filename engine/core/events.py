@@ -163,10 +163,14 @@ class MessageAccepted(Event, frozen=True, kw_only=True):
 
 
 class MessageAcked(Event, frozen=True, kw_only=True):
-    """The subject (a master) says that it has done `key` under `epoch`."""
+    """The subject (a master) says that it has done `key` under `epoch`.
+
+    `keeps` are the state blobs that it asks to be kept with it: key, size, digest as in StateKept.
+    """
 
     key: str
     epoch: int
+    keeps: tuple[tuple[str, int, bytes], ...] = ()
 
 
 class StateKept(Event, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core import messages, state as st
 from engine.core.errors import LogCorrupted
-from engine.core.events import Evidence, Recorded
+from engine.core.events import Evidence, ProbeOk, Recorded
 from engine.core.fleet import Role
 from engine.core.machines import FAILOVER, HEALTH, ROLE
 from engine.core.state import GroupState, MasterState, Phase, Place, State
@@ -29,27 +29,26 @@ def evolve(state: State, recorded: Recorded) -> None:
     Raises:
         LogCorrupted: It does not follow the position, or names a move or a master there is not.
     """
-    event = recorded.event
-    if recorded.seq != state.seq + 1 or recorded.at_us < state.at_us:
+    event, seq, at_us = recorded.event, recorded.seq, recorded.at_us
+    if seq != state.seq + 1 or at_us < state.at_us:
         if type(event) is ev.LogBased and state.seq == 0:
             _log_based(state, recorded, event)
             return
         raise LogCorrupted(
-            recorded.seq,
-            f"expected seq {state.seq + 1} at {state.at_us} us or later, found {recorded.at_us} us",
+            seq, f"expected seq {state.seq + 1} at {state.at_us} us or later, found {at_us} us"
         )
-    state.seq, state.at_us = recorded.seq, recorded.at_us
-    if type(event) is ev.ProbeOk:  # nine of ten events, so it comes first
+    state.seq, state.at_us = seq, at_us
+    if type(event) is ProbeOk:  # nine of ten events, so it comes first
         place = state.cache.places.get(recorded.subject)
         if place is None:
-            raise LogCorrupted(recorded.seq, f"no master {recorded.subject!r}")
+            raise LogCorrupted(seq, f"no master {recorded.subject!r}")
         place.group.version += 1
         master = place.master
         if event.n <= master.observers.get(event.observer, 0):
             return
         master.observers[event.observer] = event.n
-        master.heard_us = master.good_us = recorded.at_us
-        master.good_seq = recorded.seq
+        master.heard_us = master.good_us = at_us
+        master.good_seq = seq
         if (
             place.is_plain
             and event.epoch == master.reported_epoch
@@ -121,6 +120,7 @@ def _answered(
             master.poor = 0
         master.failures.clear()
         master.refused = 0
+        master.is_hard = False
     if event.boot and event.boot != master.boot:
         if master.boot and master.fence is not None:
             master.fence.is_restarted = True
@@ -158,7 +158,7 @@ def _probe_failed(state: State, recorded: Recorded) -> None:
     if master.question:
         if event.evidence is Evidence.REFUSED:
             master.failures.append(master.question)
-            master.is_hard = True
+            master.is_hard, master.gone_seq = True, recorded.seq
         master.question = 0
     master.failures.append(recorded.seq)
     del master.failures[: -max(probe.fall + 1, 2)]
@@ -527,7 +527,9 @@ def _failover_ended(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.FailoverEnded)
     group = _group(state, recorded)
-    _saga(group, recorded)
+    saga = _saga(group, recorded)
+    if event.result != "completed" and saga.started_us in group.counted_us:
+        group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
     group.saga = None
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)

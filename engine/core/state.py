@@ -64,6 +64,7 @@ class MasterState(msgspec.Struct, kw_only=True):
     failures: list[int] = msgspec.field(default_factory=list)  # seqs of failed ones in a row
     refused: int = 0  # refused ones in a row
     question: int = 0  # seq of a closed connection that nothing has answered yet; 0: none
+    gone_seq: int = 0  # the refusal that answered a closed connection
     is_hard: bool = False  # the evidence against it leaves no doubt
     is_doubted: bool = False  # it failed, and has not proved itself since
     boot: str = ""

@@ -1,0 +1,83 @@
+"""Where in a log: a seq, a time or a checkpoint becomes a seq.
+
+A seq is digits, a checkpoint's name starts with a letter, anything else is a time. A time means
+the last event that is not later. Times never go back in a log, so it is found by bisection.
+"""
+
+from typing import Final
+
+from engine.answers.times import iso, microseconds
+from engine.core import state as st
+from engine.core.errors import ConfigurationError
+from engine.core.events import KINDS, CheckpointMarked, LogBased, decode
+from engine.log.protocol import Log
+
+_CODES: Final = {kind: code for code, kind in KINDS.items()}
+_CHECKPOINT: Final = _CODES[CheckpointMarked]
+_BASE: Final = _CODES[LogBased]
+
+
+def resolve(log: Log, text: str) -> int:
+    """Return the position that `text` names [seq]; 0 is the one before everything.
+
+    Raises:
+        ConfigurationError: It is none of the three, or the log does not reach there.
+    """
+    if text.isascii() and text.isdigit():
+        seq, head = int(text), log.head.seq
+        if seq > head:
+            raise ConfigurationError([f"position {seq}: the log ends at {head}"])
+        return seq
+    if text[:1].isalpha():
+        found = _checkpoints(log)
+        if text not in found:
+            names = ", ".join(found) or "none"
+            raise ConfigurationError([f"no checkpoint {text!r} in the log (there: {names})"])
+        return found[text]
+    try:
+        at_us = microseconds(text)
+    except ConfigurationError as err:
+        raise ConfigurationError(
+            [
+                "expected a position: a seq, a time as 2026-01-31T12:00:00Z or the name of a "
+                f"checkpoint, found {text!r}"
+            ]
+        ) from err
+    return last_until(log, at_us)
+
+
+def last_until(log: Log, at_us: int) -> int:
+    """Return the seq of the last event at or before `at_us` [us]; before the first one: 0."""
+    low, high = 0, log.head.seq
+    first = next(log.rows(chunk=1), None)
+    if first is None or first[1] > at_us:
+        return 0
+    low = first[0]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if next(log.rows(middle - 1, middle, chunk=1))[1] <= at_us:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def describe(log: Log, seq: int) -> str:
+    """Return the time of the event at `seq` in ISO 8601; that of 0 is the beginning of time."""
+    row = next(log.rows(seq - 1, seq, chunk=1), None) if seq else None
+    return iso(0 if row is None else row[1])
+
+
+def _checkpoints(log: Log) -> dict[str, int]:
+    """Return the seq of every checkpoint by name; the first mark keeps a name, as in the fold."""
+    found: dict[str, int] = {}
+    for seq, _, kind, _, _, payload, _ in log.rows():
+        if kind == _BASE:
+            event = decode(kind, payload, seq=seq)
+            assert isinstance(event, LogBased)
+            found.update(st.restore(event.state).fleet.checkpoints)
+        elif kind == _CHECKPOINT:
+            event = decode(kind, payload, seq=seq)
+            assert isinstance(event, CheckpointMarked)
+            found.setdefault(event.name, seq)
+    return found

@@ -1,0 +1,169 @@
+"""What is the case at a position: groups, masters, what is waited for, what is owed."""
+
+from typing import Final
+
+from engine.answers.times import iso
+from engine.core import candidates
+from engine.core.blocking import blocked, waiting, want
+from engine.core.fleet import Health, Mode, Role
+from engine.core.owed import owed_of
+from engine.core.state import (
+    GroupState,
+    MasterState,
+    Phase,
+    State,
+    control_digest,
+    control_of,
+    digest,
+    is_active_standby,
+)
+
+SERVING: Final = (Role.ACTIVE, Role.DRAINING)
+WELL: Final = (Health.HEALTHY, Health.DEGRADED)
+
+
+def status(state: State) -> dict[str, object]:
+    """Return the document that `status --json` and `replay --json` print (interfaces.md).
+
+    Times are ISO 8601; `until` is null where no time ends what is waited for. Everything is as of
+    the state's own position, so the same log gives the same document at any time.
+    """
+    groups = {name: _group(state, group) for name, group in sorted(state.groups.items())}
+    fleet = state.fleet
+    return {
+        "seq": state.seq,
+        "at": iso(state.at_us),
+        "digest": digest(state),
+        "events": state.seq,
+        "paused": _pause(fleet.pause_until_us, fleet.pause_reason, state.at_us),
+        "policy_differs_from_file": _differs(state),
+        "groups": groups,
+        "masters": {
+            name: _master(state, group, master)
+            for group in state.groups.values()
+            for name, master in sorted(group.masters.items())
+        },
+    }
+
+
+def weight_of(state: State, group: GroupState, master: MasterState) -> int:
+    """Return the effective weight of `master`: its base weight while it may get work, else 0.
+
+    The rule is that of `projections.weights`: in an active-standby group the active counts at
+    least 1, whatever its health; in an active-active group it has to be well too.
+    """
+    if master.role is not Role.ACTIVE or master.lost_seq:
+        return 0
+    if is_active_standby(state, group):
+        return max(1, master.declared.weight)
+    return master.declared.weight if master.health in WELL else 0
+
+
+def is_ready(state: State, group: GroupState) -> bool:
+    """Return whether the group could lose a master that serves now and go on.
+
+    Active-standby: there is a fit heir. Active-active: two masters or more serve.
+    """
+    if state.policy_of(group).mode is Mode.ACTIVE_STANDBY:
+        return bool(candidates.heir(candidates.table(state, group, state.at_us)))
+    serving = [m for m in group.masters.values() if weight_of(state, group, m)]
+    return len(serving) > 1
+
+
+def _group(state: State, group: GroupState) -> dict[str, object]:
+    policy = state.policy_of(group)
+    ledger = group.ledger
+    return {
+        "mode": policy.mode.value,
+        "active": [name for name, m in sorted(group.masters.items()) if m.role in SERVING],
+        "epoch": group.epoch,
+        "strategy": group.strategy,
+        "ready": is_ready(state, group),
+        "automation": policy.automation.value,
+        "failovers": group.failovers,
+        "control_digest": control_digest(control_of(group)),
+        "paused": _pause(group.pause_until_us, group.pause_reason, state.at_us),
+        "waits": _waits(state, group),
+        "failover": _failover(group),
+        "rollback": None if group.rollback is None else group.rollback.seq,
+        "owed": [
+            {"step": effect.step, "master": effect.master, "epoch": effect.epoch}
+            for effect in owed_of(state, group)
+        ],
+        "messages": {
+            "accepted": ledger.accepted,
+            "done": ledger.finished,
+            "open": len(ledger.open),
+            "queued": len(ledger.queue),
+            "requeued": ledger.requeued,
+        },
+    }
+
+
+def _master(state: State, group: GroupState, master: MasterState) -> dict[str, object]:
+    return {
+        "group": group.id,
+        "health": master.health.value,
+        "role": master.role.value,
+        "weight": weight_of(state, group, master),
+        "epoch": master.epoch,
+        "since": iso(master.health_since_us) if master.health_seq else None,
+        "address": master.declared.address,
+        "excluded": master.is_excluded,
+        "fence": None
+        if master.fence is None
+        else {
+            "confirm_at": master.fence.confirm_at,
+            "revokes": master.fence.revokes,
+            "confirmed": master.fence.is_confirmed,
+        },
+    }
+
+
+def _pause(until_us: int, reason: str, at_us: int) -> dict[str, object] | None:
+    if until_us != -1 and until_us <= at_us:
+        return None
+    return {"until": None if until_us == -1 else iso(until_us), "reason": reason}
+
+
+def _waits(state: State, group: GroupState) -> dict[str, object] | None:
+    """Return why a group that wants another active does not get one yet, and when that ends."""
+    if not is_active_standby(state, group):
+        return None
+    saga = group.saga
+    block = None
+    if saga is None:
+        wanted = want(group)
+        if wanted is not None:
+            block = blocked(state, group, wanted, state.at_us)
+    elif saga.phase is Phase.SELECTING:
+        block = waiting(state, group, saga, state.at_us)
+    if block is None:
+        return None
+    return {"reason": block.reason, "until": iso(block.until_us) if block.until_us else None}
+
+
+def _failover(group: GroupState) -> dict[str, object] | None:
+    saga = group.saga
+    if saga is None:
+        return None
+    return {
+        "id": saga.id,
+        "phase": saga.phase.value,
+        "why": saga.why,
+        "source": saga.source,
+        "to": saga.to,
+        "heir": saga.heir,
+        "epoch": saga.epoch,
+        "attempt": saga.attempt,
+        "started": iso(saga.started_us),
+        "since": iso(saga.since_us),
+    }
+
+
+def _differs(state: State) -> bool:
+    """Return whether what is in force is not what the last file says, as far as the log knows."""
+    fleet = state.fleet
+    if fleet.policy_digest != fleet.file_digest:
+        return True
+    return any(group.strategy != state.policy_of(group).strategy for group in state.groups.values())

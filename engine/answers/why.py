@@ -1,0 +1,282 @@
+"""Why something is as it is: the causal chain of a decision, down to single observations.
+
+Every node is one event. What it rests on (`because`) is its evidence, what it continues, and its
+direct cause, in this order, each followed to the end before the next; an event appears once. What
+was not chosen (`rejected`) comes from the table that the decision itself carries, so the answer is
+what was known then and not what would be decided today.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from engine.answers.search import Finder, about
+from engine.answers.times import iso
+from engine.core import events as ev
+from engine.core.errors import ConfigurationError
+from engine.core.events import AnyEvent, Recorded, Verdict
+from engine.log.protocol import Log
+
+DEPTH_MAX: Final = 30  # a chain of two failovers in a row has about fifteen
+WIDTH_MAX: Final = 50  # children of one event; `fall` is hardly ever above ten
+NODES_MAX: Final = 1_000
+
+Node: TypeAlias = dict[str, object]
+
+_VERDICTS: Final = (
+    ev.MasterHealthy,
+    ev.MasterDegraded,
+    ev.MasterFailed,
+    ev.MasterRecovering,
+    ev.MasterUnknown,
+)
+_OF_GROUP: Final = (
+    ev.FailoverStarted,
+    ev.FailoverProposed,
+    ev.Refused,
+    ev.RollbackAccepted,
+    ev.StrategyChanged,
+)
+_OF_SAGA: Final = (
+    ev.AttemptStarted,
+    ev.MasterFenced,
+    ev.TransferStarted,
+    ev.PromotionStarted,
+    ev.VerificationStarted,
+    ev.Switched,
+    ev.AttemptFailed,
+    ev.FailoverEnded,
+)
+_LARGE: Final = ("policy", "masters", "table", "control", "before", "after", "state", "chain")
+_NAMED: Final = re.compile(r"failover (\d+): ")  # how a fence says what it belongs to
+
+
+def why(log: Log, what: str | None = None) -> Node:
+    """Return the causal chain of `what`, in the shape of interfaces.md.
+
+    Args:
+        log: It is looked up event by event; only the search for a name reads rows in order.
+        what: A seq or the id of a failover (its start); a master (its last verdict) or a group
+            (its last failover, proposal or refusal); None: the last failover, else the last
+            proposal, else the last failed master.
+
+    Returns:
+        The node of the event. A failover also has `heir`, and `led_to`: what followed in it.
+        Where a bound cut something off, `omitted` says how many events.
+
+    Raises:
+        ConfigurationError: There is no such thing in the log, or nothing was decided about it.
+    """
+    finder = Finder(log)
+    return _Chain(finder).node(_root(finder, what), depth=0)
+
+
+def _root(finder: Finder, what: str | None) -> Recorded:
+    if what is None:
+        return _last(finder)
+    if what.isascii() and what.isdigit():
+        found = finder.at(int(what))
+        if found is None:
+            raise ConfigurationError([f"no event {what} in the log: it ends at {finder.head}"])
+        return found
+    is_about = about(what)
+    found = next(finder.before(finder.head + 1, (*_VERDICTS, *_OF_GROUP), is_about), None)
+    if found is not None:
+        return found
+    known = next(finder.before(finder.head + 1, ev.KINDS.values(), is_about), None)
+    if known is None and not _is_group(finder, what):
+        raise ConfigurationError(
+            [f"expected a seq, a failover, a master or a group of the log, found {what!r}"]
+        )
+    raise ConfigurationError([f"nothing was decided about {what} yet"])
+
+
+def _last(finder: Finder) -> Recorded:
+    """Return the last failover; where there is none, the last proposal or failed master."""
+    second: dict[type[AnyEvent], Recorded] = {}
+    kinds = (ev.FailoverStarted, ev.FailoverProposed, ev.MasterFailed)
+    for recorded in finder.before(finder.head + 1, kinds):
+        if isinstance(recorded.event, ev.FailoverStarted):
+            return recorded
+        second.setdefault(type(recorded.event), recorded)
+    for kind in kinds[1:]:
+        if kind in second:
+            return second[kind]
+    raise ConfigurationError(["no master failed in this log: name a seq, a master or a group"])
+
+
+def _is_group(finder: Finder, name: str) -> bool:
+    adopted = next(finder.before(finder.head + 1, (ev.PolicyAdopted,)), None)
+    return (
+        adopted is not None
+        and isinstance(adopted.event, ev.PolicyAdopted)
+        and name in adopted.event.policy.groups
+    )
+
+
+class _Chain:
+    """One answer; knows which events are in it already."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._shown: set[int] = set()
+
+    def node(self, recorded: Recorded, *, depth: int) -> Node:
+        self._shown.add(recorded.seq)
+        because: list[Node] = []
+        omitted = 0
+        for seq in self._grounds(recorded):
+            if seq in self._shown or seq >= recorded.seq:
+                continue
+            if depth >= DEPTH_MAX or len(because) >= WIDTH_MAX or len(self._shown) >= NODES_MAX:
+                omitted += 1
+                continue
+            ground = self._finder.at(seq)
+            if ground is not None:  # a log whose beginning was cut off may not have it any more
+                because.append(self.node(ground, depth=depth + 1))
+        event = recorded.event
+        table, heir = self._choice(recorded)
+        node: Node = {
+            "seq": recorded.seq,
+            "at": iso(recorded.at_us),
+            "kind": type(event).__name__,
+            "subject": recorded.subject,
+            "rule": _rule(event, table, heir),
+            "figures": _figures(event, table, heir),
+            "data": _said(event),
+            "rejected": [_rejected(verdict) for verdict in table if verdict.master != heir],
+            "because": because,
+        }
+        if heir:
+            node["heir"] = heir
+        if depth == 0 and isinstance(event, ev.FailoverStarted):
+            node["led_to"] = [_brief(follower) for follower in self._followers(recorded)]
+        if omitted:
+            node["omitted"] = omitted
+        return node
+
+    def _grounds(self, recorded: Recorded) -> Iterator[int]:
+        """Return the seqs that an event rests on: evidence, what it continues, its cause."""
+        event = recorded.event
+        yield from getattr(event, "evidence", ()) if not _is_seen(event) else ()
+        match event:
+            case ev.Outcome(failover=failover) if failover:
+                yield failover  # its id is the seq of its start
+            case ev.FailoverEnded(id=failover):
+                yield failover
+            case ev.MasterFenced(reason=reason) if (named := _NAMED.match(reason)) is not None:
+                yield int(named[1])
+            case ev.AttemptStarted() | ev.ApprovalGiven():
+                started = self._finder.before(
+                    recorded.seq, (ev.FailoverStarted,), about(recorded.subject)
+                )
+                yield from (found.seq for found in (next(started, None),) if found is not None)
+            case _:
+                pass
+        if recorded.cause:
+            yield recorded.cause
+
+    def _followers(self, started: Recorded) -> Iterator[Recorded]:
+        """Return what was decided in the failover that `started`, up to its end."""
+        for recorded in self._finder.after(started.seq, _OF_SAGA):
+            event = recorded.event
+            if isinstance(event, ev.FailoverEnded) and event.id == started.seq:
+                yield recorded
+                return
+            if recorded.subject in self._members(started) or recorded.subject == started.subject:
+                yield recorded
+
+    def _members(self, started: Recorded) -> set[str]:
+        """Return the masters that the failover is about: those of its tables, and its source."""
+        assert isinstance(started.event, ev.FailoverStarted)
+        members = {started.event.source} - {""}
+        for recorded in self._attempts(started):
+            assert isinstance(recorded.event, ev.AttemptStarted)
+            members.update(verdict.master for verdict in recorded.event.table)
+        return members
+
+    def _attempts(self, started: Recorded) -> Iterator[Recorded]:
+        kinds = (ev.AttemptStarted, ev.FailoverEnded)
+        for recorded in self._finder.after(started.seq, kinds, about(started.subject)):
+            if isinstance(recorded.event, ev.FailoverEnded):
+                return
+            yield recorded
+
+    def _choice(self, recorded: Recorded) -> tuple[tuple[Verdict, ...], str]:
+        """Return the candidate table that goes with an event, and who was chosen from it."""
+        event = recorded.event
+        if isinstance(event, ev.AttemptStarted | ev.FailoverProposed):
+            return event.table, event.heir
+        if isinstance(event, ev.FailoverStarted):
+            last = None
+            for attempt in self._attempts(recorded):
+                last = attempt.event
+            if isinstance(last, ev.AttemptStarted):
+                return last.table, last.heir
+        return (), ""
+
+
+def _is_seen(event: AnyEvent) -> bool:
+    """Return whether `evidence` says what was seen, rather than which events were."""
+    return isinstance(event, ev.ProbeFailed | ev.ConnectionClosed)
+
+
+def _rule(event: AnyEvent, table: tuple[Verdict, ...], heir: str) -> str:
+    match event:
+        case ev.ProbeFailed() | ev.ConnectionClosed():
+            return event.evidence.value
+        case ev.AttemptStarted():
+            return next((verdict.rule for verdict in table if verdict.master == heir), "")
+        case ev.FailoverStarted() | ev.FailoverProposed():
+            return event.why
+        case ev.FailoverEnded() | ev.RollbackEnded():
+            return event.result
+        case ev.Outcome():
+            return event.result.value
+        case ev.DeadlinePassed() | ev.Refused():
+            return event.what
+        case _:
+            return str(getattr(event, "rule", "") or getattr(event, "reason", ""))
+
+
+def _figures(event: AnyEvent, table: tuple[Verdict, ...], heir: str) -> dict[str, int]:
+    """Return the numbers that the decision rested on, or those of the observation itself."""
+    if isinstance(event, ev.AttemptStarted):
+        chosen = next((verdict.figures for verdict in table if verdict.master == heir), ())
+        return {"n": event.n, "epoch": event.epoch, **dict(chosen)}
+    if isinstance(event, ev.FailoverEnded):
+        return dict(event.phases)
+    figures = getattr(event, "figures", ())
+    if figures:
+        return dict(figures)
+    plain = {name: getattr(event, name) for name in event.__struct_fields__}
+    return {name: value for name, value in plain.items() if type(value) is int}
+
+
+def _said(event: AnyEvent) -> dict[str, object]:
+    """Return the words of the event: its plain fields that say something."""
+    plain = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _LARGE}
+    said = {
+        name: value for name, value in plain.items() if isinstance(value, str | bool) and value
+    }
+    if isinstance(event, ev.Refused):
+        return {**said, "reasons": list(event.reasons)}
+    return said
+
+
+def _rejected(verdict: Verdict) -> dict[str, object]:
+    figures = dict(verdict.figures)
+    if verdict.fit:
+        figures = {"rank": verdict.rank, **figures}
+    return {"master": verdict.master, "rule": verdict.rule, "figures": figures}
+
+
+def _brief(recorded: Recorded) -> dict[str, object]:
+    event = recorded.event
+    return {
+        "seq": recorded.seq,
+        "at": iso(recorded.at_us),
+        "kind": type(event).__name__,
+        "subject": recorded.subject,
+        "rule": _rule(event, getattr(event, "table", ()), getattr(event, "heir", "")),
+    }

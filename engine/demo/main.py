@@ -1,0 +1,280 @@
+"""The demonstration: a real fleet loses its active master, and carries on without losing a message.
+
+Three masters, a sink that no fault strikes, the engine, a steady load, and a fault: `kill` (SIGKILL)
+or `hang` (SIGSTOP, and SIGCONT later: the zombie is stopped at the sink and refused by the engine).
+What was lost or done twice is counted at the sink.
+"""
+
+import asyncio
+import contextlib
+import json as json_module
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from engine.config import Configuration
+from engine.core.fleet import Master
+from engine.core.policy import Policy, content_digest, preset
+from engine.core.state import active_of
+from engine.demo.fleet import Process, fetch
+from engine.demo.load import Load
+from engine.demo.story import Story
+from engine.embed import Engine
+from engine.log.sqlite import path_of
+from engine.service.running import served
+
+GROUP: Final = "demo"
+RATE: Final = 100  # messages a second
+WARM_S: Final = 10.0  # what the fleet may take until somebody is active [s]
+SETTLE_S: Final = 20.0  # what the last messages may take to be done [s]
+SECONDS_MIN: Final = 6.0
+FRAME_S: Final = 0.25
+
+
+def _configuration(masters: list[Process], preset_name: str, log: Path) -> Configuration:
+    policy = Policy(groups={GROUP: preset(preset_name)})
+    declared = tuple(
+        Master(id=process.name, group=GROUP, address=process.url, priority=place)
+        for place, process in enumerate(masters, start=1)
+    )
+    return Configuration(
+        policy=policy,
+        masters=declared,
+        log=str(log),
+        listen="127.0.0.1:0",
+        flush_us=5_000,
+        digest=content_digest(policy, declared),
+        source="the demonstration",
+    )
+
+
+class _Screen:
+    """What people see while it runs."""
+
+    def __init__(self, engine: Engine, load: Load, *, note: str) -> None:
+        self._engine, self._load = engine, load
+        self.note = note
+
+    def table(self) -> Table:
+        """Return the state of the fleet as a table."""
+        group = self._engine.state.groups[GROUP]
+        table = Table(title=self.note, title_justify="left")
+        for heading in ("master", "health", "role", "epoch", "has"):
+            table.add_column(heading)
+        for name, master in group.masters.items():
+            has = sum(message.master == name for message in group.ledger.open.values())
+            epoch = master.fence.confirm_at if master.fence else master.epoch
+            role = "fenced, must confirm" if master.fence else master.role.value
+            table.add_row(name, master.health.value, role, str(epoch or ""), str(has or ""))
+        open_ = len(group.ledger.open)
+        table.caption = (
+            f"sent {self._load.sent} · accepted {len(self._load.accepted)} · "
+            f"done {len(self._load.done)} · open {open_} · events {self._engine.state.seq}"
+        )
+        return table
+
+
+async def _until_active(engine: Engine) -> str:
+    async with asyncio.timeout(WARM_S):
+        async for _ in engine.follow(0):
+            group = engine.state.groups.get(GROUP)
+            active = active_of(group) if group is not None else ""
+            if active and group is not None and group.saga is None:
+                return active
+    raise AssertionError("following a log has no end")
+
+
+async def _until_done(engine: Engine) -> None:
+    """Wait until no message is open; give up after SETTLE_S, and let the sink say what is lost."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            after = max(0, engine.state.seq - 1)
+            async for _ in engine.follow(after):
+                if not engine.state.groups[GROUP].ledger.open:
+                    return
+
+
+async def _play(
+    engine: Engine,
+    load: Load,
+    story: Story,
+    masters: list[Process],
+    screen: _Screen,
+    *,
+    seconds: float,
+    fault: str,
+) -> None:
+    """Strike the active master after a third of the time; wake a hung one after two."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    victim = await _until_active(engine)
+    sending = asyncio.create_task(load.run())
+
+    async def until(fraction: float) -> None:
+        await asyncio.sleep(max(0.0, began + seconds * fraction - loop.time()))
+
+    await until(0.33)
+    victim = active_of(engine.state.groups[GROUP]) or victim
+    process = next(process for process in masters if process.name == victim)
+    number = signal.SIGKILL if fault == "kill" else signal.SIGSTOP
+    story.strike(engine.clock.at_us(), f"{victim}, the active master, gets {number.name}")
+    process.signal(number)
+    screen.note = f"{victim} was struck by {number.name}"
+    await until(0.66)
+    if fault == "hang":
+        process.signal(signal.SIGCONT)
+        screen.note = f"{victim} got SIGCONT: the zombie is back"
+    await until(1.0)
+    load.stop()
+    await sending
+    screen.note = "the last messages"
+    await _until_done(engine)
+
+
+async def _draw(screen: _Screen, console: Console) -> None:
+    with Live(screen.table(), console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            await asyncio.sleep(FRAME_S)
+            live.update(screen.table(), refresh=True)
+
+
+async def _run(
+    *, seconds: float, fault: str, show: bool, preset_name: str, directory: Path
+) -> dict[str, object]:
+    console = Console(stderr=True)
+    log = directory / "tanist.db"
+    async with contextlib.AsyncExitStack() as stack:
+        sink = await Process.start("sink", "engine.samples.sink", "--port", "0")
+        stack.push_async_callback(sink.end)
+        arguments = ("engine.samples.master", "--port", "0", "--sink", sink.url)
+        started = [
+            Process.start(name, *arguments, "--name", name, "--group", GROUP)
+            for name in ("master-1", "master-2", "master-3")
+        ]
+        masters = list(await asyncio.gather(*started))
+        for process in masters:
+            stack.push_async_callback(process.end)
+        engine = Engine(_configuration(masters, preset_name, log), author="demo")
+        story = Story()
+        async with engine:
+            load = Load(engine, GROUP, rate=RATE)
+            engine.listen(load.published)
+            engine.listen(lambda events: story.published(events, engine.clock.at_us()))
+            async with served(engine, path_of(str(log)), "127.0.0.1:0") as url:
+                console.print(f"engine: {url}   log: {log}", highlight=False)
+                screen = _Screen(engine, load, note="all is well")
+                play = _play(engine, load, story, masters, screen, seconds=seconds, fault=fault)
+                drawing = asyncio.create_task(_draw(screen, console)) if show else None
+                try:
+                    await play
+                finally:
+                    if drawing is not None:
+                        drawing.cancel()
+                        await asyncio.gather(drawing, return_exceptions=True)
+            redelivered = engine.state.groups[GROUP].ledger.requeued
+        report = await fetch(f"{sink.url}/report?keys=1")
+    return _report(engine, load, story, report, fault=fault, log=log, redelivered=redelivered)
+
+
+def _report(
+    engine: Engine,
+    load: Load,
+    story: Story,
+    sink: dict[str, object],
+    *,
+    fault: str,
+    log: Path,
+    redelivered: int,
+) -> dict[str, object]:
+    keys = sink["keys"]
+    assert isinstance(keys, list)
+    lost = load.accepted - set(keys)
+    return {
+        "fault": fault,
+        "detect_ms": _ms(story.detect_us),
+        "failover_ms": _ms(story.failover_us),
+        "sent": load.sent,
+        "accepted": len(load.accepted),
+        "applied": sink["applied"],
+        "lost": len(lost),
+        "applied_twice": sink["applied_twice"],
+        "redelivered": redelivered,
+        "refused_stale": sink["refused_stale"],
+        "late_acks_refused": story.refused_late,
+        "worst_ms": _ms(load.worst_us),
+        "events": engine.state.seq,
+        "digest": engine.digest(),
+        "log": str(log),
+        "story": [{"ms": _ms(after_us), "what": what} for after_us, what in story.lines],
+        "failed_seq": story.failed.seq if story.failed else None,
+    }
+
+
+def _ms(us: int | None) -> float | None:
+    return None if us is None else round(us / 1000, 3)
+
+
+def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
+    console = Console(highlight=False)
+    console.print("\n[bold]What happened[/bold]")
+    for line in story:
+        console.print(f"  {line['ms']:>10} ms  {line['what']}")
+    console.print(
+        f"\ndetected in [bold]{report['detect_ms']} ms[/bold], failed over in "
+        f"[bold]{report['failover_ms']} ms[/bold]; "
+        f"{report['accepted']} messages accepted, {report['applied']} applied, "
+        f"[bold]{report['lost']} lost, {report['applied_twice']} applied twice[/bold] "
+        f"({report['redelivered']} sent again, {report['refused_stale']} stale ones refused "
+        f"at the sink); the slowest took {report['worst_ms']} ms"
+    )
+    log = report["log"]
+    console.print("\n[bold]Look again[/bold]")
+    for command, what in (
+        (f"tanist replay {log}", f"the same state: {str(report['digest'])[:12]}…"),
+        (f"tanist why {log}", "why this master, and none of the others"),
+        (f"tanist events {log} --since {report['failed_seq']}", "every event since the failure"),
+        (f"tanist uptime {log}", "time in every state"),
+        (f"tanist verify {log}", "that nothing was changed afterwards"),
+    ):
+        console.print(f"  {command}    [dim]# {what}[/dim]", soft_wrap=True)
+
+
+def demo(
+    *, seconds: float | None, fault: str, json: bool, preset: str, directory: str | None
+) -> int:
+    """Run the demonstration and return the exit code: 1 if anything was lost or done twice.
+
+    Args:
+        seconds: How long the load runs [s]; None: 20.
+        fault: "kill" or "hang".
+        json: Print one JSON document and nothing else on standard output.
+        preset: The policy's preset.
+        directory: Where the log goes; None: a new temporary directory.
+    """
+    length_s = max(SECONDS_MIN, 20.0 if seconds is None else seconds)
+    place = Path(directory) if directory else Path(tempfile.mkdtemp(prefix="tanist-demo-"))
+    place.mkdir(parents=True, exist_ok=True)
+    sys.setswitchinterval(0.0005)
+    report = asyncio.run(
+        _run(
+            seconds=length_s,
+            fault=fault,
+            show=not json and sys.stderr.isatty(),
+            preset_name=preset,
+            directory=place,
+        )
+    )
+    if json:
+        sys.stdout.write(json_module.dumps(report) + "\n")
+    else:
+        story = report["story"]
+        assert isinstance(story, list)
+        _print(report, story)
+    is_well = not report["lost"] and not report["applied_twice"]
+    return 0 if is_well and report["failover_ms"] is not None else 1

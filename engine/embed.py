@@ -1,0 +1,486 @@
+"""The engine that services embed: an async context manager around one log.
+
+    async with Engine(load("tanist.toml"), log="ha.db") as engine:
+        answer = await engine.call("api", send, idempotent=True)
+
+Entering it takes the log for writing, folds it, offers the configuration, and begins to watch. On
+leaving, what was observed is made durable, and what is owed to masters stays owed to the next start.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+from typing import Final, Self, TypeVar
+
+import msgspec
+
+from engine.config import Configuration
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.driver import Driver
+from engine.core.errors import CommandRefused, ConfigurationError, NoMaster, StaleEpoch
+from engine.core.events import FLEET, Evidence, Observation, Recorded
+from engine.core.policy import Policy
+from engine.core.replay import control_at, replay
+from engine.core.state import State
+from engine.log.sqlite import open_log
+from engine.log.writer import Writer
+from engine.runtime.clock import Clock
+from engine.runtime.failpoints import Failpoint, nothing
+from engine.runtime.hands import HttpHands
+from engine.runtime.loop import Answer, Turning
+from engine.runtime.routes import Route, Routes
+from engine.runtime.watch import Watch
+
+T = TypeVar("T")
+
+FOLLOW_MAX: Final = 100_000  # events that a slow follower may be behind before it reads the log
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A message was accepted: it is durable, and will be done once at a sink that checks keys."""
+
+    seq: int  # its place in the log; 0: it was done before
+    key: str
+
+
+class Engine:
+    """One engine, which decides for one log."""
+
+    def __init__(
+        self,
+        configuration: Configuration | None = None,
+        *,
+        log: str = "",
+        author: str = "embedded",
+        clock: Clock | None = None,
+        failpoint: Failpoint = nothing,
+    ) -> None:
+        """Make an engine; nothing is opened before it is entered.
+
+        Args:
+            configuration: What the operator declares; None: what the log holds.
+            log: A path or an SQLAlchemy URL; "": as the configuration says.
+            author: Who commands given through this object are by.
+            clock: The time; None: this machine's.
+            failpoint: Called at named places, for tests that end the process there.
+
+        Raises:
+            ConfigurationError: Neither a log nor a configuration was given.
+        """
+        if not log and configuration is None:
+            raise ConfigurationError(("expected a configuration or a log, found neither",))
+        self._configuration: Final = configuration
+        self._target: Final = log or (configuration.log if configuration else "")
+        self._author: Final = author
+        self._given_clock: Final = clock
+        self._failpoint: Final = failpoint
+        self._watches: dict[str, Watch] = {}
+        self._refused: tuple[str, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        """Take the log up, and begin to watch.
+
+        Raises:
+            LogError: The log cannot be used; the message says why.
+        """
+        self._log = open_log(self._target, mode="write", create=True, release=version("tanist"))
+        try:
+            await self._start()
+        except BaseException:
+            self._log.close()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        state = await asyncio.to_thread(lambda: replay(self._log.read()))
+        stopped_at_us = state.at_us
+        self.clock = self._given_clock or Clock(last_us=stopped_at_us)
+        flush_us = self._configuration.flush_us if self._configuration else 0
+        driver = Driver(state, flush_us=flush_us)
+        hit = self._failpoint
+        kinds = ""
+
+        def in_log(name: str) -> None:
+            hit(name, kinds)
+
+        self._writer = Writer(self._log, hook=in_log)
+        turning = Turning(driver, self._log, self._writer, self.clock, failpoint=hit)
+        self._turning = turning
+        self._routes = Routes(turning)
+        self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
+
+        started = ev.EngineStarted(release=version("tanist"), stopped_at_us=stopped_at_us)
+        turning.record(started)
+        if self._configuration is not None:
+            loaded = self._offer(driver.working, self._configuration)
+            self._refused = (await turning.ask(loaded)).reasons
+        turning.start(self._hands)
+        self._watch()
+
+    @staticmethod
+    def _offer(state: State, configuration: Configuration) -> ev.ConfigurationLoaded:
+        """Return the offer of a configuration; its content only if it is a new one."""
+        if configuration.digest == state.fleet.file_digest:
+            return ev.ConfigurationLoaded(digest=configuration.digest)
+        return ev.ConfigurationLoaded(
+            digest=configuration.digest,
+            policy=configuration.policy,
+            masters=configuration.masters,
+        )
+
+    def _watch(self) -> None:
+        """Watch every master; those of a group take turns within the interval."""
+        for group in self.state.groups.values():
+            interval_us = self.state.policy_of(group).probe.interval_us
+            for place, name in enumerate(group.masters):
+                phase_s = interval_us * place / max(1, len(group.masters)) / 1e6
+                self._watches[name] = Watch(self._turning, name, phase_s=phase_s)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop watching, make durable what was observed, and let the log go."""
+        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+        await self._hands.close()
+        await self._turning.stop()
+        self._writer.close()
+        self._log.close()
+
+    # Looking.
+
+    @property
+    def state(self) -> State:
+        """Return the durable state; it belongs to the engine and is read, not kept."""
+        return self._turning.state
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy in force."""
+        return self.state.fleet.policy
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Return why the configuration that was offered is not in force; empty if it is."""
+        return self._refused
+
+    @property
+    def failure(self) -> str:
+        """Return why the log cannot be written just now; "" if it can."""
+        return str(self._turning.failure or "")
+
+    def digest(self) -> str:
+        """Return the digest of the durable state."""
+        return st.digest(self.state)
+
+    def listen(self, listener: Callable[[tuple[Recorded, ...]], None]) -> None:
+        """Call `listener` in this event loop with every batch that became durable, in order."""
+        self._turning.listen(listener)
+
+    async def read(self, *, after: int, count_max: int) -> list[Recorded]:
+        """Return at most `count_max` durable events after the seq `after`."""
+        until = min(self.state.seq, after + count_max)
+        return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
+
+    async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
+        """Yield every durable event after the seq `after`, in order, for ever."""
+        queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
+        self._turning.listen(queue.put_nowait)
+        try:
+            position = after
+            while True:
+                head = self.state.seq
+                if position < head and queue.qsize() * 2 > FOLLOW_MAX:
+                    while not queue.empty():
+                        queue.get_nowait()  # too far behind to hold: the log has them all
+                if position < head and queue.empty():
+                    rows = await asyncio.to_thread(
+                        lambda first=position, last=head: list(
+                            self._log.read(after=first, until=min(last, first + 1_000))
+                        )
+                    )
+                    for recorded in rows:
+                        yield recorded
+                        position = recorded.seq
+                    continue
+                for recorded in await queue.get():
+                    if recorded.seq == position + 1:
+                        yield recorded
+                        position = recorded.seq
+        finally:
+            self._turning.unlisten(queue.put_nowait)
+
+    # Traffic.
+
+    def pick(self, group: str) -> Route | None:
+        """Return where to go now; None if nobody serves.
+
+        Raises:
+            CommandRefused: There is no such group.
+        """
+        self._known(group)
+        return self._routes.pick(group)
+
+    async def call(
+        self,
+        group: str,
+        send: Callable[[Route], Awaitable[T]],
+        *,
+        idempotent: bool = False,
+        timeout_s: float | None = None,
+    ) -> T:
+        """Pick a master, run `send` with it, and return what that returns.
+
+        A connection that fails is a question to the master, which is probed at once. If `send` may
+        be repeated it is issued once more, to whoever serves then.
+
+        Args:
+            group: Whose masters may answer.
+            send: Does the work at `route.address`, under `route.epoch`.
+            idempotent: `send` may run twice.
+            timeout_s: How long a master may be waited for [s]; None: the failover's deadline.
+
+        Raises:
+            NoMaster: Nobody could serve in time.
+            StaleEpoch: The activation was revoked meanwhile, and `send` may not be repeated.
+        """
+        limit_s = self._limit_s(group, timeout_s)
+        route = await self._wait(group, limit_s)
+        try:
+            answer = await send(route)
+        except (ConnectionError, OSError) as err:
+            self._doubt(route, err)
+            if not idempotent:
+                raise
+        else:
+            if self._routes.is_valid(route):
+                return answer
+            if not idempotent:
+                raise StaleEpoch(f"{route.master} served {group} under {route.epoch}, now revoked")
+        again = await self._wait_after(route, limit_s)
+        answer = await send(again)
+        if not self._routes.is_valid(again):
+            raise StaleEpoch(f"{again.master} served {group} under {again.epoch}, now revoked")
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def route(self, group: str, *, timeout_s: float | None = None) -> AsyncIterator[Route]:
+        """Yield where to go; what was done counts only if leaving does not raise.
+
+        Raises:
+            NoMaster: Nobody could serve in time.
+            StaleEpoch: On leaving: the activation was revoked meanwhile.
+        """
+        route = await self._wait(group, self._limit_s(group, timeout_s))
+        try:
+            yield route
+        except (ConnectionError, OSError) as err:
+            self._doubt(route, err)
+            raise
+        if not self._routes.is_valid(route):
+            raise StaleEpoch(f"{route.master} served {group} under {route.epoch}, now revoked")
+
+    def _doubt(self, route: Route, error: OSError) -> None:
+        """Ask a master whose connection failed whether it is there."""
+        watch = self._watches.get(route.master)
+        if watch is not None and not isinstance(error, TimeoutError):
+            is_reset = isinstance(error, ConnectionResetError)
+            watch.look(Evidence.RESET if is_reset else Evidence.CLOSED)
+
+    def _limit_s(self, group: str, timeout_s: float | None) -> float:
+        part = self._known(group)
+        if timeout_s is not None:
+            return timeout_s
+        return self.state.policy_of(part).failover.deadline_us / 1e6
+
+    async def _wait(self, group: str, limit_s: float) -> Route:
+        try:
+            return await self._routes.wait(group, timeout_s=limit_s)
+        except TimeoutError as err:
+            raise NoMaster(f"nobody of {group} could serve within {limit_s:g} s") from err
+
+    async def _wait_after(self, route: Route, limit_s: float) -> Route:
+        """Return another route than `route`, or `route` itself if nothing takes its place."""
+        detect_us = self.state.policy_of(self._known(route.group)).detect_within_us
+        with contextlib.suppress(TimeoutError):
+            return await self._routes.wait(
+                route.group, timeout_s=min(limit_s, detect_us / 1e6), other_than=route
+            )
+        return await self._wait(route.group, limit_s)
+
+    async def accept(self, group: str, body: bytes, *, key: str, lane: str = "") -> Receipt:
+        """Take a message for `group`; it is durable when this returns.
+
+        Args:
+            group: Whose master shall do it.
+            body: What is delivered [bytes].
+            key: Its identity: the same key and body are accepted once.
+            lane: Messages of one lane are done in order; "": the group's own.
+
+        Raises:
+            CommandRefused: There is no such group, or `key` was used for another body.
+            LogError: It is not durable, or nobody knows; accept it again under its key.
+        """
+        digest = hashlib.sha256(body).digest()
+        offer = self._turning.driver.offer(
+            group, key=key, lane=lane, size=len(body), digest=digest
+        )
+        if offer.event is None:
+            if offer.seq:
+                await self._turning.durable(offer.seq)
+            return Receipt(seq=offer.seq, key=key)
+        self._hands.remember(digest, body)
+        answer = await self._turning.ask(offer.event, subject=group, bodies={digest: body})
+        return Receipt(seq=answer.seq, key=key)
+
+    async def acknowledge(self, master: str, *, key: str, epoch: int) -> bool:
+        """Take a master's word that `key` is done; return whether it counted.
+
+        Raises:
+            CommandRefused: There is no such master.
+        """
+        place = self.state.cache.places.get(master)
+        if place is None:
+            raise CommandRefused((f"no master {master!r}",))
+        acked = ev.MessageAcked(key=key, epoch=epoch)
+        answer = await self._turning.ask(acked, subject=master)
+        done = any(isinstance(other.event, ev.MessageDone) for other in answer.decisions)
+        return done or key in place.group.ledger.done
+
+    # Commands.
+
+    async def _command(self, event: Observation, subject: str) -> Answer:
+        answer = await self._turning.ask(event, subject=subject)
+        if answer.reasons:
+            raise CommandRefused(answer.reasons)
+        return answer
+
+    def _known(self, group: str) -> st.GroupState:
+        part = self.state.groups.get(group)
+        if part is None:
+            known = ", ".join(sorted(self.state.groups)) or "none"
+            raise CommandRefused((f"no group {group!r}: expected one of {known}",))
+        return part
+
+    def _scope(self, group: str | None) -> str:
+        return FLEET if group is None else self._known(group).id
+
+    async def pause(
+        self, group: str | None = None, *, for_us: int = 0, reason: str, author: str = ""
+    ) -> int:
+        """Start no new failover, of `group` or at all, for `for_us` (0: until resumed)."""
+        until_us = self.clock.at_us() + for_us if for_us else 0
+        event = ev.Paused(until_us=until_us, reason=reason, author=author or self._author)
+        return (await self._command(event, self._scope(group))).seq
+
+    async def resume(self, group: str | None = None, *, author: str = "") -> int:
+        """End a pause."""
+        event = ev.Resumed(author=author or self._author)
+        return (await self._command(event, self._scope(group))).seq
+
+    async def approve(self, group: str, *, author: str = "") -> int:
+        """Let the waiting failover of `group` go; return the seq of the command."""
+        event = ev.Approved(author=author or self._author)
+        return (await self._command(event, self._scope(group))).seq
+
+    async def failover(
+        self, group: str, *, to: str = "", author: str = "", wait: bool = True
+    ) -> int:
+        """Force a failover; return the seq of the command.
+
+        Raises:
+            CommandRefused: It was refused, or (waited for) it was abandoned.
+        """
+        event = ev.FailoverAsked(to=to, author=author or self._author)
+        return await self._switch(event, group, wait=wait)
+
+    async def switchover(
+        self, group: str, *, to: str = "", author: str = "", wait: bool = True
+    ) -> int:
+        """Change the active master as planned, losing nothing; return the seq of the command.
+
+        Raises:
+            CommandRefused: It was refused, or (waited for) it was abandoned.
+        """
+        event = ev.SwitchoverAsked(to=to, author=author or self._author)
+        return await self._switch(event, group, wait=wait)
+
+    async def _switch(self, event: Observation, group: str, *, wait: bool) -> int:
+        self._known(group)
+        with self._ends(group, ev.FailoverEnded) as ended:
+            answer = await self._command(event, group)
+            if wait:
+                await self._awaited(answer, ended)
+        return answer.seq
+
+    async def checkpoint(self, name: str, *, author: str = "") -> int:
+        """Give this place in the log a name; return its seq."""
+        event = ev.CheckpointMarked(name=name, author=author or self._author)
+        return (await self._command(event, FLEET)).seq
+
+    async def rollback(
+        self, position: int, *, group: str, force: bool = False, author: str = "", wait: bool = True
+    ) -> int:
+        """Take the control of `group` back to what it was at the seq `position`.
+
+        Raises:
+            CommandRefused: It was refused as a whole, with every reason, or it is incomplete.
+        """
+        self._known(group)
+        if not 0 < position <= self.state.seq:
+            raise CommandRefused((f"expected a seq up to {self.state.seq}, found {position}",))
+        control = await asyncio.to_thread(
+            lambda: control_at(self._log.read(until=position), group, position=position)
+        )
+        if control is None:
+            raise CommandRefused((f"there was no group {group} at position {position}",))
+        event = ev.RollbackRequested(
+            position=position,
+            control=control,
+            digest=st.control_digest(control),
+            author=author or self._author,
+            force=force,
+        )
+        with self._ends(group, ev.RollbackEnded) as ended:
+            answer = await self._command(event, group)
+            if wait:
+                await self._awaited(answer, ended)
+        return answer.seq
+
+    @contextlib.contextmanager
+    def _ends(
+        self, group: str, kind: type[ev.FailoverEnded | ev.RollbackEnded]
+    ) -> "contextlib.AbstractContextManager[asyncio.Queue[Recorded]]":
+        """Collect the ends of failovers or rollbacks of `group`."""
+        queue: asyncio.Queue[Recorded] = asyncio.Queue()
+
+        def published(events: tuple[Recorded, ...]) -> None:
+            for recorded in events:
+                if type(recorded.event) is kind and recorded.subject == group:
+                    queue.put_nowait(recorded)
+
+        self._turning.listen(published)
+        try:
+            yield queue
+        finally:
+            self._turning.unlisten(published)
+
+    async def _awaited(self, answer: Answer, ended: "asyncio.Queue[Recorded]") -> None:
+        """Wait for what the command started to end; raise CommandRefused if it did not work."""
+        started = [
+            recorded.seq
+            for recorded in answer.decisions
+            if isinstance(recorded.event, ev.FailoverStarted)
+        ]
+        while True:
+            recorded = await ended.get()
+            end = recorded.event
+            if isinstance(end, ev.RollbackEnded):
+                if end.result != "complete":
+                    raise CommandRefused((f"the rollback is {end.result}",))
+                return
+            assert isinstance(end, ev.FailoverEnded)
+            if end.id in started:
+                if end.result != "completed":
+                    raise CommandRefused((end.reason,))
+                return

@@ -1,0 +1,33 @@
+"""The log: the one truth that everything else is folded from.
+
+Names are loaded when they are first used, so that the protocol can be imported without a database.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.log.memory import MemoryLog as MemoryLog
+    from engine.log.protocol import Head as Head
+    from engine.log.protocol import Log as Log
+    from engine.log.sqlite import SqliteLog as SqliteLog
+    from engine.log.sqlite import open_log as open_log
+    from engine.log.verify import verify as verify
+    from engine.log.writer import Writer as Writer
+
+__all__ = ["Head", "Log", "MemoryLog", "SqliteLog", "Writer", "open_log", "verify"]
+_HOME = {
+    "Head": "engine.log.protocol",
+    "Log": "engine.log.protocol",
+    "MemoryLog": "engine.log.memory",
+    "SqliteLog": "engine.log.sqlite",
+    "Writer": "engine.log.writer",
+    "open_log": "engine.log.sqlite",
+    "verify": "engine.log.verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'engine.log' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,104 @@
+"""Events as rows, and back.
+
+These are the loops that every event passes, so they bind what they use and call nothing of ours
+for a single row. What they compute is defined elsewhere and held to it by tests: the payload by
+`engine.core.events`, the crc by `engine.log.chain`.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.core.errors import LogConflict, LogCorrupted
+from engine.core.events import KINDS, LogBased, Recorded, decode, encode
+from engine.log.protocol import Head, Row
+
+CHAIN_BYTES: Final = 32
+BASE_KIND: Final = next(code for code, kind in KINDS.items() if kind is LogBased)
+_DECODE: Final = {code: msgspec.msgpack.Decoder(kind).decode for code, kind in KINDS.items()}
+# Of a block of one: first seq, count, at_us, kind, cause, length of the subject.
+_PACK_START: Final = struct.Struct("<QIqqqI").pack
+_PACK_LENGTH: Final = struct.Struct("<I").pack
+
+
+def encode_rows(events: Sequence[Recorded], *, head: Head, crc: int) -> list[Row]:
+    """Return the rows of `events`, which follow `head`, whose row has this crc.
+
+    Raises:
+        LogConflict: A seq is not the next one, a time goes back, or a base is not the beginning.
+    """
+    rows: list[Row] = []
+    add, check, start, length = rows.append, zlib.crc32, _PACK_START, _PACK_LENGTH
+    seq, at_us = head.seq, head.at_us
+    for recorded in events:
+        event = recorded.event
+        if type(event) is LogBased:
+            _check_base(event, recorded, seq)
+        elif recorded.seq != seq + 1:
+            raise LogConflict(f"expected event {seq + 1} to follow, found {recorded.seq}")
+        if recorded.at_us < at_us:
+            raise LogConflict(
+                f"event {recorded.seq}: expected a time from {at_us} us on, found {recorded.at_us}"
+            )
+        seq, at_us, subject, cause = (
+            recorded.seq,
+            recorded.at_us,
+            recorded.subject,
+            recorded.cause,
+        )
+        kind, payload = encode(event)
+        name = subject.encode()
+        block = start(seq, 1, at_us, kind, cause, len(name)) + name + length(len(payload))
+        crc = check(block + payload, crc)
+        add((seq, at_us, kind, subject, cause, payload, crc))
+    return rows
+
+
+def _check_base(event: LogBased, recorded: Recorded, seq: int) -> None:
+    if seq != 0:
+        raise LogConflict(f"event {recorded.seq}: a base can only be the beginning of a log")
+    if event.seq != recorded.seq or recorded.seq < 1 or len(event.chain) != CHAIN_BYTES:
+        raise LogConflict(f"event {recorded.seq}: a base of event {event.seq}")
+
+
+def decode_rows(rows: Iterable[Sequence[object]]) -> list[Recorded]:
+    """Return the events of `rows`, of which the first six columns count.
+
+    Raises:
+        LogTooNew: An event is of a kind that this release does not know.
+        LogCorrupted: A payload is not one of its kind.
+    """
+    known, build = _DECODE, Recorded
+    try:
+        return [
+            build(
+                seq=seq,  # type: ignore[arg-type]
+                at_us=at_us,  # type: ignore[arg-type]
+                subject=subject,  # type: ignore[arg-type]
+                cause=cause,  # type: ignore[arg-type]
+                event=known[kind](payload),  # type: ignore[index, arg-type]
+            )
+            for seq, at_us, kind, subject, cause, payload, *_ in rows
+        ]
+    except (KeyError, msgspec.DecodeError):
+        for seq, _, kind, _, _, payload, *_ in rows:
+            decode(kind, payload, seq=seq)  # type: ignore[arg-type]
+        raise
+
+
+def base_of(row: Row) -> LogBased | None:
+    """Return the base that the first row of a log is; None if it is an ordinary event.
+
+    Raises:
+        LogCorrupted: It is a base, but not of the seq that it stands at.
+    """
+    if row[2] != BASE_KIND:
+        return None
+    event = decode(row[2], row[5], seq=row[0])
+    assert isinstance(event, LogBased)
+    if event.seq != row[0] or len(event.chain) != CHAIN_BYTES:
+        raise LogCorrupted(row[0], f"a base of event {event.seq}")
+    return event

@@ -1,0 +1,163 @@
+"""One connection to the database of a log: its errors become ours, one clear line each.
+
+pysqlite3 raises errors that are not `sqlite3.Error` and that carry primary codes only. Nothing
+above this module sees an error of the driver or of SQLAlchemy.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.core.errors import LogError, LogForeign, LogFull, LogLocked, LogUncertain
+from engine.log.header import damaged
+from engine.log.library import sound_library
+
+Connect = Callable[[str], Any]  # from a file: URI to a connection of the driver
+
+# Primary result codes of SQLite.
+_BUSY, _LOCKED, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _NOTADB = (
+    5,
+    6,
+    10,
+    11,
+    13,
+    14,
+    15,
+    26,
+)
+_BUSY_TIMEOUT_S: Final = 5.0
+_READ_TRIES: Final = 50  # each after a pause: a reader waits for a recovery or a last close
+_READ_PAUSE_S: Final = 0.1
+_SPACE_BYTES_MIN: Final = 65_536  # with less free, an I/O error means that the disk is full
+
+
+def driver_connect(uri: str) -> Any:
+    """Return a connection of the driver to the database that `uri` names."""
+    return sound_library().module.connect(
+        uri, uri=True, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
+    )
+
+
+class Connection:
+    """A connection that several threads may share: each call holds it for its own time."""
+
+    def __init__(self, path: Path, *, mode: str, connect: Connect) -> None:
+        """Connect to `path`; `mode` is ro, rw or rwc, as in SQLite's URIs."""
+        library = sound_library()
+        self.holding: Final = threading.RLock()
+        self._path: Final = path
+        self._failures: Final = (library.module.Error, SQLAlchemyError)
+        uri = f"{path.as_uri()}?mode={mode}"
+        engine = sqlalchemy.create_engine(
+            "sqlite://",
+            module=library.module,
+            creator=lambda: connect(uri),
+            isolation_level="AUTOCOMMIT",
+            poolclass=sqlalchemy.NullPool,
+        )
+        with self.translated():
+            self.core: Final = engine.connect()
+            raw: Any = self.core.connection.driver_connection
+            self._raw: Final = raw
+            self.cursor: Final = raw.cursor()
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise what the driver raises as an error of ours."""
+        try:
+            yield
+        except self._failures as err:
+            raise self._translate(err) from err
+
+    def fetch(self, statement: str, arguments: Sequence[object] = ()) -> list[Any]:
+        """Return all rows of a query; waits while the database is busy, for a limited time."""
+        for attempt in range(_READ_TRIES):
+            try:
+                with self.holding:
+                    rows: list[Any] = self.cursor.execute(statement, arguments).fetchall()
+                    return rows
+            except self._failures as err:
+                if _code(err) not in {_BUSY, _LOCKED, _PROTOCOL} or attempt == _READ_TRIES - 1:
+                    raise self._translate(err) from err
+            time.sleep(_READ_PAUSE_S)
+        raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the only write transaction; it is all or nothing, and durable at the end.
+
+        Raises:
+            LogUncertain: The commit failed so that its outcome is unknown.
+            LogError: Nothing was changed.
+        """
+        with self.holding:
+            with self.translated():
+                self.cursor.execute("BEGIN IMMEDIATE")
+            try:
+                with self.translated():
+                    yield
+            except BaseException:
+                self._roll_back()
+                raise
+            try:
+                self.cursor.execute("COMMIT")
+            except self._failures as err:
+                self._roll_back()
+                # A frame that does not fit is not the last one of a commit, so nothing of it
+                # counts. After any other error the last frame may be on the disk, and a recovery
+                # would find it.
+                if _code(err) in {_BUSY, _FULL}:
+                    raise self._translate(err) from err
+                raise LogUncertain(
+                    f"{self._path}: the outcome of a commit is unknown ({_words(err)})"
+                ) from err
+
+    def _roll_back(self) -> None:
+        # SQLite has rolled back already after some errors; what it could not roll back now is
+        # rolled back by closing.
+        with contextlib.suppress(*self._failures):
+            if self._raw.in_transaction:
+                self.cursor.execute("ROLLBACK")
+
+    def _translate(self, err: Exception) -> LogError:
+        code, words, path = _code(err), _words(err), self._path
+        if code == _FULL or (code in {_IOERR, _CANTOPEN} and self._has_no_space()):
+            return LogFull(f"{path}: no space is left ({words})")
+        if code in {_BUSY, _LOCKED, _PROTOCOL}:
+            return LogLocked(f"{path} is held by another program ({words})")
+        if code == _CORRUPT:
+            return damaged(path, words)
+        if code == _NOTADB:
+            return LogForeign(f"{path} is not a log of Tanist ({words})")
+        return LogError(f"{path}: {words}")
+
+    def _has_no_space(self) -> bool:
+        try:
+            status = os.statvfs(self._path.parent)
+        except (AttributeError, OSError):  # Windows has no statvfs
+            return False
+        return status.f_bavail * status.f_frsize < _SPACE_BYTES_MIN
+
+    def close(self) -> None:
+        """Close it; errors while closing change nothing that is stored."""
+        with self.holding, contextlib.suppress(*self._failures):
+            self.core.close()
+
+
+def _origin(err: BaseException) -> BaseException:
+    return getattr(err, "orig", None) or err
+
+
+def _code(err: BaseException) -> int:
+    return int(getattr(_origin(err), "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _words(err: BaseException) -> str:
+    return str(_origin(err)).splitlines()[0] if str(_origin(err)) else type(err).__name__

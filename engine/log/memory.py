@@ -1,0 +1,173 @@
+"""A log in memory: for tests and simulations, under the same contract as the one on disk."""
+
+import enum
+import hashlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from engine.core.errors import LogError, LogUncertain
+from engine.core.events import Recorded
+from engine.log.chain import ChainFold
+from engine.log.codec import decode_rows, encode_rows
+from engine.log.protocol import (
+    AFTER_COMMIT,
+    BEFORE_APPEND,
+    BEFORE_COMMIT,
+    CHUNK_EVENTS,
+    NO_BODIES,
+    Head,
+    Hook,
+    Projection,
+    Row,
+    V,
+)
+from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
+
+
+class Failure(enum.Enum):
+    """How an append fails when it is told to."""
+
+    FAILED = "failed"  # LogError, and nothing is stored
+    STORED = "stored"  # LogUncertain, and everything is stored
+    LOST = "lost"  # LogUncertain, and nothing is stored
+
+
+class MemoryLog:
+    """A log that lasts as long as its object, and what `copy` made of it."""
+
+    def __init__(self) -> None:
+        self.hook: Hook | None = None
+        self._rows: list[Row] = []
+        self._head = Head()
+        self._bodies: dict[bytes, bytes] = {}
+        self._stored: dict[str, StoredView] = {}
+        self._views = Views(self)
+        self._chain = ChainFold()
+        self._failures: list[Failure] = []
+        self._appending = threading.Lock()
+
+    def fail_next(self, *failures: Failure) -> None:
+        """Let the next appends fail so, one for each; those after them succeed again."""
+        self._failures += failures
+
+    def copy(self) -> "MemoryLog":
+        """Return what another process would find: everything stored, and nothing else."""
+        other = MemoryLog()
+        with self._appending:
+            other._rows = self._rows.copy()
+            other._head = self._head
+            other._bodies = self._bodies.copy()
+            other._stored = self._stored.copy()
+        return other
+
+    @property
+    def head(self) -> Head:
+        """Return where the log ends."""
+        return self._head
+
+    def read(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Recorded]:
+        """Return the events with `after` < seq <= `until` (None: the head at this call)."""
+        chunks = self._chunks(*self._range(after, until), chunk)
+        return itertools.chain.from_iterable(map(decode_rows, chunks))
+
+    def rows(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Row]:
+        """Return the same events as they are stored."""
+        return itertools.chain.from_iterable(self._chunks(*self._range(after, until), chunk))
+
+    def _range(self, after: int, until: int | None) -> tuple[int, int]:
+        head = self._head.seq
+        until = head if until is None else min(until, head)
+        before_first = self._rows[0][0] - 1 if self._rows else 0
+        return max(0, after - before_first), until - before_first
+
+    def _chunks(self, start: int, stop: int, chunk: int) -> Iterator[list[Row]]:
+        assert chunk > 0
+        for index in range(start, stop, chunk):
+            yield self._rows[index : min(index + chunk, stop)]
+
+    def append(
+        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
+    ) -> None:
+        """Store the events and the bodies; see `Log.append`."""
+        with self._appending:
+            crc = self._rows[-1][-1] if self._rows else 0
+            rows = encode_rows(events, head=self._head, crc=crc)
+            for digest, body in bodies.items():
+                assert hashlib.sha256(body).digest() == digest
+            self._pass(BEFORE_APPEND)
+            failure = self._failures.pop(0) if self._failures else None
+            if failure is Failure.FAILED:
+                raise LogError("the append was told to fail")
+            self._pass(BEFORE_COMMIT)
+            if failure is not Failure.LOST:
+                self._rows += rows
+                self._bodies.update(bodies)
+                if rows:
+                    self._head = Head(seq=rows[-1][0], at_us=rows[-1][1])
+            if failure is not None:
+                raise LogUncertain("the append was told to end in doubt")
+            self._pass(AFTER_COMMIT)
+
+    def _pass(self, failpoint: str) -> None:
+        if self.hook is not None:
+            self.hook(failpoint)
+
+    def body(self, digest: bytes) -> bytes | None:
+        """Return the body or blob of this SHA-256 digest; None if it is not kept."""
+        return self._bodies.get(digest)
+
+    def chain_head(self) -> bytes:
+        """Return the digest of everything in the log (32 bytes)."""
+        self._chain.feed(self.rows(self._chain.seq))
+        return self._chain.head
+
+    def attach(self, projection: Projection[V]) -> None:
+        """Let `catch_up` find the projection by its name."""
+        self._views.attach(projection)
+
+    def catch_up(self, name: str, *, limit_events: int = CATCH_UP_EVENTS) -> int:
+        """Return how many events were applied to the stored view: at most `limit_events`."""
+        return self._views.catch_up(name, limit_events=limit_events)
+
+    def view(self, projection: Projection[V]) -> tuple[V, int]:
+        """Return the view of the whole log and its position."""
+        return self._views.view(projection)
+
+    def rebuild(
+        self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """Fold the log from its start, swap the view in, and return its position."""
+        return self._views.rebuild(projection, progress)
+
+    def as_of(self, projection: Projection[V], seq: int) -> V:
+        """Return the view of the events up to `seq`."""
+        return self._views.as_of(projection, seq)
+
+    def load_view(self, name: str) -> StoredView | None:
+        """Return what is stored under `name`."""
+        return self._stored.get(name)
+
+    def store_view(self, name: str, stored: StoredView) -> None:
+        """Store the view and its position."""
+        self._stored[name] = stored
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

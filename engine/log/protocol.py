@@ -1,0 +1,151 @@
+"""What a log is, whatever it is stored in.
+
+Rules. An event is never changed and never deleted. `append` is all or nothing, and durable when it
+returns. What a reader sees is durable. Seqs have no gaps and times never go back, so whoever has
+read up to a seq has missed nothing before it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Final, Protocol, Self, TypeAlias, TypeVar
+
+import msgspec
+
+from engine.core.events import Recorded
+
+# seq, at_us, kind, subject, cause, payload, crc: an event as it is stored.
+Row: TypeAlias = tuple[int, int, int, str, int, bytes, int]
+Hook: TypeAlias = Callable[[str], None]
+
+NO_BODIES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+CHUNK_EVENTS: Final = 500  # what a read holds in memory; more is slower, it leaves the caches
+
+BEFORE_APPEND: Final = "log.before_append"
+BEFORE_COMMIT: Final = "log.before_commit"
+AFTER_COMMIT: Final = "log.after_commit"
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where the log ends: the last event's seq and time; 0 and 0 of an empty log."""
+
+    seq: int = 0
+    at_us: int = 0
+
+
+V = TypeVar("V")
+
+
+class Projection(Protocol[V]):
+    """One way to fold the log; a log stores views, and knows no more of them than this."""
+
+    @property
+    def name(self) -> str:
+        """Return the name that its view is stored under."""
+
+    @property
+    def version(self) -> int:
+        """Return the version; a view stored under another one is never read."""
+
+    def new(self) -> V:
+        """Return the view of an empty log."""
+
+    def project(self, view: V, recorded: Recorded) -> None:
+        """Apply one event to `view`, in place."""
+
+    def dump(self, view: V) -> bytes:
+        """Return `view` as bytes; equal views give equal bytes."""
+
+    def restore(self, data: bytes) -> V:
+        """Return the view that `dump` gave `data` for; raise msgspec.DecodeError if none."""
+
+
+class Log(Protocol):
+    """A log; every method but `close` may raise LogError."""
+
+    hook: Hook | None  # called with the name of each failpoint that is passed
+
+    @property
+    def head(self) -> Head:
+        """Return where the durable log ends.
+
+        Raises:
+            LogUncertain: The outcome of an append is unknown, and still cannot be settled.
+        """
+
+    def read(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Recorded]:
+        """Return the events with `after` < seq <= `until` (None: the head at this call).
+
+        Raises:
+            LogTooNew: An event is of a kind that this release does not know.
+            LogCorrupted: An event cannot be decoded.
+        """
+
+    def rows(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Row]:
+        """Return the same events as they are stored, not decoded."""
+
+    def append(
+        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
+    ) -> None:
+        """Store the events, and the bodies under their SHA-256 digests; durable on return.
+
+        Raises:
+            LogConflict: The events do not follow the head, or another writer took the log.
+            LogFull: No space is left; nothing was stored.
+            LogUncertain: Whether all or nothing was stored is unknown; read the log.
+            LogError: Nothing was stored.
+        """
+
+    def body(self, digest: bytes) -> bytes | None:
+        """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
+
+    def chain_head(self) -> bytes:
+        """Return the digest of everything in the log (32 bytes; design.md, 9.9).
+
+        Raises:
+            LogCorrupted: The rows have a gap, so that there is no such digest.
+        """
+
+    def attach(self, projection: Projection[V]) -> None:
+        """Let `catch_up` find the projection by its name."""
+
+    def catch_up(self, name: str, *, limit_events: int = ...) -> int:
+        """Return how many events were applied to the stored view: at most `limit_events`.
+
+        The view and its position are stored in one transaction, so each event counts once
+        whatever crashes. Fewer than `limit_events`: it has reached the head.
+        """
+
+    def view(self, projection: Projection[V]) -> tuple[V, int]:
+        """Return the view of the whole log and its position; nothing is stored, readers may ask."""
+
+    def rebuild(
+        self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """Fold the log from its start, swap the view in, and return its position.
+
+        Until the swap the view stored before stays. `progress` is called with the position and
+        the head [seq].
+        """
+
+    def as_of(self, projection: Projection[V], seq: int) -> V:
+        """Return the view of the events up to `seq`.
+
+        Raises:
+            LogError: The log does not know that position: it begins later, or ends before.
+        """
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,377 @@
+"""The log in an SQLite file: one writer process, any number of readers.
+
+Rules. Whoever writes holds the writer lock, and has a writer epoch that every transaction checks.
+Reading goes through a connection of its own, which sees committed events only and holds its
+transaction for one chunk, so no reader delays the writer or keeps it from checkpointing.
+
+After a commit with an unknown outcome the last frame may lie on the disk and be found by a
+recovery, although nobody sees it now. So the head is settled before anything else is done: a new
+commit takes that frame's place, or follows it.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from sqlalchemy import text
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from engine.core.errors import LogConflict, LogError, LogUncertain
+from engine.core.events import Recorded
+from engine.log.chain import ChainFold
+from engine.log.codec import decode_rows, encode_rows
+from engine.log.connection import Connect, Connection, driver_connect
+from engine.log.header import Found, check_identity, examine
+from engine.log.lock import WriterLock
+from engine.log.place import check_place, log_path
+from engine.log.protocol import (
+    AFTER_COMMIT,
+    BEFORE_APPEND,
+    BEFORE_COMMIT,
+    CHUNK_EVENTS,
+    NO_BODIES,
+    Head,
+    Hook,
+    Projection,
+    Row,
+    V,
+)
+from engine.log.schema import PROJECTIONS, create_schema, name_kinds
+from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
+
+_WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
+
+_ROWS: Final = (
+    "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
+    "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+)
+_EVENTS: Final = _ROWS.replace(", crc", "")
+_LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
+_CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
+_LOAD_VIEW: Final = "SELECT version, position, data FROM projections WHERE name = ?"
+_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_BODY: Final = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
+
+
+def open_log(
+    target: str | Path,
+    *,
+    mode: Literal["read", "write"] = "read",
+    create: bool = False,
+    release: str = "",
+) -> "SqliteLog":
+    """Return the log at `target`, a path or a sqlite:/// URL.
+
+    Raises:
+        LogLocked: Another process writes it.
+        LogTooNew: A newer release wrote it.
+        LogForeign: The file is not a log of Tanist.
+        LogCorrupted: The file is damaged.
+        LogError: There is no log and `create` is false, or it lies where none may lie.
+    """
+    return SqliteLog(log_path(target), mode=mode, create=create, release=release)
+
+
+class SqliteLog:
+    """A log in the file `path`, open for reading or for writing; threads may share it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        mode: Literal["read", "write"],
+        create: bool = False,
+        release: str = "",
+        connect: Connect = driver_connect,
+    ) -> None:
+        """Open it; `connect` gives the driver's connections. Raises as `open_log` does."""
+        self.path: Final = path
+        self.hook: Hook | None = None
+        self._connect: Final = connect
+        self._views: Final = Views(self)
+        self._chain: Final = ChainFold()
+        self._chaining: Final = threading.Lock()
+        self._appending: Final = threading.RLock()
+        self._lock: WriterLock | None = None
+        self._writer: Connection | None = None
+        self._reader: Connection | None = None
+        self._epochs: Final[set[int]] = set()  # the last one stored, and any that may be
+        self._head: Head | None = None  # None: not known, it has to be read
+        self._is_uncertain = False
+        self._crc = 0
+        check_place(path)
+        found = examine(path)
+        create = create and mode == "write"
+        if found is not Found.LOG and not create:
+            state = "there is no log" if found is Found.ABSENT else "the file is empty, not a log"
+            raise LogError(f"{path}: {state}")
+        try:
+            if mode == "write":
+                self._open_writer(create=create, release=release)
+            self._reader = self._open_reader()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_writer(self, *, create: bool, release: str) -> None:
+        if self.path.exists() and self.path.stat().st_nlink > 1:
+            # SQLite finds the write-ahead log by name, so two names would corrupt the file.
+            raise LogError(f"{self.path} has a second name (a hard link): remove one")
+        self._lock = WriterLock(self.path)
+        found = examine(self.path)  # once more: another process may have created it meanwhile
+        try:
+            self._writer = self._open(create=create, release=release)
+            self._take_over(self._writer)
+        except BaseException:
+            if found is Found.ABSENT and self.path.exists() and self.path.stat().st_size == 0:
+                self.path.unlink()
+            raise
+
+    def _open(self, *, create: bool, release: str) -> Connection:
+        connection = Connection(self.path, mode="rwc" if create else "rw", connect=self._connect)
+        try:
+            if create and not connection.fetch("SELECT 1 FROM sqlite_master LIMIT 1"):
+                # Before the write-ahead log is switched on, so that the file itself says at once
+                # what it is.
+                with connection.transaction():
+                    create_schema(connection.core, release=release)
+            self._check(connection)
+            self._make_durable(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_durable(self, connection: Connection) -> None:
+        with connection.translated():
+            core = connection.core
+            journal = core.execute(text("PRAGMA journal_mode = WAL")).scalar()
+            core.execute(text("PRAGMA synchronous = FULL"))
+            core.execute(text(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}"))
+        if journal != "wal":
+            raise LogError(f"{self.path}: a write-ahead log is not possible there")
+
+    def _open_reader(self) -> Connection:
+        reader = Connection(self.path, mode="ro", connect=self._connect)
+        try:
+            self._check(reader)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _check(self, connection: Connection) -> None:
+        # The header in the file may be older than what the write-ahead log says.
+        ((application_id,),) = connection.fetch("PRAGMA application_id")
+        ((version,),) = connection.fetch("PRAGMA user_version")
+        check_identity(self.path, application_id=application_id, version=version)
+
+    def _take_over(self, writer: Connection) -> None:
+        """Draw a new writer epoch and read the head: whatever was in doubt is settled by this."""
+        try:
+            with writer.transaction():
+                ((stored, _),) = writer.cursor.execute(_CHECK)
+                if self._epochs and stored not in self._epochs:
+                    raise LogConflict(f"{self.path}: another writer took the log over")
+                self._epochs.add(stored + 1)
+                writer.cursor.execute("UPDATE meta SET writer_epoch = ?", (stored + 1,))
+                name_kinds(writer.core)
+                last = writer.cursor.execute(_LAST).fetchone()
+        except LogUncertain:
+            self._is_uncertain = True
+            raise
+        self._epochs.clear()
+        self._epochs.add(stored + 1)
+        self._is_uncertain = False
+        self._remember(last)
+
+    def _remember(self, last: tuple[int, int, int] | None) -> None:
+        seq, at_us, self._crc = (0, 0, 0) if last is None else last
+        self._head = Head(seq=seq, at_us=at_us)
+
+    def _settled(self) -> tuple[Connection, Head]:
+        """Return the writing connection and the head; the caller holds `_appending`."""
+        if self._lock is None:
+            raise LogError(f"{self.path} is not open for writing")
+        if self._is_uncertain:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            self._writer = self._open(create=False, release="")
+            self._take_over(self._writer)
+        assert self._writer is not None
+        if self._head is None:
+            with self._writer.translated():
+                self._remember(self._writer.cursor.execute(_LAST).fetchone())
+        assert self._head is not None
+        return self._writer, self._head
+
+    @property
+    def head(self) -> Head:
+        """Return where the durable log ends.
+
+        Raises:
+            LogUncertain: The outcome of an append is unknown, and still cannot be settled.
+        """
+        if self._lock is not None:
+            with self._appending:
+                return self._settled()[1]
+        last = self._reading().fetch(_LAST)
+        return Head(seq=last[0][0], at_us=last[0][1]) if last else Head()
+
+    def _reading(self) -> Connection:
+        if self._reader is None:
+            raise LogError(f"{self.path} is closed")
+        return self._reader
+
+    def read(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Recorded]:
+        """Return the events with `after` < seq <= `until` (None: the head at this call)."""
+        until = self.head.seq if until is None else until
+        chunks = self._chunks(_EVENTS, after, until, chunk)
+        return itertools.chain.from_iterable(map(decode_rows, chunks))
+
+    def rows(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Row]:
+        """Return the same events as they are stored."""
+        until = self.head.seq if until is None else until
+        return itertools.chain.from_iterable(self._chunks(_ROWS, after, until, chunk))
+
+    def _chunks(self, query: str, after: int, until: int, chunk: int) -> Iterator[list[Row]]:
+        assert chunk > 0
+        while after < until:
+            rows: list[Row] = self._reading().fetch(query, (after, until, chunk))
+            if rows:
+                yield rows
+                after = rows[-1][0]
+            if len(rows) < chunk:
+                return
+
+    def append(
+        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
+    ) -> None:
+        """Store the events and the bodies; see `Log.append`."""
+        with self._appending:
+            writer, head = self._settled()
+            rows = encode_rows(events, head=head, crc=self._crc)
+            stored = [(digest, len(body), body) for digest, body in bodies.items()]
+            for digest, _, body in stored:
+                assert hashlib.sha256(body).digest() == digest
+            self._pass(BEFORE_APPEND)
+            with self._transaction(writer, head):
+                if rows:
+                    writer.cursor.executemany(_INSERT, rows)
+                if stored:
+                    writer.cursor.executemany(_INSERT_BODY, stored)
+                self._pass(BEFORE_COMMIT)
+            if rows:
+                seq, at_us, *_, self._crc = rows[-1]
+                self._head = Head(seq=seq, at_us=at_us)
+            self._pass(AFTER_COMMIT)
+
+    @contextlib.contextmanager
+    def _transaction(self, writer: Connection, head: Head) -> Iterator[None]:
+        """Hold the write transaction, after the head and the writer epoch were found in place."""
+        self._head = None  # read again if anything goes wrong, even an interrupt after the commit
+        try:
+            with writer.transaction():
+                ((epoch, last),) = writer.cursor.execute(_CHECK)
+                if epoch not in self._epochs:
+                    raise LogConflict(f"{self.path}: another writer took the log over")
+                if (last or 0) != head.seq:
+                    raise LogConflict(f"expected event {head.seq} to be the last, found {last}")
+                yield
+        except LogUncertain:
+            self._is_uncertain = True
+            raise
+        self._head = head
+
+    def _pass(self, failpoint: str) -> None:
+        if self.hook is not None:
+            self.hook(failpoint)
+
+    def body(self, digest: bytes) -> bytes | None:
+        """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
+        found = self._reading().fetch("SELECT body FROM bodies WHERE digest = ?", (digest,))
+        if not found:
+            return None
+        ((body,),) = found
+        if hashlib.sha256(body).digest() != digest:
+            raise LogError(f"{self.path}: the body {digest.hex()} has another digest")
+        return bytes(body)
+
+    def chain_head(self) -> bytes:
+        """Return the digest of everything in the log (32 bytes); only what is new is read."""
+        with self._chaining:
+            self._chain.feed(self.rows(self._chain.seq))
+            return self._chain.head
+
+    def attach(self, projection: Projection[V]) -> None:
+        """Let `catch_up` find the projection by its name."""
+        self._views.attach(projection)
+
+    def catch_up(self, name: str, *, limit_events: int = CATCH_UP_EVENTS) -> int:
+        """Return how many events were applied to the stored view: at most `limit_events`."""
+        return self._views.catch_up(name, limit_events=limit_events)
+
+    def view(self, projection: Projection[V]) -> tuple[V, int]:
+        """Return the view of the whole log and its position; nothing is stored."""
+        return self._views.view(projection)
+
+    def rebuild(
+        self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """Fold the log from its start, swap the view in, and return its position."""
+        return self._views.rebuild(projection, progress)
+
+    def as_of(self, projection: Projection[V], seq: int) -> V:
+        """Return the view of the events up to `seq`; LogError if the log does not know it."""
+        return self._views.as_of(projection, seq)
+
+    def load_view(self, name: str) -> StoredView | None:
+        """Return what is stored under `name`."""
+        found = self._reading().fetch(_LOAD_VIEW, (name,))
+        if not found:
+            return None
+        ((version, position, data),) = found
+        return StoredView(version=version, position=position, data=data)
+
+    def store_view(self, name: str, stored: StoredView) -> None:
+        """Store the view and its position, both or neither."""
+        values = {"version": stored.version, "position": stored.position, "data": stored.data}
+        statement = upsert(PROJECTIONS).values(name=name, **values)
+        statement = statement.on_conflict_do_update(index_elements=["name"], set_=values)
+        with self._appending:
+            writer, head = self._settled()
+            with self._transaction(writer, head):
+                writer.core.execute(statement)
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+        with self._appending:
+            # The writing connection last: it takes the write-ahead log with it.
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

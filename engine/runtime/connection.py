@@ -1,0 +1,249 @@
+"""One TCP connection to a master, and how it comes to be.
+
+Rules:
+- What the world does is a value: `dial` returns a `Connection` or `NoConnection`.
+- Requests are answered in the order in which they were sent; `owing` counts the unanswered ones.
+- `on_end` is called at most once, and never after `drop`: an end that we chose, or that the
+  master announced with its last answer, is not news.
+- Bytes that nobody asked for end the connection. They are a question like any other end: proxies
+  send "408 Request Time-out" before they close an idle connection.
+"""
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from engine.core.events import Evidence
+from engine.runtime.http1 import Nonsense, Parser, Response
+
+_OWN_TROUBLE: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
+# What getaddrinfo returns; the last form is what a Python without IPv6 makes of such an address.
+_Endpoint: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
+
+
+class NoConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing was sent; `own`: the observer lacked the means, which says nothing of the master."""
+
+    evidence: Evidence
+    detail: str
+    own: bool = False
+
+
+class Place:
+    """Where a master listens, from its address `http://host:port`.
+
+    Attributes:
+        host: What the Host field says.
+
+    Raises:
+        ValueError: It is no such URL.
+    """
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError(f"expected http://host:port, found {address!r}")
+        self.host: Final = parts.netloc.rpartition("@")[2]
+        self._name = parts.hostname
+        self._port = parts.port or 80
+        self._literal = _literal(self._name, self._port)
+        self._lookup: asyncio.Future[list[_Address]] | None = None
+
+    async def addresses(self) -> list[_Address]:
+        """Return where to connect, in the system's order of preference.
+
+        A name is looked up each time, because a change of it is how some masters move; but at
+        most one look-up is under way, since each holds a thread until the resolver gives up.
+
+        Raises:
+            socket.gaierror: The name cannot be resolved.
+        """
+        if self._literal is not None:
+            return [self._literal]
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.ensure_future(self._resolve())
+            # If everybody who waited has gone, nobody is left to be told.
+            self._lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._lookup)
+
+    async def _resolve(self) -> list[_Address]:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]
+
+    async def close(self) -> None:
+        """End a look-up that is under way."""
+        if self._lookup is not None:
+            self._lookup.cancel()
+            await asyncio.gather(self._lookup, return_exceptions=True)
+
+
+def _literal(name: str, port: int) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return family, (name, port)
+
+
+class Connection(asyncio.Protocol):
+    """Sends requests and hands out answers.
+
+    Args:
+        on_answer: Called with each answer.
+        on_end: Called when the connection ended by itself: CLOSED or RESET by the peer, PROTOCOL
+            after an answer that makes no sense; with a detail for people.
+        body_bytes_max: A longer answer makes no sense [bytes].
+
+    Attributes:
+        owing: Requests that were sent and not answered [count].
+        is_open: Another request can be sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_answer: Callable[["Connection", Response], None],
+        on_end: Callable[["Connection", Evidence, str], None],
+        body_bytes_max: int,
+    ) -> None:
+        self._on_answer = on_answer
+        self._on_end = on_end
+        self._parser = Parser(body_bytes_max=body_bytes_max)
+        self._transport: asyncio.Transport | None = None
+        self._is_quiet = False
+        self.owing = 0
+        self.is_open = False
+
+    def send(self, request: bytes) -> None:
+        """Send a request; its answer comes to `on_answer`."""
+        assert self.is_open
+        assert self._transport is not None
+        self.owing += 1
+        self._transport.write(request)
+
+    def drop(self) -> None:
+        """Close without a word; what the system has taken over is still sent."""
+        self._is_quiet = True
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport over."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the answers that are complete now."""
+        if self._is_quiet:
+            return
+        if self.owing == 0:
+            self._finish(Evidence.CLOSED, f"bytes that nobody asked for: {data[:40]!r}")
+            return
+        try:
+            response = self._parser.feed(data)
+            while response is not None:
+                if not self._hand_out(response):
+                    return
+                if self.owing == 0:
+                    if not self._parser.is_idle:
+                        self._finish(Evidence.CLOSED, "more answers than requests")
+                    return
+                response = self._parser.feed(b"")
+        except Nonsense as err:
+            self._finish(Evidence.PROTOCOL, str(err))
+
+    def eof_received(self) -> None:
+        """Complete an answer that ends with the connection; the transport closes itself."""
+        response = self._parser.end()
+        if response is not None and not self._is_quiet:
+            self._hand_out(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell how it ended, unless that is known."""
+        if exc is None:
+            self._finish(Evidence.CLOSED, "closed by the master")
+        else:
+            self._finish(Evidence.RESET, str(exc))
+
+    def _hand_out(self, response: Response) -> bool:
+        """Return whether the connection is still open after the answer was taken."""
+        self.owing -= 1
+        if not response.keep:
+            self.drop()
+        self._on_answer(self, response)
+        return self.is_open
+
+    def _finish(self, evidence: Evidence, detail: str) -> None:
+        if self._is_quiet:
+            return
+        self.drop()
+        self._on_end(self, evidence, detail)
+
+
+async def dial(place: Place, make: Callable[[], Connection]) -> Connection | NoConnection:
+    """Return an open connection, or why there is none; every address of `place` is tried.
+
+    A refusal by one address outweighs what the others say: somebody's system answered for it.
+    """
+    try:
+        addresses = await place.addresses()
+    except (OSError, UnicodeError) as err:  # the latter: no name at all
+        return NoConnection(evidence=Evidence.DNS, detail=str(err))
+    failures = []
+    for family, address in addresses:
+        dialled = await _dial_one(family, address, make)
+        if isinstance(dialled, Connection):
+            return dialled
+        failures.append(dialled)
+    refusals = [found for found in failures if found.evidence is Evidence.REFUSED]
+    return (refusals or failures)[-1]
+
+
+async def _dial_one(
+    family: socket.AddressFamily,
+    address: _Endpoint,
+    make: Callable[[], Connection],
+) -> Connection | NoConnection:
+    loop = asyncio.get_running_loop()
+    sock: socket.socket | None = None
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.sock_connect(sock, address)
+        if sock.getsockname() == sock.getpeername():
+            # A port that nobody listens on may be given to the caller itself.
+            return NoConnection(evidence=Evidence.REFUSED, detail="connected to itself")
+        _, connection = await loop.create_connection(make, sock=sock)
+        sock = None  # the transport owns it
+    except OSError as err:
+        return NoConnection(evidence=_evidence(err), detail=str(err), own=err.errno in _OWN_TROUBLE)
+    finally:
+        if sock is not None:
+            sock.close()
+    return connection
+
+
+def _evidence(err: OSError) -> Evidence:
+    match err:
+        case ConnectionRefusedError():
+            return Evidence.REFUSED
+        case ConnectionResetError() | ConnectionAbortedError():
+            return Evidence.RESET
+        case TimeoutError():
+            return Evidence.OVERDUE
+        case _:
+            return Evidence.UNREACHABLE

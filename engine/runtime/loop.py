@@ -1,0 +1,290 @@
+"""The turning of one engine: observations into the driver, batches to the log, effects to work.
+
+The order of duty is the driver's; this module only carries: it gives batches to the writer's
+thread, tells the driver when they are durable, then publishes, and hands out what is owed. All
+methods run in one event loop.
+"""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core.driver import Driver, refusal
+from engine.core.errors import LogError
+from engine.core.events import FLEET, Observation, Recorded
+from engine.core.owed import Deliver, Effect
+from engine.core.replay import replay
+from engine.core.state import State
+from engine.log.protocol import Log
+from engine.log.writer import Writer
+from engine.runtime.clock import Clock
+from engine.runtime.failpoints import Failpoint
+
+STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
+HEARTBEAT_US: Final = 200_000
+RETRY_S: Final = 0.05  # the log refused an append: the first pause before it is opened to work again
+RETRY_S_MAX: Final = 5.0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an observation, now that it is durable."""
+
+    seq: int
+    reasons: tuple[str, ...]  # why it was refused; empty if it was not
+    decisions: tuple[Recorded, ...]  # what was decided in the same step
+
+
+class Hands(Protocol):
+    """What does the effects; it reports each outcome to `Turning.outcome`."""
+
+    def start(self, effect: Effect) -> None:
+        """Begin to carry out `effect`."""
+
+    def deliver(self, deliver: Deliver) -> None:
+        """Begin to send a message."""
+
+
+class Turning:
+    """One engine at work on one log."""
+
+    def __init__(
+        self, driver: Driver, log: Log, writer: Writer, clock: Clock, *, failpoint: Failpoint
+    ) -> None:
+        self.driver: Final = driver
+        self.log: Final = log
+        self.clock: Final = clock
+        self.failure: LogError | None = None  # why nothing can be written just now
+        self._writer: Final = writer
+        self._failpoint: Final = failpoint
+        self._hands: Hands | None = None
+        self._listeners: list[Callable[[tuple[Recorded, ...]], None]] = []
+        self._waiters: dict[int, asyncio.Future[Answer]] = {}
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self._is_kicked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._turned_us = clock.at_us()
+        self._is_stopping = False
+        self._retry_s = RETRY_S
+        self._idle: asyncio.Future[None] | None = None
+
+    @property
+    def state(self) -> State:
+        """Return the durable state: routes, effects and answers come from it."""
+        return self.driver.durable_state
+
+    def start(self, hands: Hands) -> None:
+        """Begin to issue effects and to watch the time."""
+        self._hands = hands
+        self._beat()
+        self._kick()
+
+    def listen(self, listener: Callable[[tuple[Recorded, ...]], None]) -> None:
+        """Call `listener` with every batch that became durable, in order."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[tuple[Recorded, ...]], None]) -> None:
+        """Call `listener` no more."""
+        self._listeners.remove(listener)
+
+    async def stop(self) -> None:
+        """Let what was observed become durable, then turn no more."""
+        self._is_stopping = True
+        for handle in (self._timer, self._heartbeat):
+            if handle is not None:
+                handle.cancel()
+        self._idle = self._loop.create_future()
+        self._kick()
+        await self._idle
+
+    # Observations in.
+
+    def record(
+        self,
+        event: Observation,
+        *,
+        subject: str = FLEET,
+        bodies: Mapping[bytes, bytes] | None = None,
+    ) -> int:
+        """Take an observation whose answer nobody waits for; return its seq.
+
+        While the log cannot be written nothing is taken, and 0 is returned: the engine stands
+        still on what is durable, and that time counts as unknown.
+        """
+        if self.failure is not None:
+            return 0
+        self._notice_stall()
+        at_us = self.clock.at_us()
+        seq = self.driver.observe(event, subject=subject, at_us=at_us, bodies=bodies)
+        self._failpoint("observe.after", type(event).__name__)
+        self._kick()
+        return seq
+
+    def ask(
+        self,
+        event: Observation,
+        *,
+        subject: str = FLEET,
+        bodies: Mapping[bytes, bytes] | None = None,
+    ) -> "asyncio.Future[Answer]":
+        """Take an observation; the future has its answer when it is durable.
+
+        It fails with LogError if the observation could not be made durable, or if nobody knows.
+        """
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        if self.failure is not None:
+            future.set_exception(self.failure)
+            return future
+        self._waiters[self.record(event, subject=subject, bodies=bodies)] = future
+        return future
+
+    def durable(self, seq: int) -> "asyncio.Future[Answer]":
+        """Return a future that is done when the event at `seq` is durable."""
+        future = self._waiters.get(seq)
+        if future is None:
+            future = self._loop.create_future()
+            if seq <= self.state.seq:
+                future.set_result(Answer(seq=seq, reasons=(), decisions=()))
+            else:
+                self._waiters[seq] = future
+        return future
+
+    def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
+        """Take the one outcome of an effect."""
+        self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
+        self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
+        self._kick()
+
+    def kick(self) -> None:
+        """Look soon whether there is something to do."""
+        self._kick()
+
+    def _notice_stall(self) -> None:
+        """Say so if this engine itself stood still, before anything else is believed."""
+        at_us = self.clock.at_us()
+        stall_us = at_us - self._turned_us
+        self._turned_us = at_us
+        if stall_us > STALL_US and not self._is_stopping:
+            self.driver.observe(
+                ev.EngineResumed(stall_us=stall_us, stopped_at_us=self.driver.working.at_us),
+                at_us=at_us,
+            )
+            self._kick()
+
+    def _beat(self) -> None:
+        self._notice_stall()
+        self._heartbeat = self._loop.call_later(HEARTBEAT_US / 1e6, self._beat)
+
+    # Batches out.
+
+    def _kick(self) -> None:
+        """Pump once in this turn of the loop, whatever else happens in it."""
+        if not self._is_kicked:
+            self._is_kicked = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._is_kicked = False
+        at_us = self.clock.at_us()
+        if self.failure is None:
+            if not self._is_stopping:
+                self.driver.tick(at_us)
+            # Stopping, good probes wait for no company any more.
+            batch = self.driver.take_batch(1 << 62 if self._is_stopping else at_us)
+            if batch is not None:
+                kinds = " ".join(type(recorded.event).__name__ for recorded in batch.events)
+                self._failpoint("log.before_append", kinds)
+                future = self._writer.submit(batch.events, batch.bodies)
+                future.add_done_callback(
+                    lambda done: self._loop.call_soon_threadsafe(self._appended, done, kinds)
+                )
+                self._idle_if(False)
+                self._hand_out(at_us)
+                return
+            self._hand_out(at_us)
+        self._idle_if(not self.driver.is_appending)
+        self._arm()
+
+    def _idle_if(self, is_idle: bool) -> None:
+        if is_idle and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _appended(self, done: "concurrent.futures.Future[None]", kinds: str) -> None:
+        error = done.exception()
+        if error is not None:
+            self._lost(error)
+            return
+        self._retry_s = RETRY_S
+        self._failpoint("durable.before", kinds)
+        events = self.driver.durable()
+        self._failpoint("durable.after", kinds)
+        self._publish(events)
+        self._failpoint("publish.after", kinds)
+        self._pump()
+
+    def _publish(self, events: tuple[Recorded, ...]) -> None:
+        for listener in self._listeners:
+            listener(events)
+        if not self._waiters:
+            return
+        for recorded in events:
+            future = self._waiters.pop(recorded.seq, None)
+            if future is not None and not future.done():
+                own = tuple(other for other in events if other.cause == recorded.seq)
+                reasons = refusal(events, recorded.seq)
+                future.set_result(Answer(seq=recorded.seq, reasons=reasons, decisions=own))
+
+    def _hand_out(self, at_us: int) -> None:
+        if self._hands is None or self._is_stopping:
+            return
+        for effect in self.driver.due_effects(at_us):
+            self._hands.start(effect)
+        for deliver in self.driver.due_deliveries(at_us):
+            self._hands.deliver(deliver)
+
+    def _arm(self) -> None:
+        """Set the timer to when something is due that no event announces."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wake_us = self.driver.wake_at_us()
+        if wake_us is not None and not self._is_stopping:
+            delay_s = max(0.0005, (wake_us - self.clock.at_us()) / 1e6)
+            self._timer = self._loop.call_later(delay_s, self._pump)
+
+    # The log said no.
+
+    def _lost(self, error: BaseException) -> None:
+        """Throw the working state away; only what the log holds has happened."""
+        failure = error if isinstance(error, LogError) else LogError(str(error))
+        self.failure = failure
+        waiters, self._waiters = self._waiters, {}
+        for future in waiters.values():
+            if not future.done():
+                future.set_exception(failure)
+        if self._is_stopping:
+            self._idle_if(True)
+            return
+        self._loop.call_later(self._retry_s, self._recover)
+        self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
+
+    def _recover(self) -> None:
+        try:
+            state = self.read_state()
+        except LogError as err:
+            self._lost(err)
+            return
+        fresh = tuple(self.log.read(after=self.state.seq))
+        self.driver.reset(state)
+        self.failure = None
+        if fresh:  # the append whose outcome was unknown is in the log
+            self._publish(fresh)
+        self._kick()
+
+    def read_state(self) -> State:
+        """Return the state folded anew from the log."""
+        return replay(self.log.read())

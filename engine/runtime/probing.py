@@ -1,0 +1,311 @@
+"""One master, watched over HTTP/1.1: probes over a connection held open, and over fresh ones.
+
+Rules:
+- One probe at a time, and each gets exactly one result: `Answer`, `Failure` or `Interrupted`.
+- A held connection that ends is a question, told to `on_closed` at once. The probe that was under
+  way on it has no verdict: the caller asks again over a fresh connection.
+- A connection that let a probe wait too long is kept, because its end is the first sign that a
+  master that hangs has died; but the next probe takes a fresh one, because a firewall may have
+  forgotten the old one while the master is well. A late answer on it counts for nothing but this:
+  the connection may be used again.
+- Before a time-out is judged, everything that is ready is read. `late_us` tells how late the
+  observer itself was.
+
+What a master says of itself is read as leniently as it can be: a plain page is an answer that says
+nothing, a field of another type is a field left out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from engine.core.events import Evidence
+from engine.runtime import http1
+from engine.runtime.clock import monotonic_us
+from engine.runtime.connection import Connection, NoConnection, Place, dial
+
+BODY_BYTES_MAX: Final = 262_144  # of an answer to a probe; a health document is below 4 KiB
+TEXT_MAX: Final = 200  # characters kept of what a master says, because it goes into the log
+LATE_OWN_US: Final = 3_600_000_000  # lateness of an observer that lacked the means to ask at all
+LOOKS: Final = 8  # looks at the clock while a connection opens [count per time-out]
+
+# As in the drafts and products in use: application/health+json says pass, warn and fail.
+_FAILING: Final = frozenset(("failing", "failed", "fail", "down"))
+_DEGRADED: Final = frozenset(("degraded", "warn"))
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The master answered; what it does not say is "" or None."""
+
+    latency_us: int
+    status: int  # of HTTP, 200 to 399
+    boot: str = ""
+    epoch: int | None = None
+    role: str = ""
+    degraded: str = ""  # why it is not well; "" if it is
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The probe failed; `late_us` is how late the observer itself was meanwhile."""
+
+    evidence: Evidence
+    waited_us: int
+    late_us: int = 0
+    detail: str = ""
+
+
+class Interrupted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The held connection ended under the probe, as `on_closed` was told: no verdict."""
+
+
+Probed: TypeAlias = Answer | Failure | Interrupted
+
+
+class _Health(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The fields of a health document that mean something here, whatever their types."""
+
+    status: object = None
+    boot: object = None
+    epoch: object = None
+    role: object = None
+    reason: object = None
+
+
+_HEALTH: Final = msgspec.json.Decoder(_Health)
+
+
+def read_answer(response: http1.Response, *, latency_us: int) -> Answer | Failure:
+    """Return what an answer to a probe says [us]."""
+    status = response.status
+    if status >= 400:
+        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=f"status {status}")
+    if not response.body.startswith(b"{"):
+        return Answer(latency_us=latency_us, status=status)
+    try:
+        health = _HEALTH.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Answer(latency_us=latency_us, status=status)
+    word = _text(health.status).lower()
+    reason = _text(health.reason) or word
+    if word in _FAILING:
+        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=reason)
+    return Answer(
+        latency_us=latency_us,
+        status=status,
+        boot=_text(health.boot),
+        epoch=health.epoch if type(health.epoch) is int and health.epoch >= 0 else None,
+        role=_text(health.role),
+        degraded=reason if word in _DEGRADED else "",
+    )
+
+
+def _text(value: object) -> str:
+    return value[:TEXT_MAX] if isinstance(value, str) else ""
+
+
+class Link:
+    """The connection to one master, and the probes over it.
+
+    Args:
+        address: Where the master listens: http://host:port.
+        path: What is asked for.
+        on_closed: Told at once when the held connection ends: CLOSED or RESET.
+        hold_open: False: every probe takes a connection of its own.
+        clock: Returns the time since some fixed moment [us].
+
+    Raises:
+        ValueError: `address` is no such URL.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        path: str,
+        on_closed: Callable[[Evidence], None],
+        *,
+        hold_open: bool = True,
+        clock: Callable[[], int] = monotonic_us,
+    ) -> None:
+        self._place = Place(address)
+        self._request = http1.get(path, host=self._place.host)
+        self._on_closed = on_closed
+        self._hold_open = hold_open
+        self._clock = clock
+        self._held: Connection | None = None
+        self._fresh: Connection | None = None  # of the probe under way, until it is answered
+        self._opening: asyncio.Task[None] | None = None  # set for a probe over a fresh one
+        self._tasks: set[asyncio.Task[None]] = set()  # that one and those being cancelled
+        self._probe: asyncio.Future[Probed] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asked_us = 0
+        self._due_us = 0
+        self._step_us = 0
+        self._look_us = 0
+        self._late_us = 0
+        self._is_closed = False
+
+    def probe(self, *, fresh: bool, timeout_us: int) -> asyncio.Future[Probed]:
+        """Return the future result of a probe, at the latest `timeout_us` from now.
+
+        Args:
+            fresh: Take a new connection, which is held from its answer on in place of the old one.
+                False: the held one, or a new one if there is none that has answered everything.
+            timeout_us: An answer later than this is overdue [us, > 0].
+        """
+        assert timeout_us > 0
+        assert not self._is_closed
+        if self._probe is not None:
+            assert self._probe.cancelled(), "one probe at a time"
+            self._end_probe()
+        loop = asyncio.get_running_loop()
+        self._probe = loop.create_future()
+        self._asked_us = self._clock()
+        self._due_us = self._asked_us + timeout_us
+        self._late_us = 0
+        held = self._held
+        if held is not None and held.owing == 0 and not fresh:
+            self._arm(timeout_us, self._on_due)
+            held.send(self._request)
+        else:
+            self._step_us = max(1, timeout_us // LOOKS)
+            self._look_us = self._asked_us + self._step_us
+            self._arm(self._step_us, self._on_look)
+            self._opening = loop.create_task(self._open())
+            self._tasks.add(self._opening)
+            self._opening.add_done_callback(self._opened)
+        return self._probe
+
+    async def close(self) -> None:
+        """End the probe under way, if any, and close everything; nothing is reported."""
+        self._is_closed = True
+        if self._probe is not None:
+            self._probe.cancel()
+            self._end_probe()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._held is not None:
+            self._held.drop()
+            self._held = None
+        await self._place.close()
+        await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
+
+    async def _open(self) -> None:
+        dialled = await dial(self._place, self._make)
+        if isinstance(dialled, NoConnection):
+            if dialled.own:
+                # Recorded, but beyond every limit: our lack of files says nothing of the master.
+                self._late_us = LATE_OWN_US
+                self._fail(Evidence.OVERDUE, f"the observer itself: {dialled.detail}")
+            else:
+                self._fail(dialled.evidence, dialled.detail)
+        elif dialled is self._fresh and dialled.is_open:
+            dialled.send(self._request)
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._tasks.discard(opening)
+        if opening.cancelled():
+            return
+        bug = opening.exception()
+        if bug is not None and self._probe is not None and not self._probe.done():
+            self._probe.set_exception(bug)
+
+    def _make(self) -> Connection:
+        self._fresh = Connection(
+            on_answer=self._on_answer, on_end=self._on_end, body_bytes_max=BODY_BYTES_MAX
+        )
+        return self._fresh
+
+    def _on_answer(self, connection: Connection, response: http1.Response) -> None:
+        is_wanted = connection is self._fresh or (self._probe is not None and not self._opening)
+        if connection is self._fresh:
+            self._fresh = None
+            if self._hold_open:
+                self._hold(connection)
+            else:
+                connection.drop()
+        if connection is self._held and not connection.is_open:
+            self._held = None  # it said that it would close
+        if is_wanted:  # else it came too late, on the held connection
+            self._finish(read_answer(response, latency_us=self._clock() - self._asked_us))
+
+    def _hold(self, connection: Connection) -> None:
+        if self._held is not None:
+            self._held.drop()
+        self._held = connection
+
+    def _on_end(self, connection: Connection, evidence: Evidence, detail: str) -> None:
+        if connection is self._fresh:
+            self._fail(evidence, detail)
+        elif connection is self._held:
+            self._held = None
+            is_asked = self._probe is not None and not self._opening
+            if evidence is not Evidence.PROTOCOL:
+                if is_asked:
+                    self._finish(Interrupted())
+                self._on_closed(evidence)
+            elif is_asked:
+                self._fail(evidence, detail)
+
+    def _on_look(self) -> None:
+        """Notice how late the loop is while a connection opens.
+
+        Until the request is sent, a stall of ours is time that the master did not have.
+        """
+        now_us = self._clock()
+        if self._fresh is None or self._fresh.owing == 0:
+            self._late_us = max(self._late_us, now_us - self._look_us)
+            self._look_us = min(self._due_us, now_us + self._step_us)
+        else:
+            self._look_us = self._due_us
+        if now_us >= self._due_us:
+            self._on_due()
+        else:
+            self._arm(self._look_us - now_us, self._on_look)
+
+    def _arm(self, wait_us: int, call: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(wait_us / 1_000_000, call)
+
+    def _on_due(self) -> None:
+        # What arrived while the loop was busy is handed out between this turn and the one after
+        # the next: the next turn polls the sockets only after the calls that are due in it.
+        loop = asyncio.get_running_loop()
+        probe = self._probe
+        loop.call_soon(lambda: loop.call_soon(self._judge, probe))
+
+    def _judge(self, probe: asyncio.Future[Probed] | None) -> None:
+        if self._probe is not probe:
+            return
+        self._late_us = max(self._late_us, self._clock() - self._due_us, 0)
+        waited = self._fresh is None or self._fresh.owing > 0
+        self._fail(Evidence.OVERDUE, "" if waited else "no connection")
+
+    def _fail(self, evidence: Evidence, detail: str) -> None:
+        waited_us = self._clock() - self._asked_us
+        self._finish(
+            Failure(
+                evidence=evidence,
+                waited_us=waited_us,
+                late_us=self._late_us,
+                detail=detail[:TEXT_MAX],
+            )
+        )
+
+    def _finish(self, probed: Probed) -> None:
+        probe = self._probe
+        self._end_probe()
+        if probe is not None and not probe.done():
+            probe.set_result(probed)
+
+    def _end_probe(self) -> None:
+        """Forget the probe under way and what was opened for it; a held connection stays."""
+        self._probe = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        if self._fresh is not None:
+            self._fresh.drop()
+            self._fresh = None

@@ -1,0 +1,96 @@
+"""Where traffic goes: routes read from the durable state, and those who wait for one."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core.events import Recorded
+from engine.core.fleet import Role
+from engine.core.serving import Picker, picker
+from engine.core.state import GroupState
+from engine.runtime.loop import Turning
+
+# What a batch may hold without any route changing.
+_STILL: Final = frozenset(
+    {
+        ev.ProbeOk,
+        ev.MessageAccepted,
+        ev.MessageAcked,
+        ev.MessageDone,
+        ev.MessagesAssigned,
+        ev.StateKept,
+    }
+)
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A master to go to now, and the activation under which it serves."""
+
+    group: str
+    master: str
+    address: str
+    epoch: int
+
+
+class Routes:
+    """Picks masters, and wakes who waits when the serving ones change."""
+
+    def __init__(self, turning: Turning) -> None:
+        self._turning: Final = turning
+        self._pickers: dict[str, Picker] = {}
+        self._changed = asyncio.Event()
+        turning.listen(self._published)
+
+    def _published(self, events: tuple[Recorded, ...]) -> None:
+        if any(type(recorded.event) not in _STILL for recorded in events):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Read the routes anew, and wake who waits for one."""
+        self._pickers.clear()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def pick(self, group: str) -> Route | None:
+        """Return where to go now; None if nobody serves. Touches no I/O and is no event.
+
+        Raises:
+            KeyError: There is no such group.
+        """
+        part = self._turning.state.groups[group]
+        chosen = self._pickers.get(group)
+        if chosen is None:
+            chosen = self._pickers[group] = picker(part)
+        name = chosen.pick()
+        if not name:
+            return None
+        master = part.masters[name]
+        address = master.declared.address
+        return Route(group=group, master=name, address=address, epoch=master.epoch)
+
+    async def wait(self, group: str, *, timeout_s: float, other_than: Route | None = None) -> Route:
+        """Return a route as soon as there is one, but not `other_than` [s].
+
+        Raises:
+            TimeoutError: Nobody could serve within `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                changed = self._changed
+                route = self.pick(group)
+                if route is not None and route != other_than:
+                    return route
+                await changed.wait()
+
+    def is_valid(self, route: Route) -> bool:
+        """Return whether the activation that `route` was picked under still holds."""
+        part: GroupState | None = self._turning.state.groups.get(route.group)
+        master = None if part is None else part.masters.get(route.master)
+        return (
+            master is not None
+            and master.role in (Role.ACTIVE, Role.DRAINING)
+            and master.epoch == route.epoch
+            and not master.lost_seq
+        )

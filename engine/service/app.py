@@ -1,0 +1,261 @@
+"""The HTTP interface of a running engine: status, events, routes, commands.
+
+Looking is free on loopback; every command needs the token that lies beside the log. Requests with
+a foreign Host or Origin are refused, so that a page in a browser cannot give commands.
+"""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from engine.answers.status import status
+from engine.answers.times import iso
+from engine.core.errors import CommandRefused, LogError
+from engine.core.events import Recorded, jsonable
+from engine.embed import Engine
+
+BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
+EVENTS_MAX: Final = 1_000  # in one answer [count]
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+
+Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
+
+
+class Body:
+    """The fields of a command, each with the type that it must have."""
+
+    def __init__(self, fields: object) -> None:
+        if not isinstance(fields, dict):
+            raise TypeError("expected a JSON object")
+        self._fields = fields
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        """Return a string field."""
+        value = self._fields.get(name)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str) or (default is None and not value):
+            raise TypeError(f"{name}: expected a text, found {json.dumps(value)}")
+        return value
+
+    def group(self) -> str | None:
+        """Return the group, None for the whole fleet."""
+        return self.text("group", default="") or None
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a boolean field."""
+        value = self._fields.get(name, default)
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: expected true or false, found {json.dumps(value)}")
+        return value
+
+    def count(self, name: str, *, default: int | None = None) -> int:
+        """Return a whole number, not negative."""
+        value = self._fields.get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise TypeError(f"{name}: expected a count, found {json.dumps(value)}")
+        return value
+
+
+async def _pause(engine: Engine, body: Body) -> int:
+    return await engine.pause(
+        body.group(),
+        for_us=body.count("for_us", default=0),
+        reason=body.text("reason"),
+        author=body.text("author"),
+    )
+
+
+async def _resume(engine: Engine, body: Body) -> int:
+    return await engine.resume(body.group(), author=body.text("author"))
+
+
+async def _approve(engine: Engine, body: Body) -> int:
+    return await engine.approve(body.text("group"), author=body.text("author"))
+
+
+async def _failover(engine: Engine, body: Body) -> int:
+    return await engine.failover(
+        body.text("group"),
+        to=body.text("to", default=""),
+        author=body.text("author"),
+        wait=body.flag("wait", default=False),
+    )
+
+
+async def _switchover(engine: Engine, body: Body) -> int:
+    return await engine.switchover(
+        body.text("group"),
+        to=body.text("to", default=""),
+        author=body.text("author"),
+        wait=body.flag("wait", default=False),
+    )
+
+
+async def _checkpoint(engine: Engine, body: Body) -> int:
+    return await engine.checkpoint(body.text("name"), author=body.text("author"))
+
+
+async def _rollback(engine: Engine, body: Body) -> int:
+    return await engine.rollback(
+        body.count("position"),
+        group=body.text("group"),
+        force=body.flag("force", default=False),
+        author=body.text("author"),
+        wait=body.flag("wait", default=True),
+    )
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "approve": _approve,
+    "failover": _failover,
+    "switchover": _switchover,
+    "checkpoint": _checkpoint,
+    "rollback": _rollback,
+}
+
+
+class _Guard(BaseHTTPMiddleware):
+    """Refuses what a browser sends for somebody else's page."""
+
+    def __init__(self, app: Starlette, hosts: frozenset[str]) -> None:
+        super().__init__(app)
+        self._hosts = hosts
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        host = request.url.hostname or ""
+        origin = request.headers.get("origin")
+        if host not in self._hosts:
+            return _error(403, f"host {host!r} is not this engine's")
+        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+            return _error(403, f"origin {origin!r} is not this engine's")
+        return await call_next(request)
+
+
+def _error(code: int, text: str) -> JSONResponse:
+    return JSONResponse({"error": text}, status_code=code)
+
+
+class _Api:
+    """The handlers of one engine."""
+
+    def __init__(self, engine: Engine, token: str) -> None:
+        self.engine: Final = engine
+        self._token: Final = token
+
+    def _may_command(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return secrets.compare_digest(given.encode(), self._token.encode())
+
+    async def _body(self, request: Request) -> Body:
+        data = b""
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > BODY_BYTES_MAX:
+                raise TypeError(f"expected at most {BODY_BYTES_MAX} bytes")
+        return Body(json.loads(data or b"{}"))
+
+    async def status(self, _: Request) -> Response:
+        return JSONResponse(status(self.engine.state))
+
+    async def events(self, request: Request) -> Response:
+        follow = request.query_params.get("follow") == "1"
+        given = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        try:
+            after = int(given)
+        except ValueError:
+            return _error(400, f"after: expected a seq, found {given!r}")
+        if follow:
+            return StreamingResponse(self._stream(after), media_type="text/event-stream")
+        rows = await self.engine.read(after=after, count_max=EVENTS_MAX)
+        return JSONResponse([_row(recorded) for recorded in rows])
+
+    async def _stream(self, after: int) -> AsyncIterator[str]:
+        async for recorded in self.engine.follow(after):
+            yield f"id: {recorded.seq}\ndata: {json.dumps(_row(recorded))}\n\n"
+
+    async def route(self, request: Request) -> Response:
+        group = request.path_params["group"]
+        try:
+            route = self.engine.pick(group)
+        except CommandRefused as err:
+            return _error(404, str(err))
+        if route is None:
+            return _error(503, f"nobody of {group} serves")
+        answer = {"master": route.master, "address": route.address, "epoch": route.epoch}
+        return JSONResponse(answer)
+
+    async def command(self, request: Request) -> Response:
+        if not self._may_command(request):
+            return _error(401, "expected the token that lies beside the log")
+        name = request.path_params["name"]
+        command = COMMANDS.get(name)
+        if command is None:
+            return _error(404, f"expected one of {', '.join(COMMANDS)}, found {name!r}")
+        try:
+            seq = await command(self.engine, await self._body(request))
+        except CommandRefused as err:
+            return JSONResponse({"reasons": list(err.reasons)}, status_code=409)
+        except (TypeError, ValueError) as err:
+            return _error(400, str(err))
+        except LogError as err:
+            return _error(503, str(err))
+        return JSONResponse({"seq": seq})
+
+    async def acks(self, request: Request) -> Response:
+        if not self._may_command(request):
+            return _error(401, "expected the token that lies beside the log")
+        try:
+            body = await self._body(request)
+            counted = await self.engine.acknowledge(
+                body.text("master"), key=body.text("key"), epoch=body.count("epoch")
+            )
+        except CommandRefused as err:
+            return _error(404, str(err))
+        except (TypeError, ValueError) as err:
+            return _error(400, str(err))
+        except LogError as err:
+            return _error(503, str(err))
+        if counted:
+            return JSONResponse({})
+        return _error(409, "the message is not assigned to this master under this epoch")
+
+    async def alive(self, _: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def ready(self, _: Request) -> Response:
+        failure = self.engine.failure
+        return _error(503, failure) if failure else JSONResponse({"ready": True})
+
+
+def _row(recorded: Recorded) -> dict[str, object]:
+    return {**jsonable(recorded), "at": iso(recorded.at_us)}
+
+
+def application(engine: Engine, *, token: str, host: str) -> Starlette:
+    """Return the HTTP interface of `engine`, which listens on `host`."""
+    api = _Api(engine, token)
+    hosts = LOOPBACK | {host}
+    return Starlette(
+        routes=[
+            Route("/api/status", api.status),
+            Route("/api/events", api.events),
+            Route("/api/route/{group}", api.route),
+            Route("/api/commands/{name}", api.command, methods=["POST"]),
+            Route("/api/acks", api.acks, methods=["POST"]),
+            Route("/livez", api.alive),
+            Route("/readyz", api.ready),
+        ],
+        middleware=[Middleware(_Guard, hosts=hosts)],
+    )

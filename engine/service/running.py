@@ -1,0 +1,118 @@
+"""The engine as a service: until SIGTERM, with its HTTP interface and the files beside its log."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from engine.config import Configuration
+from engine.core.errors import ConfigurationError
+from engine.embed import Engine
+from engine.log.sqlite import path_of
+from engine.runtime.failpoints import Failpoint, kill_at, nothing
+from engine.service.app import application
+
+DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
+
+
+class _Server(uvicorn.Server):
+    """An uvicorn that leaves the signals to us: the engine has to end after it, in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def failpoint_of_environment() -> Failpoint:
+    """Return the failpoint that $TANIST_FAILPOINT arms, for tests of crashes."""
+    armed = os.environ.get("TANIST_FAILPOINT", "")
+    try:
+        return kill_at(armed) if armed else nothing
+    except ValueError as err:
+        raise ConfigurationError((f"TANIST_FAILPOINT: {err}",)) from err
+
+
+def token_beside(log: Path) -> str:
+    """Return the token that commands need; the first start writes it, readable by its owner."""
+    path = log.parent / "tanist.token"
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    return path.read_text().strip()
+
+
+def _listening(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host.strip("[]"), int(port)))
+    except OSError as err:
+        sock.close()
+        raise ConfigurationError((f"engine.listen {listen}: {err.strerror}",)) from err
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
+    """Serve the HTTP interface of `engine`; yield its URL. The CLI finds it beside the log."""
+    sock = _listening(listen)
+    host, port = sock.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    config = uvicorn.Config(
+        application(engine, token=token_beside(log), host=host),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    place = log.with_name(log.name + ".engine.json")
+    place.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        await task
+        place.unlink(missing_ok=True)
+
+
+async def serve(configuration: Configuration, *, log: str | None, listen: str | None) -> int:
+    """Run the engine until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        ConfigurationError: It cannot listen, or the configuration is refused as a whole.
+        LogError: The log cannot be used.
+    """
+    target = log or configuration.log
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    # A decision must not wait for another thread's turn longer than it has to.
+    sys.setswitchinterval(0.0005)
+    engine = Engine(configuration, log=target, failpoint=failpoint_of_environment())
+    async with engine:
+        if engine.refused:
+            raise ConfigurationError(engine.refused)
+        async with served(engine, path_of(target), listen or configuration.listen) as url:
+            groups = ", ".join(
+                f"{name} ({policy.automation.value})"
+                for name, policy in engine.policy.groups.items()
+            )
+            sys.stderr.write(f"tanist: watching {groups}; log {target}; {url}\n")
+            await ended.wait()
+            sys.stderr.write("tanist: ending: what was observed is made durable\n")
+    return 0

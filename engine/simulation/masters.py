@@ -1,0 +1,227 @@
+"""The simulated masters, and the sink where the fleet's work ends.
+
+A master answers as the HTTP protocol says: steps are idempotent by (failover, step, epoch), only
+what went well is remembered, an epoch older than the newest one is refused. All of it is forgotten
+when its process ends.
+
+Invariant: the sink is struck by no fault, so that what it counted is the truth.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from engine.core.transfer import kept_digest
+
+
+class Status(enum.Enum):
+    """How a master answered."""
+
+    OK = 200
+    TAKEN = 202  # acknowledged later
+    STALE = 409
+    REFUSED = 423
+    CLOSED = 0  # the connection ended without an answer
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back for a request."""
+
+    status: Status
+    digest: str = ""
+    boot: str = ""
+    epoch: int = 0
+    role: str = ""
+    is_poor: bool = False
+
+
+Request = Callable[[], Answer]
+Reply = Callable[[Answer], None]
+CLOSED: Final = Answer(status=Status.CLOSED)
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that took effect, by whom, and when."""
+
+    key: str
+    master: str
+    epoch: int
+
+
+class Sink:
+    """What the masters act upon: it refuses repeated keys, and epochs older than the newest."""
+
+    def __init__(self, *, has_epochs: bool) -> None:
+        """Begin empty; where every master serves at once, there is no newest epoch."""
+        self.applied: Final[list[Applied]] = []
+        self.count: Final[Counter[str]] = Counter()  # by key
+        self.admitted: Final[set[tuple[int, str]]] = set()  # epochs and who acted under them
+        self.newest = 0
+        self.refused_stale = 0
+        self.refused_repeated = 0
+        self._has_epochs: Final = has_epochs
+
+    @property
+    def applied_twice(self) -> int:
+        """Return how many keys took effect more than once."""
+        return sum(times > 1 for times in self.count.values())
+
+    def admit(self, master: str, epoch: int) -> bool:
+        """Return whether `master` may act under `epoch`."""
+        if self._has_epochs and epoch < self.newest:
+            self.refused_stale += 1
+            return False
+        self.newest = max(self.newest, epoch)
+        self.admitted.add((epoch, master))
+        return True
+
+    def apply(self, master: str, epoch: int, key: str) -> bool:
+        """Return False if the epoch is stale; else the message has taken effect, once."""
+        if not self.admit(master, epoch):
+            return False
+        if self.count[key]:
+            self.refused_repeated += 1
+        else:
+            self.count[key] += 1
+            self.applied.append(Applied(key=key, master=master, epoch=epoch))
+        return True
+
+
+class Phase(enum.Enum):
+    """What the process of a master does."""
+
+    UP = "up"
+    HUNG = "hung"  # it takes requests and executes them when it continues
+    DOWN = "down"
+
+
+class SimulatedMaster:
+    """One master: a process with a boot, a role, an epoch, and requests in its buffer."""
+
+    def __init__(self, name: str, sink: Sink, *, has_epochs: bool, acks_later: bool) -> None:
+        """Begin as a process that was just started and stands by."""
+        self.name: Final = name
+        self.phase = Phase.UP
+        self.is_cut = False
+        self.is_mute = False
+        self.is_poor = False
+        self.slow_us = 0
+        self.refusals = 0
+        self.taken: Final[Counter[tuple[str, str, int, int]]] = Counter()  # boot, step, id, epoch
+        self._sink: Final = sink
+        self._has_epochs: Final = has_epochs
+        self._acks_later: Final = acks_later
+        self._starts = 0
+        self._buffer: list[tuple[Request, Reply]] = []
+        self.boot = ""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._starts += 1
+        self.boot = f"{self.name}{self._starts}"
+        self.role = "standby"
+        self.epoch = 0
+        self._newest = 0
+        self._done: dict[tuple[str, int, int], Answer] = {}
+
+    # What befalls it.
+
+    def receive(self, request: Request, reply: Reply) -> None:
+        """Take a request that arrived: now, when it continues, or never."""
+        match self.phase:
+            case Phase.UP:
+                reply(request())
+            case Phase.HUNG:
+                self._buffer.append((request, reply))
+            case Phase.DOWN:
+                reply(CLOSED)
+
+    def crash(self) -> None:
+        """End the process; who waits for an answer sees the connection end."""
+        self.phase = Phase.DOWN
+        buffer, self._buffer = self._buffer, []
+        for _, reply in buffer:
+            reply(CLOSED)
+
+    def restart(self) -> None:
+        """Start another process, which knows nothing."""
+        if self.phase is not Phase.DOWN:
+            self.crash()
+        self.phase = Phase.UP
+        self._forget()
+
+    def hang(self) -> None:
+        """Stop the process where it stands."""
+        if self.phase is Phase.UP:
+            self.phase = Phase.HUNG
+
+    def go_on(self) -> None:
+        """Continue a hung process: it executes what waits in its buffer first."""
+        if self.phase is Phase.HUNG:
+            self.phase = Phase.UP
+            buffer, self._buffer = self._buffer, []
+            for request, reply in buffer:
+                reply(request())
+
+    def claim(self, epoch: int) -> None:
+        """Make it active, as somebody else than the engine would."""
+        self.role, self.epoch, self._newest = "active", epoch, max(epoch, self._newest)
+
+    def yield_(self) -> None:
+        """Make it a standby again, as somebody else than the engine would."""
+        self.role, self.epoch = "standby", 0
+
+    # What it answers.
+
+    def health(self) -> Answer:
+        """Return its boot, the epoch that it acts under, and its role."""
+        return Answer(
+            status=Status.OK,
+            boot=self.boot,
+            epoch=self.epoch,
+            role=self.role,
+            is_poor=self.is_poor,
+        )
+
+    def control(
+        self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]
+    ) -> Answer:
+        """Take a step of a failover once; `kept` are the digests of the state that comes along."""
+        key = (step, failover, epoch)
+        if key in self._done:
+            return self._done[key]
+        if self.refusals:
+            self.refusals -= 1
+            return Answer(status=Status.REFUSED)
+        if step == "preflight":
+            return Answer(status=Status.OK)
+        if epoch < self._newest:
+            return Answer(status=Status.STALE)
+        self._newest = epoch
+        digest = ""
+        match step:
+            case "fence":
+                self.role, self.epoch = "standby", 0
+            case "transfer":
+                digest = kept_digest(kept)
+            case "promote":
+                self.role, self.epoch = "active", epoch
+            case "verify":
+                if self.epoch != epoch or not self._sink.admit(self.name, epoch):
+                    return Answer(status=Status.STALE)
+            case _:
+                raise AssertionError(step)
+        self.taken[self.boot, step, failover, epoch] += 1
+        self._done[key] = Answer(status=Status.OK, digest=digest)
+        return self._done[key]
+
+    def deliver(self, key: str, *, epoch: int) -> Answer:
+        """Do a message, if it is active under `epoch` and the sink lets it."""
+        if self._has_epochs and (self.role != "active" or epoch != self.epoch):
+            return Answer(status=Status.STALE)
+        if not self._sink.apply(self.name, epoch, key):
+            return Answer(status=Status.STALE)
+        return Answer(status=Status.TAKEN if self._acks_later else Status.OK)

@@ -1,0 +1,243 @@
+"""What happens to a simulated fleet, as data: a setting, and a list of turns.
+
+A schedule says everything: the same one gives the same run, to the byte. It is drawn from a seed,
+written by hand, or built by a strategy of Hypothesis; one that fails is shrunk and kept.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.core.fleet import Master, Mode
+from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy, preset
+
+GROUP: Final = "g"
+
+# Each kind of turn, by what it strikes. `subject` is a master, `count` what the comment says.
+MASTER_FAULTS: Final = (
+    "crash", "restart", "hang", "continue", "cut", "join",
+    "mute", "unmute",  # it hears everything, and its answers are lost
+    "slow",  # by `count` [us]
+    "poor", "well",  # it answers that it is not well
+    "close",  # the connection held open to it ends
+    "refuse",  # the next `count` steps asked of it
+)  # fmt: skip
+ENGINE_FAULTS: Final = (
+    "engine-crash",  # at the `count`-th boundary between two duties from here; 0: now
+    "append-fails", "append-lost", "append-stored",  # the `count`-th append from here; see `Tape`
+    "stall",  # for `count` [us]
+)  # fmt: skip
+COMMANDS: Final = (
+    "switchover", "failover",  # to `subject`; "": to the best
+    "pause",  # for `count` [us]; 0: until resumed
+    "resume", "approve", "exclude", "include",
+    "maintain",  # for `count` [us]
+    "release",  # the fence of `subject`; "": the group's hold-down and limit
+    "checkpoint",
+    "rollback",  # to the `count`-th newest checkpoint
+    "rollback-force",
+    "strategy",
+    "reload",  # a file whose masters have other weights, from `count`
+)  # fmt: skip
+WORK: Final = (
+    "accept",  # `count` messages at once
+    "keep",  # a state blob
+    "claim",  # `subject` is made the active one by somebody else
+    "rest",
+)
+KINDS: Final = (*MASTER_FAULTS, *ENGINE_FAULTS, *COMMANDS, *WORK)
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing that happens."""
+
+    kind: str  # one of `KINDS`
+    gap_us: int = 0  # virtual time since the turn before [us]
+    subject: str = ""
+    count: int = 0
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """The fleet that it happens to: one group and its policy."""
+
+    policy: GroupPolicy
+    masters: int = 3  # named a, b, c ... in order of priority [count, 1 to 26]
+    message_every_us: int = 20 * MS  # 0: no messages but those of "accept"
+    lanes: int = 3
+    acks_later: bool = False  # masters answer "taken", and acknowledge on their own
+    append_us: int = 300  # until an append is on disk
+    flush_us: int = 0  # how long good probes wait for company
+    down_us: int = 50 * MS  # from a crash of the engine to its next start
+
+    def names(self) -> tuple[str, ...]:
+        """Return the ids of the masters."""
+        return tuple(chr(ord("a") + index) for index in range(self.masters))
+
+    def declared(self, *, weights_from: int = 1) -> tuple[Master, ...]:
+        """Return the masters as a file declares them; their weights count on from a number."""
+        return tuple(
+            Master(
+                id=name,
+                group=GROUP,
+                address=f"http://{name}:1",
+                priority=index + 1,
+                weight=weights_from + index,
+            )
+            for index, name in enumerate(self.names())
+        )
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run depends on."""
+
+    setting: Setting
+    turns: tuple[Turn, ...] = ()
+
+
+def policy(
+    *,
+    mode: Mode = Mode.ACTIVE_STANDBY,
+    automation: Automation = Automation.AUTO,
+    fence: FenceKind = FenceKind.GATE,
+    fall: int = 2,
+    rise: int = 2,
+    interval_us: int = 20 * MS,
+    delay_us: int = 0,
+    hold_down_us: int = 0,
+    limit: int = 0,
+    unknown_after_us: int = 400 * MS,
+) -> GroupPolicy:
+    """Return a policy that is quick enough to be simulated for seconds, not hours."""
+    replace = msgspec.structs.replace
+    base = preset("bench", mode=mode)
+    return replace(
+        base,
+        automation=automation,
+        effects="http",
+        probe=replace(
+            base.probe,
+            interval_us=interval_us,
+            timeout_us=30 * MS,
+            recheck_us=30 * MS,
+            fall=fall,
+            rise=rise,
+            late_us_max=15 * MS,
+            unknown_after_us=unknown_after_us,
+        ),
+        fence=replace(base.fence, kind=fence),
+        failover=replace(
+            base.failover,
+            delay_crash_us=delay_us // 4,
+            delay_staleness_us=delay_us,
+            hold_down_us=hold_down_us,
+            limit=limit,
+            limit_window_us=3 * SECOND,
+            step_timeout_us=100 * MS,
+            grace_us=200 * MS,
+        ),
+        messages=replace(base.messages, deliver_timeout_us=150 * MS),
+    )
+
+
+def draw(seed: int, *, turns: int = 40, setting: Setting | None = None) -> Schedule:
+    """Return the schedule of `seed`; which kinds of turns there are is itself drawn.
+
+    Swarm testing: Groce et al., *Swarm Testing*, ISSTA 2012. A mix of everything hides what only a
+    long run of one fault reaches.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    setting = _draw_setting(rng) if setting is None else setting
+    mix = [kind for kind in KINDS if rng.random() < 0.4] or ["crash"]
+    heals = {"crash": "restart", "hang": "continue", "cut": "join", "mute": "unmute"}
+    mix += [heal for fault, heal in heals.items() if fault in mix]
+    gaps_us = rng.choice(((0, 1 * MS, 10 * MS), (5 * MS, 50 * MS), (0, 20 * MS, 200 * MS)))
+    subjects = setting.names()[: rng.randint(1, setting.masters)]
+    return Schedule(
+        setting=setting,
+        turns=tuple(
+            Turn(
+                kind=(kind := rng.choice(mix)),
+                gap_us=rng.choice(gaps_us),
+                subject=_draw_subject(rng, kind, subjects),
+                count=_draw_count(rng, kind),
+            )
+            for _ in range(turns)
+        ),
+    )
+
+
+def _draw_setting(rng: random.Random) -> Setting:
+    is_standby = rng.random() < 0.85
+    automation = rng.choices(
+        (Automation.AUTO, Automation.CONFIRM, Automation.OBSERVE), weights=(8, 1, 1)
+    )[0]
+    return Setting(
+        policy=policy(
+            mode=Mode.ACTIVE_STANDBY if is_standby else Mode.ACTIVE_ACTIVE,
+            automation=automation,
+            fence=rng.choice(tuple(FenceKind)),
+            fall=rng.choice((1, 2, 3)),
+            rise=rng.choice((1, 2, 3)),
+            delay_us=rng.choice((0, 0, 80 * MS)),
+            hold_down_us=rng.choice((0, 0, SECOND)),
+            limit=rng.choice((0, 0, 1)),
+        ),
+        masters=rng.choice((2, 3, 3, 4)),
+        message_every_us=rng.choice((0, 5 * MS, 20 * MS)),
+        lanes=rng.choice((1, 3)),
+        acks_later=rng.random() < 0.3,
+        append_us=rng.choice((0, 300, 5 * MS)),
+        flush_us=rng.choice((0, 0, 30 * MS)),
+        down_us=rng.choice((1 * MS, 50 * MS, SECOND)),
+    )
+
+
+def _draw_subject(rng: random.Random, kind: str, subjects: tuple[str, ...]) -> str:
+    if kind in ("switchover", "failover", "release") and rng.random() < 0.5:
+        return ""
+    return rng.choice(subjects)
+
+
+def _draw_count(rng: random.Random, kind: str) -> int:
+    match kind:
+        case "slow":
+            return rng.choice((0, 5 * MS, 60 * MS))
+        case "stall" | "maintain":
+            return rng.choice((20 * MS, 300 * MS))
+        case "pause":
+            return rng.choice((0, 100 * MS))
+        case "engine-crash":
+            return rng.randint(0, 12)
+        case _:
+            return rng.randint(1, 3)
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """Return a schedule that fails and does not without any one of its turns.
+
+    Ever smaller pieces are left out as long as what remains fails: ddmin, Zeller and Hildebrandt,
+    *Simplifying and Isolating Failure-Inducing Input*, 2002. The time that a turn took is kept.
+    """
+    assert fails(schedule)
+    size = max(1, len(schedule.turns) // 2)
+    while True:
+        at, is_smaller = 0, False
+        while at < len(schedule.turns):
+            shorter = _without(schedule, at, size)
+            if fails(shorter):
+                schedule, is_smaller = shorter, True
+            else:
+                at += size
+        if size == 1 and not is_smaller:
+            return schedule
+        size = max(1, size // 2)
+
+
+def _without(schedule: Schedule, at: int, size: int) -> Schedule:
+    cut, rest = schedule.turns[at : at + size], schedule.turns[at + size :]
+    if rest:
+        gap_us = rest[0].gap_us + sum(turn.gap_us for turn in cut)
+        rest = (msgspec.structs.replace(rest[0], gap_us=gap_us), *rest[1:])
+    return msgspec.structs.replace(schedule, turns=(*schedule.turns[:at], *rest))

@@ -1,0 +1,76 @@
+"""The simulated log: events in memory, stored as they would be on disk, with faults on order.
+
+A fault strikes the n-th append from when it was ordered: it *fails* (nothing is stored, and that is
+known), is *lost* or is *stored* (in both the outcome is unknown, so only reading tells).
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.core.driver import Batch
+from engine.core.errors import LogConflict, LogFull, LogUncertain
+from engine.core.events import Recorded, decode, encode
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    """A fault that will strike."""
+
+    kind: str
+    left: int  # appends until then [count]
+
+
+class Tape:
+    """A log of one writer."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.log: Final[list[Recorded]] = []
+        self.bodies: Final[dict[bytes, bytes]] = {}
+        self.struck = 0  # faults that happened [count]
+        self._orders: list[_Order] = []
+
+    @property
+    def head(self) -> int:
+        """Return the seq of the last event."""
+        return len(self.log)
+
+    def order(self, kind: str, nth: int) -> None:
+        """Let the `nth` append from here be struck by "append-" fails, lost or stored."""
+        self._orders.append(_Order(kind=kind, left=max(1, nth)))
+
+    def heal(self) -> None:
+        """Forget the faults that have not struck yet."""
+        self._orders.clear()
+
+    def append(self, batch: Batch) -> None:
+        """Store all of `batch`, or nothing.
+
+        Raises:
+            LogConflict: It does not follow the head.
+            LogFull: Nothing was stored.
+            LogUncertain: It was stored, or it was not.
+        """
+        fault = self._fault()
+        if batch.events[0].seq != self.head + 1:
+            raise LogConflict(f"expected seq {self.head + 1}, found {batch.events[0].seq}")
+        if fault == "append-fails":
+            raise LogFull("no space is left")
+        if fault != "append-lost":
+            for recorded in batch.events:
+                # What is read back is what was written, not the objects that were decided.
+                event = decode(*encode(recorded.event), seq=recorded.seq)
+                self.log.append(msgspec.structs.replace(recorded, event=event))
+            self.bodies.update(batch.bodies)
+        if fault:
+            raise LogUncertain("the disk did not answer")
+
+    def _fault(self) -> str:
+        found = ""
+        for order in self._orders:
+            order.left -= 1
+            if not order.left:
+                found = found or order.kind
+        self._orders = [order for order in self._orders if order.left]
+        self.struck += bool(found)
+        return found

@@ -1,0 +1,373 @@
+"""Time in every state, exactly: of each master, each group and the fleet.
+
+The view keeps every subject's transitions, so that any window can be answered later under any
+policy of accounting; `answer` does that. Rules:
+
+- State time starts at the decision. *Recovering* is down. Before its first observation, and after
+  its removal, a subject is *absent*: reported as unknown, and never part of an availability.
+- A group is as well as the best master that serves it (activated or switched to, and not fenced,
+  lost or drained since). While nobody serves it is down, or unknown if nothing is known of any
+  master. One rule holds for both modes: in an active-standby group one master serves.
+- The fleet is as well as its worst group; next to a group that is not up for certain, one that
+  nothing is known of makes it unknown. Groups without masters are not part of it.
+- Maintenance wins over every other bucket, also if it is declared afterwards. A group's windows
+  cover its masters, the fleet's cover all; a master's do not cover its group. A refused declaration
+  does not count. A later one with the same subject and beginning replaces the one before, so that
+  an empty one retracts it.
+
+Invariant: the buckets of a row add up to its elapsed time, in integers, for every window. A ratio
+is formed once, on the way out.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias, assert_never
+
+import msgspec
+
+from engine.core.errors import ConfigurationError
+from engine.core.events import (
+    FLEET,
+    Activated,
+    ActivationLost,
+    AnyEvent,
+    ConnectionClosed,
+    DrainEnded,
+    MaintenanceDeclared,
+    MasterAdded,
+    MasterDegraded,
+    MasterFailed,
+    MasterFenced,
+    MasterHealthy,
+    MasterRecovering,
+    MasterRemoved,
+    MasterUnknown,
+    ProbeDegraded,
+    ProbeFailed,
+    ProbeOk,
+    Recorded,
+    Refused,
+    Switched,
+)
+from projections.base import Fold
+from projections.tracks import Bucket, Spent, Track, charge, move, now
+
+
+class MasterTime(msgspec.Struct, kw_only=True):
+    """One master: where it belongs, whether it serves, and its transitions."""
+
+    group: str = ""
+    is_member: bool = False
+    serves: bool = False
+    track: Track = msgspec.field(default_factory=list)
+
+
+class GroupTime(msgspec.Struct, kw_only=True):
+    """One group: how many of its masters are in each bucket, and its transitions."""
+
+    members: dict[Bucket, int] = msgspec.field(default_factory=dict)
+    serving: dict[Bucket, int] = msgspec.field(default_factory=dict)
+    track: Track = msgspec.field(default_factory=list)
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A maintenance window, as declared by the event `seq`."""
+
+    seq: int
+    subject: str
+    from_us: int
+    to_us: int
+
+
+class Uptime(msgspec.Struct, kw_only=True):
+    """The view; its fold owns it."""
+
+    position: int = 0
+    first_us: int = 0  # time of the first event
+    last_us: int = 0  # of the last one
+    masters: dict[str, MasterTime] = msgspec.field(default_factory=dict)
+    groups: dict[str, GroupTime] = msgspec.field(default_factory=dict)
+    fleet: Track = msgspec.field(default_factory=list)
+    maintenance: list[Declared] = msgspec.field(default_factory=list)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The time of one subject within the window; the five buckets add up to `elapsed_us`."""
+
+    subject: str
+    elapsed_us: int
+    up_us: int
+    degraded_us: int
+    down_us: int
+    maintenance_us: int
+    unknown_us: int
+    availability: float | None  # None if nothing counts
+
+
+# The fold.
+
+_HEALTH: Final[dict[type[AnyEvent], Bucket]] = {
+    MasterHealthy: Bucket.UP,
+    MasterDegraded: Bucket.DEGRADED,
+    MasterFailed: Bucket.DOWN,
+    MasterRecovering: Bucket.DOWN,
+    MasterUnknown: Bucket.UNKNOWN,
+}
+_KNOWN: Final = (Bucket.UP, Bucket.DEGRADED, Bucket.DOWN)
+
+
+def _count(view: Uptime, master: MasterTime, by: int) -> None:
+    """Take `master` into the counts of its group, or out of them."""
+    group, bucket = view.groups[master.group], now(master.track)
+    group.members[bucket] = group.members.get(bucket, 0) + by
+    if master.serves:
+        group.serving[bucket] = group.serving.get(bucket, 0) + by
+
+
+def _group_bucket(group: GroupTime) -> Bucket:
+    for bucket in (Bucket.UP, Bucket.DEGRADED, Bucket.UNKNOWN):
+        if group.serving.get(bucket):
+            return bucket
+    if any(group.members.get(bucket) for bucket in _KNOWN):
+        return Bucket.DOWN
+    return Bucket.UNKNOWN if group.members.get(Bucket.UNKNOWN) else Bucket.ABSENT
+
+
+def _fleet_bucket(view: Uptime) -> Bucket:
+    found = {now(group.track) for group in view.groups.values() if any(group.members.values())}
+    if Bucket.DOWN in found:
+        return Bucket.DOWN
+    if found <= {Bucket.ABSENT}:
+        return Bucket.ABSENT
+    if found & {Bucket.UNKNOWN, Bucket.ABSENT}:
+        return Bucket.UNKNOWN
+    return Bucket.DEGRADED if Bucket.DEGRADED in found else Bucket.UP
+
+
+def _settle(view: Uptime, name: str, at_us: int) -> None:
+    """Derive the group and the fleet again after a master of the group has changed."""
+    group = view.groups[name]
+    move(group.track, at_us, _group_bucket(group))
+    move(view.fleet, at_us, _fleet_bucket(view))
+
+
+def _master(view: Uptime, name: str) -> MasterTime:
+    """Return the master; a log whose beginning was cut off need not have declared it."""
+    return view.masters.setdefault(name, MasterTime())
+
+
+def _observed(view: Uptime, recorded: Recorded) -> None:
+    if now(_master(view, recorded.subject).track) is Bucket.ABSENT:
+        _change(view, recorded, bucket=Bucket.UNKNOWN)
+
+
+def _judged(view: Uptime, recorded: Recorded) -> None:
+    _change(view, recorded, bucket=_HEALTH[type(recorded.event)])
+
+
+def _serving(view: Uptime, recorded: Recorded) -> None:
+    _change(view, recorded, serves=True)
+
+
+def _not_serving(view: Uptime, recorded: Recorded) -> None:
+    _change(view, recorded, serves=False)
+
+
+def _change(
+    view: Uptime, recorded: Recorded, *, bucket: Bucket | None = None, serves: bool | None = None
+) -> None:
+    master = _master(view, recorded.subject)
+    if master.is_member:
+        _count(view, master, -1)
+    if bucket is not None:
+        move(master.track, recorded.at_us, bucket)
+    if serves is not None:
+        master.serves = serves
+    if master.is_member:
+        _count(view, master, 1)
+        _settle(view, master.group, recorded.at_us)
+
+
+def _added(view: Uptime, recorded: Recorded) -> None:
+    assert isinstance(recorded.event, MasterAdded)
+    master = _master(view, recorded.subject)
+    if not master.is_member:
+        master.group, master.is_member = recorded.event.master.group, True
+        view.groups.setdefault(master.group, GroupTime())
+        _count(view, master, 1)
+        _settle(view, master.group, recorded.at_us)
+
+
+def _removed(view: Uptime, recorded: Recorded) -> None:
+    _change(view, recorded, bucket=Bucket.ABSENT, serves=False)
+    master = view.masters[recorded.subject]
+    if master.is_member:
+        _count(view, master, -1)
+        master.is_member = False
+        _settle(view, master.group, recorded.at_us)
+
+
+def _declared(view: Uptime, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, MaintenanceDeclared)
+    view.maintenance.append(
+        Declared(
+            seq=recorded.seq, subject=recorded.subject, from_us=event.from_us, to_us=event.to_us
+        )
+    )
+
+
+def _refused(view: Uptime, recorded: Recorded) -> None:
+    view.maintenance = [found for found in view.maintenance if found.seq != recorded.cause]
+
+
+_APPLY: Final[dict[type[AnyEvent], Callable[[Uptime, Recorded], None]]] = {
+    **dict.fromkeys((ProbeOk, ProbeDegraded, ProbeFailed, ConnectionClosed), _observed),
+    **dict.fromkeys(_HEALTH, _judged),
+    **dict.fromkeys((Activated, Switched), _serving),
+    **dict.fromkeys((ActivationLost, MasterFenced, DrainEnded), _not_serving),
+    MasterAdded: _added,
+    MasterRemoved: _removed,
+    MaintenanceDeclared: _declared,
+    Refused: _refused,
+}
+
+
+def _apply(view: Uptime, recorded: Recorded) -> None:
+    if not view.position:
+        view.first_us = view.last_us = recorded.at_us
+    view.last_us = max(view.last_us, recorded.at_us)
+    apply = _APPLY.get(type(recorded.event))
+    if apply is not None:
+        apply(view, recorded)
+
+
+UPTIME: Final = Fold(name="uptime", version=1, view=Uptime, apply=_apply)
+
+
+# The questions.
+
+By: TypeAlias = Literal["master", "group", "fleet"]
+UnknownAs: TypeAlias = Literal["exclude", "hold", "up", "down"]
+DegradedAs: TypeAlias = Literal["up", "down"]
+MaintenanceAs: TypeAlias = Literal["exclude", "up", "down"]
+
+_COUNTS: Final[dict[str, bool | None]] = {"exclude": None, "hold": None, "up": True, "down": False}
+
+
+def answer(
+    view: Uptime,
+    *,
+    by: By = "master",
+    from_us: int | None = None,
+    to_us: int | None = None,
+    unknown: UnknownAs = "exclude",
+    degraded: DegradedAs = "up",
+    maintenance: MaintenanceAs = "exclude",
+) -> list[Row]:
+    """Return the time of every subject within [`from_us`, `to_us`), ordered by subject.
+
+    The three policies say what a time counts as in `availability`, and move nothing between the
+    buckets. *hold* takes unknown time for the state before it, or leaves it out if there was none.
+    Absent time (before the first observation, after the removal) never counts.
+
+    Args:
+        view: The fold of the log; its last state is taken to last beyond its last event.
+        by: What the rows are about.
+        from_us: Beginning of the window [us]; None: the first event of the log.
+        to_us: End of the window [us, >= `from_us`]; None: the last event.
+        unknown: What unknown time counts as.
+        degraded: What degraded time counts as.
+        maintenance: What time under maintenance counts as.
+
+    Returns:
+        A row for each subject that the log names; all have the same `elapsed_us`.
+
+    Raises:
+        ConfigurationError: The window ends before it begins.
+    """
+    from_us, to_us = window(view, from_us=from_us, to_us=to_us)
+    counts: dict[Bucket, bool | None] = {
+        Bucket.ABSENT: None,
+        Bucket.UNKNOWN: _COUNTS[unknown],
+        Bucket.UP: True,
+        Bucket.DEGRADED: _COUNTS[degraded],
+        Bucket.DOWN: False,
+    }
+    rows: list[Row] = []
+    for subject, track, covers in _subjects(view, by):
+        spent = charge(track, from_us, to_us)
+        maintained: Spent = Counter()
+        for begin_us, end_us in maintained_in(view, covers, from_us, to_us):
+            maintained.update(charge(track, begin_us, end_us))
+        spent.subtract(maintained)
+        counted: Counter[bool | None] = Counter({_COUNTS[maintenance]: maintained.total()})
+        buckets: Counter[Bucket] = Counter()
+        for (bucket, held), spent_us in spent.items():
+            buckets[bucket] += spent_us
+            counted[counts[held if unknown == "hold" else bucket]] += spent_us
+        total_us = counted[True] + counted[False]
+        rows.append(
+            Row(
+                subject=subject,
+                elapsed_us=to_us - from_us,
+                up_us=buckets[Bucket.UP],
+                degraded_us=buckets[Bucket.DEGRADED],
+                down_us=buckets[Bucket.DOWN],
+                maintenance_us=maintained.total(),
+                unknown_us=buckets[Bucket.UNKNOWN] + buckets[Bucket.ABSENT],
+                availability=counted[True] / total_us if total_us else None,
+            )
+        )
+    return rows
+
+
+def window(view: Uptime, *, from_us: int | None, to_us: int | None) -> tuple[int, int]:
+    """Return the window that a question is about: by default from the first event to the last.
+
+    Raises:
+        ConfigurationError: It ends before it begins.
+    """
+    from_us = view.first_us if from_us is None else from_us
+    to_us = view.last_us if to_us is None else to_us
+    if to_us < from_us:
+        raise ConfigurationError([f"the window ends {from_us - to_us} us before it begins"])
+    return from_us, to_us
+
+
+def maintained_in(
+    view: Uptime, subjects: frozenset[str], from_us: int, to_us: int
+) -> list[tuple[int, int]]:
+    """Return the maintenance of any of `subjects` within the window: disjoint and ascending."""
+    latest = {
+        (found.subject, found.from_us): found.to_us
+        for found in view.maintenance
+        if found.subject in subjects
+    }
+    merged: list[tuple[int, int]] = []
+    for begin_us, end_us in sorted((begin, end) for (_, begin), end in latest.items()):
+        begin_us, end_us = max(begin_us, from_us), min(end_us, to_us)
+        if merged:
+            begin_us = max(begin_us, merged[-1][1])
+        if begin_us < end_us:
+            merged.append((begin_us, end_us))
+    return merged
+
+
+def _subjects(view: Uptime, by: By) -> list[tuple[str, Track, frozenset[str]]]:
+    """Return every subject with its transitions and those whose maintenance is its own."""
+    match by:
+        case "master":
+            return [
+                (name, master.track, frozenset({name, master.group, FLEET}))
+                for name, master in sorted(view.masters.items())
+            ]
+        case "group":
+            return [
+                (name, group.track, frozenset({name, FLEET}))
+                for name, group in sorted(view.groups.items())
+            ]
+        case "fleet":
+            return [(FLEET, view.fleet, frozenset({FLEET}))]
+        case _:
+            assert_never(by)
