@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engine.config import load as load
     from engine.embed import Engine as Engine
 
+__version__ = "0.1.0"
 __all__ = ["Engine", "load"]
 _HOME = {"Engine": "engine.embed", "load": "engine.config"}
 

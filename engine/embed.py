@@ -10,12 +10,12 @@ leaving, what was observed is made durable, and what is owed to masters stays ow
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.metadata import version
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, Self, TypeVar
 
 import msgspec
 
+from engine import __version__
 from engine.config import Configuration
 from engine.core import events as ev
 from engine.core import state as st
@@ -86,7 +86,7 @@ class Engine:
         Raises:
             LogError: The log cannot be used; the message says why.
         """
-        self._log = open_log(self._target, mode="write", create=True, release=version("tanist"))
+        self._log = open_log(self._target, mode="write", create=True, release=__version__)
         try:
             await self._start()
         except BaseException:
@@ -97,7 +97,7 @@ class Engine:
     async def _start(self) -> None:
         state = await asyncio.to_thread(lambda: replay(self._log.read()))
         stopped_at_us = state.at_us
-        self.clock = self._given_clock or Clock(last_us=stopped_at_us)
+        self.clock = self._given_clock or Clock(last_at_us=stopped_at_us)
         flush_us = self._configuration.flush_us if self._configuration else 0
         driver = Driver(state, flush_us=flush_us)
         hit = self._failpoint
@@ -112,7 +112,7 @@ class Engine:
         self._routes = Routes(turning)
         self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
 
-        started = ev.EngineStarted(release=version("tanist"), stopped_at_us=stopped_at_us)
+        started = ev.EngineStarted(release=__version__, stopped_at_us=stopped_at_us)
         turning.record(started)
         if self._configuration is not None:
             loaded = self._offer(driver.working, self._configuration)
@@ -194,12 +194,7 @@ class Engine:
                     while not queue.empty():
                         queue.get_nowait()  # too far behind to hold: the log has them all
                 if position < head and queue.empty():
-                    rows = await asyncio.to_thread(
-                        lambda first=position, last=head: list(
-                            self._log.read(after=first, until=min(last, first + 1_000))
-                        )
-                    )
-                    for recorded in rows:
+                    for recorded in await self.read(after=position, count_max=1_000):
                         yield recorded
                         position = recorded.seq
                     continue
@@ -450,7 +445,7 @@ class Engine:
     @contextlib.contextmanager
     def _ends(
         self, group: str, kind: type[ev.FailoverEnded | ev.RollbackEnded]
-    ) -> "contextlib.AbstractContextManager[asyncio.Queue[Recorded]]":
+    ) -> Iterator[asyncio.Queue[Recorded]]:
         """Collect the ends of failovers or rollbacks of `group`."""
         queue: asyncio.Queue[Recorded] = asyncio.Queue()
 
@@ -465,7 +460,7 @@ class Engine:
         finally:
             self._turning.unlisten(published)
 
-    async def _awaited(self, answer: Answer, ended: "asyncio.Queue[Recorded]") -> None:
+    async def _awaited(self, answer: Answer, ended: asyncio.Queue[Recorded]) -> None:
         """Wait for what the command started to end; raise CommandRefused if it did not work."""
         started = [
             recorded.seq

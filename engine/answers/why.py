@@ -178,22 +178,15 @@ class _Chain:
 
     def _followers(self, started: Recorded) -> Iterator[Recorded]:
         """Return what was decided in the failover that `started`, up to its end."""
-        for recorded in self._finder.after(started.seq, _OF_SAGA):
-            event = recorded.event
-            if isinstance(event, ev.FailoverEnded) and event.id == started.seq:
-                yield recorded
-                return
-            if recorded.subject in self._members(started) or recorded.subject == started.subject:
-                yield recorded
-
-    def _members(self, started: Recorded) -> set[str]:
-        """Return the masters that the failover is about: those of its tables, and its source."""
         assert isinstance(started.event, ev.FailoverStarted)
-        members = {started.event.source} - {""}
-        for recorded in self._attempts(started):
-            assert isinstance(recorded.event, ev.AttemptStarted)
-            members.update(verdict.master for verdict in recorded.event.table)
-        return members
+        subjects = {started.subject, started.event.source}
+        for attempt in self._attempts(started):
+            assert isinstance(attempt.event, ev.AttemptStarted)
+            subjects.update(verdict.master for verdict in attempt.event.table)
+        for recorded in self._finder.after(started.seq, _OF_SAGA, about(*subjects)):
+            yield recorded
+            if isinstance(recorded.event, ev.FailoverEnded):
+                return
 
     def _attempts(self, started: Recorded) -> Iterator[Recorded]:
         kinds = (ev.AttemptStarted, ev.FailoverEnded)

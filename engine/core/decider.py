@@ -268,6 +268,7 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         master.health is not Health.HEALTHY
         or master.fence is not None
         or master.is_unjudged
+        or master.excused_seq == master.good_seq  # the same answer again will be judged
         or master.failures
         or master.question
         or master.poor

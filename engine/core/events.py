@@ -36,6 +36,11 @@ class Evidence(enum.Enum):
     OVERDUE = "overdue"  # no answer within the time-out
     PROTOCOL = "protocol"  # an answer that makes no sense
     STATUS = "status"  # an answer that says no
+    RESTARTED = "restarted"  # another boot id than before
+    SLOW = "slow"
+    RESOURCE = "resource"  # processor, memory, queue
+    SILENT = "silent"  # a metric that stopped
+    DEPENDENCY = "dependency"  # what it depends on fails
     REPORTED = "reported"  # an imported record says so
 
 

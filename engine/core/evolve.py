@@ -262,6 +262,8 @@ def _policy_adopted(state: State, recorded: Recorded) -> None:
     for name, policy in event.policy.groups.items():
         group = state.groups.setdefault(name, GroupState(id=name))
         group.strategy = policy.strategy
+    # Rules go through groups and masters in their order here, which a stored state has by id.
+    state.groups = dict(sorted(state.groups.items()))
     st.reindex(state)
 
 
@@ -275,6 +277,7 @@ def _master_added(state: State, recorded: Recorded) -> None:
     known = group.masters.get(recorded.subject)
     if known is None:
         group.masters[recorded.subject] = MasterState(declared=event.master)
+        group.masters = dict(sorted(group.masters.items()))
     else:
         known.declared = event.master
     st.reindex(state)
@@ -325,14 +328,21 @@ def _released(state: State, recorded: Recorded) -> None:
 
 
 def _maintenance(state: State, recorded: Recorded) -> None:
+    """Note a window; one with the same beginning takes its place, an empty one retracts it."""
     event = recorded.event
     assert isinstance(event, ev.MaintenanceDeclared)
     if recorded.subject in state.cache.places:
         masters = [_place(state, recorded).master]
+    elif recorded.subject == ev.FLEET:
+        state.fleet.version += 1
+        _unsettle(state)
+        masters = [place.master for place in state.cache.places.values()]
     else:
         masters = list(_group(state, recorded).masters.values())
     for master in masters:
-        master.maintenance.append((event.from_us, event.to_us))
+        master.maintenance = [span for span in master.maintenance if span[0] != event.from_us]
+        if event.from_us < event.to_us:
+            master.maintenance.append((event.from_us, event.to_us))
 
 
 def _checkpoint(state: State, recorded: Recorded) -> None:

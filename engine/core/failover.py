@@ -57,7 +57,7 @@ def consider_asked(state: State, group: GroupState, at_us: int) -> Todo | None:
     if group.saga is not None and group.saga.why in ("switchover", "forced", "rollback"):
         return _consider_saga(state, group, group.saga, at_us)
     if group.rollback is not None:
-        return _consider_rollback(state, group, group.rollback.target)
+        return _consider_rollback(state, group)
     return None
 
 
@@ -65,7 +65,7 @@ def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | Non
     if group.saga is not None:
         return _consider_saga(state, group, group.saga, at_us)
     if group.rollback is not None:
-        return _consider_rollback(state, group, group.rollback.target)
+        return _consider_rollback(state, group)
     if state.policy_of(group).automation is Automation.OBSERVE:
         todo = _follow_reports(group)
         if todo is not None:
@@ -131,16 +131,13 @@ def _follow_reports(group: GroupState) -> Todo | None:
     """Observing only: the roles are those that the masters report."""
     claimed = [name for name in group.masters if claims(group, name)]
     active = active_of(group)
-    if len(claimed) != 1 or claimed[0] == active:
-        return None
+    if len(claimed) != 1 or group.masters[claimed[0]].role is not Role.STANDBY:
+        return None  # the active itself, or one that is fenced
     if active and group.masters[active].role is Role.ACTIVE:
         return active, ev.DrainStarted(reason=f"{claimed[0]} reports itself active")
     if active:
         return active, ev.DrainEnded()
-    if group.masters[claimed[0]].role is Role.STANDBY:
-        epoch = _adopted_epoch(group, claimed[0])
-        return claimed[0], ev.Activated(epoch=epoch, rule="reported")
-    return None
+    return claimed[0], ev.Activated(epoch=_adopted_epoch(group, claimed[0]), rule="reported")
 
 
 def _fence(group: GroupState, name: str, *, reason: str) -> Todo:
@@ -305,10 +302,11 @@ def _end(
     )
 
 
-def _consider_rollback(state: State, group: GroupState, target: str) -> Todo | None:
+def _consider_rollback(state: State, group: GroupState) -> Todo | None:
     rollback = group.rollback
     assert rollback is not None
     active = active_of(group)
+    target = rollback.target if is_active_standby(state, group) else ""
     if not target or active == target:
         digest = control_digest(control_of(group))
         result = "complete" if digest == rollback.digest else "incomplete"
@@ -334,7 +332,7 @@ def _consider_rollback(state: State, group: GroupState, target: str) -> Todo | N
 
 def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | None:
     if group.rollback is not None:
-        return _consider_rollback(state, group, "")
+        return _consider_rollback(state, group)
     acts = state.policy_of(group).automation is not Automation.OBSERVE
     for name, master in group.masters.items():
         is_out = master.is_excluded or any(

@@ -22,8 +22,11 @@ def admit(ledger: Ledger, key: str, digest: bytes) -> int | None:
         ValueError: The key was used for another body.
     """
     seq = ledger.by_key.get(key)
-    known = ledger.open[seq].digest if seq is not None else ledger.done.get(key)
-    if known is None:
+    if seq is not None:
+        known = ledger.open[seq].digest
+    elif key in ledger.done:
+        known = ledger.done[key][1]
+    else:
         return None
     if known != digest:
         raise ValueError(f"key {key!r}: expected the body that it was first used for")
@@ -56,8 +59,8 @@ def finish(ledger: Ledger, key: str, *, remember_max: int) -> None:
     lane.remove(seq)
     if not lane:
         del ledger.lanes[message.lane]
-    ledger.done[key] = message.digest
     ledger.finished += 1
+    ledger.done[key] = (ledger.finished, message.digest)
     while len(ledger.done) > remember_max:
         del ledger.done[next(iter(ledger.done))]
 

@@ -99,7 +99,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     queue: list[int] = msgspec.field(default_factory=list)  # seqs that nobody has, ascending
     lanes: dict[str, list[int]] = msgspec.field(default_factory=dict)  # open seqs of each lane
     by_key: dict[str, int] = msgspec.field(default_factory=dict)  # open keys
-    done: dict[str, bytes] = msgspec.field(default_factory=dict)  # finished keys: body digest
+    done: dict[str, tuple[int, bytes]] = msgspec.field(default_factory=dict)
+    # finished keys, the oldest first: which one it was to finish, and its body's digest
     accepted: int = 0  # all of them, ever [count]
     finished: int = 0
     requeued: int = 0
@@ -243,22 +244,33 @@ class _Dumped(msgspec.Struct, kw_only=True):
 
 
 _CANONICAL: Final = msgspec.msgpack.Encoder(order="sorted")
-_STORED: Final = msgspec.msgpack.Decoder(_Dumped)
 
 
 def dump(state: State) -> bytes:
     """Return the canonical bytes of `state`: msgpack, keys sorted, integers only, no caches."""
-    return _CANONICAL.encode(
-        _Dumped(seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=state.groups)
-    )
+    stored = _Dumped(seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=state.groups)
+    # The encoder sorts only keys that are strings, so the seqs of open messages are made some.
+    plain = msgspec.to_builtins(stored, builtin_types=(bytes,), str_keys=True)
+    return _CANONICAL.encode(plain)
 
 
 def restore(data: bytes) -> State:
-    """Return the state that `dump` gave `data` for."""
-    stored = _STORED.decode(data)
+    """Return the state that `dump` gave `data` for.
+
+    Raises:
+        msgspec.DecodeError: The bytes are not a state of this version.
+    """
+    stored = msgspec.convert(
+        msgspec.msgpack.decode(data), _Dumped, builtin_types=(bytes,), str_keys=True
+    )
     state = State()
     state.seq, state.at_us = stored.seq, stored.at_us
     state.fleet, state.groups = stored.fleet, stored.groups
+    for group in state.groups.values():
+        # The order of these two is an order in time, which sorted keys do not keep.
+        ledger = group.ledger
+        ledger.open = dict(sorted(ledger.open.items()))
+        ledger.done = dict(sorted(ledger.done.items(), key=lambda item: item[1]))
     reindex(state)
     return state
 

@@ -26,7 +26,7 @@ from engine.demo.fleet import Process, fetch
 from engine.demo.load import Load
 from engine.demo.story import Story
 from engine.embed import Engine
-from engine.log.sqlite import path_of
+from engine.log.place import log_path
 from engine.service.running import served
 
 GROUP: Final = "demo"
@@ -150,7 +150,9 @@ async def _run(
     console = Console(stderr=True)
     log = directory / "tanist.db"
     async with contextlib.AsyncExitStack() as stack:
-        sink = await Process.start("sink", "engine.samples.sink", "--port", "0")
+        sink = await Process.start(
+            "sink", "engine.samples.sink", "--port", "0", "--file", str(directory / "sink.db")
+        )
         stack.push_async_callback(sink.end)
         arguments = ("engine.samples.master", "--port", "0", "--sink", sink.url)
         started = [
@@ -166,7 +168,7 @@ async def _run(
             load = Load(engine, GROUP, rate=RATE)
             engine.listen(load.published)
             engine.listen(lambda events: story.published(events, engine.clock.at_us()))
-            async with served(engine, path_of(str(log)), "127.0.0.1:0") as url:
+            async with served(engine, log_path(str(log)), "127.0.0.1:0") as url:
                 console.print(f"engine: {url}   log: {log}", highlight=False)
                 screen = _Screen(engine, load, note="all is well")
                 play = _play(engine, load, story, masters, screen, seconds=seconds, fault=fault)
@@ -192,9 +194,9 @@ def _report(
     log: Path,
     redelivered: int,
 ) -> dict[str, object]:
-    keys = sink["keys"]
-    assert isinstance(keys, list)
-    lost = load.accepted - set(keys)
+    applied = sink["keys_by_group"]
+    assert isinstance(applied, dict)
+    lost = load.accepted - set(applied.get(GROUP, ()))
     return {
         "fault": fault,
         "detect_ms": _ms(story.detect_us),

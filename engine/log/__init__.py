@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from engine.log.protocol import Log as Log
     from engine.log.sqlite import SqliteLog as SqliteLog
     from engine.log.sqlite import open_log as open_log
-    from engine.log.verify import verify as verify
     from engine.log.writer import Writer as Writer
 
-__all__ = ["Head", "Log", "MemoryLog", "SqliteLog", "Writer", "open_log", "verify"]
+__all__ = ["Head", "Log", "MemoryLog", "SqliteLog", "Writer", "open_log"]
 _HOME = {
     "Head": "engine.log.protocol",
     "Log": "engine.log.protocol",
@@ -23,7 +22,6 @@ _HOME = {
     "SqliteLog": "engine.log.sqlite",
     "Writer": "engine.log.writer",
     "open_log": "engine.log.sqlite",
-    "verify": "engine.log.verify",
 }
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.core.errors import LogConflict, LogCorrupted
 from engine.core.events import KINDS, LogBased, Recorded, decode, encode
-from engine.log.protocol import Head, Row
+from engine.log.protocol import EventRow, Head, Row
 
 CHAIN_BYTES: Final = 32
 BASE_KIND: Final = next(code for code, kind in KINDS.items() if kind is LogBased)
@@ -64,8 +64,20 @@ def _check_base(event: LogBased, recorded: Recorded, seq: int) -> None:
         raise LogConflict(f"event {recorded.seq}: a base of event {event.seq}")
 
 
-def decode_rows(rows: Iterable[Sequence[object]]) -> list[Recorded]:
-    """Return the events of `rows`, of which the first six columns count.
+def crcs_of(rows: Iterable[Row], *, crc: int) -> list[int]:
+    """Return what the crcs of `rows` have to be, if the row before them has this one."""
+    check, start, length = zlib.crc32, _PACK_START, _PACK_LENGTH
+    found: list[int] = []
+    for seq, at_us, kind, subject, cause, payload, _ in rows:
+        name = subject.encode()
+        block = start(seq, 1, at_us, kind, cause, len(name)) + name + length(len(payload))
+        crc = check(block + payload, crc)
+        found.append(crc)
+    return found
+
+
+def decode_rows(rows: Sequence[EventRow]) -> list[Recorded]:
+    """Return the events of `rows`.
 
     Raises:
         LogTooNew: An event is of a kind that this release does not know.
@@ -74,18 +86,12 @@ def decode_rows(rows: Iterable[Sequence[object]]) -> list[Recorded]:
     known, build = _DECODE, Recorded
     try:
         return [
-            build(
-                seq=seq,  # type: ignore[arg-type]
-                at_us=at_us,  # type: ignore[arg-type]
-                subject=subject,  # type: ignore[arg-type]
-                cause=cause,  # type: ignore[arg-type]
-                event=known[kind](payload),  # type: ignore[index, arg-type]
-            )
-            for seq, at_us, kind, subject, cause, payload, *_ in rows
+            build(seq=seq, at_us=at_us, subject=subject, cause=cause, event=known[kind](payload))
+            for seq, at_us, kind, subject, cause, payload in rows
         ]
     except (KeyError, msgspec.DecodeError):
-        for seq, _, kind, _, _, payload, *_ in rows:
-            decode(kind, payload, seq=seq)  # type: ignore[arg-type]
+        for seq, _, kind, _, _, payload in rows:
+            decode(kind, payload, seq=seq)
         raise
 
 

@@ -73,7 +73,8 @@ class MemoryLog:
     ) -> Iterator[Recorded]:
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
         chunks = self._chunks(*self._range(after, until), chunk)
-        return itertools.chain.from_iterable(map(decode_rows, chunks))
+        events = ([row[:6] for row in rows] for rows in chunks)
+        return itertools.chain.from_iterable(map(decode_rows, events))
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS

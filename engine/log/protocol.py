@@ -15,6 +15,7 @@ from engine.core.events import Recorded
 
 # seq, at_us, kind, subject, cause, payload, crc: an event as it is stored.
 Row: TypeAlias = tuple[int, int, int, str, int, bytes, int]
+EventRow: TypeAlias = tuple[int, int, int, str, int, bytes]  # without the crc
 Hook: TypeAlias = Callable[[str], None]
 
 NO_BODIES: Final[Mapping[bytes, bytes]] = MappingProxyType({})

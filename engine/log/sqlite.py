@@ -12,6 +12,7 @@ commit takes that frame's place, or follows it.
 import contextlib
 import hashlib
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from engine.log.protocol import (
     BEFORE_COMMIT,
     CHUNK_EVENTS,
     NO_BODIES,
+    EventRow,
     Head,
     Hook,
     Projection,
@@ -50,7 +52,7 @@ _ROWS: Final = (
     "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
     "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
-_EVENTS: Final = _ROWS.replace(", crc", "")
+_EVENTS: Final = _ROWS.replace(", crc", "")  # a seventh column would cost a tenth of a read
 _LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
 _LOAD_VIEW: Final = "SELECT version, position, data FROM projections WHERE name = ?"
@@ -157,8 +159,12 @@ class SqliteLog:
             raise LogError(f"{self.path}: a write-ahead log is not possible there")
 
     def _open_reader(self) -> Connection:
-        reader = Connection(self.path, mode="ro", connect=self._connect)
+        # A connection that may write nothing at all leaves the files behind that the last one to
+        # close removes; query_only keeps this one from changing anything else.
+        may_write = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        reader = Connection(self.path, mode="rw" if may_write else "ro", connect=self._connect)
         try:
+            reader.fetch("PRAGMA query_only = ON")
             self._check(reader)
         except BaseException:
             reader.close()
@@ -234,25 +240,30 @@ class SqliteLog:
     ) -> Iterator[Recorded]:
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
         until = self.head.seq if until is None else until
-        chunks = self._chunks(_EVENTS, after, until, chunk)
-        return itertools.chain.from_iterable(map(decode_rows, chunks))
+        return itertools.chain.from_iterable(self._events(after, until, chunk))
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Row]:
         """Return the same events as they are stored."""
         until = self.head.seq if until is None else until
-        return itertools.chain.from_iterable(self._chunks(_ROWS, after, until, chunk))
+        return itertools.chain.from_iterable(self._rows(after, until, chunk))
 
-    def _chunks(self, query: str, after: int, until: int, chunk: int) -> Iterator[list[Row]]:
-        assert chunk > 0
+    def _events(self, after: int, until: int, chunk: int) -> Iterator[list[Recorded]]:
         while after < until:
-            rows: list[Row] = self._reading().fetch(query, (after, until, chunk))
-            if rows:
-                yield rows
-                after = rows[-1][0]
-            if len(rows) < chunk:
+            rows: list[EventRow] = self._reading().fetch(_EVENTS, (after, until, chunk))
+            if not rows:
                 return
+            yield decode_rows(rows)
+            after = rows[-1][0]
+
+    def _rows(self, after: int, until: int, chunk: int) -> Iterator[list[Row]]:
+        while after < until:
+            rows: list[Row] = self._reading().fetch(_ROWS, (after, until, chunk))
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][0]
 
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES

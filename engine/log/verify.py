@@ -1,17 +1,26 @@
 """Whether a log is what it was: every row, in order, from what is stored."""
 
-import struct
+import itertools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from engine.core.errors import LogCorrupted, LogError, LogTooNew
-from engine.core.events import LogBased, Recorded, decode
-from engine.log.chain import ChainFold, row_crc
+from engine.core.events import KINDS, OBSERVATIONS, LogBased, Recorded, decode
+from engine.log.chain import ChainFold
+from engine.log.codec import BASE_KIND, crcs_of, decode_rows
 from engine.log.protocol import CHUNK_EVENTS, Log, Row
 
 PROBLEMS_MAX: Final = 20  # those after it are consequences more often than news
+
+# What an observation calls evidence is what was seen; a decision's is the seqs it rests on.
+_WITH_EVIDENCE: Final = frozenset(
+    code
+    for code, kind in KINDS.items()
+    if kind not in OBSERVATIONS and "evidence" in kind.__struct_fields__
+)
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +30,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     events: int  # read [count]
     head: str  # the chain's head as hex; "" if the rows have a gap, so that there is none
     first_bad: int | None  # seq of the first event that does not fit
-    problems: tuple[str, ...]  # the first PROBLEMS_MAX, in order
+    problems: tuple[str, ...]  # the first PROBLEMS_MAX, in the order of their events
 
 
 def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verification:
@@ -31,8 +40,8 @@ def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verifica
     was made with fitting crcs shows in `head` only: compare it with one that is kept elsewhere.
     """
     check = _Check(fold)
-    for row in _readable(log, check):
-        check.row(row)
+    for rows in _readable(log, check):
+        check.take(rows)
     return Verification(
         ok=not check.problems,
         events=check.events,
@@ -42,14 +51,15 @@ def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verifica
     )
 
 
-def _readable(log: Log, check: "_Check") -> Iterator[Row]:
+def _readable(log: Log, check: "_Check") -> Iterator[list[Row]]:
     """Return the rows up to the first that cannot be read at all; the check hears of that one."""
     seq = 0
     for chunk in (CHUNK_EVENTS, 1):  # after an error one by one, to name the event
         try:
-            for row in log.rows(seq, chunk=chunk):
-                yield row
-                seq = row[0]
+            rows = log.rows(seq, chunk=chunk)
+            while taken := list(itertools.islice(rows, chunk)):
+                yield taken
+                seq = taken[-1][0]
         except LogError as err:
             failure = err
         else:
@@ -63,23 +73,46 @@ class _Check:
         self.first_bad: int | None = None
         self.problems: list[str] = []
         self.chain: ChainFold | None = ChainFold()
-        self.last: Row | None = None
+        self._last: Row | None = None
         self._fold = fold
 
     def found(self, seq: int, problem: str) -> None:
         """Note a problem of the event `seq`."""
-        if self.first_bad is None:
-            self.first_bad = seq
+        self.first_bad = seq if self.first_bad is None else min(seq, self.first_bad)
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(f"event {seq}: {problem}")
 
-    def row(self, row: Row) -> None:
-        """Check one row against those before it."""
+    def take(self, rows: list[Row]) -> None:
+        """Check the next rows: all at once, and one by one only if something does not fit."""
+        events = _fitting(rows, self._last)
+        if events is None:
+            for row in rows:
+                self._row(row)
+                self._last = row
+        elif self._fold is not None:
+            for recorded in events:
+                self._apply(recorded)
+        self._last = rows[-1]
+        self.events += len(rows)
+        if self.chain is not None:
+            try:
+                self.chain.feed(rows)
+            except (LogCorrupted, LogTooNew):
+                self.chain = None
+
+    def _row(self, row: Row) -> None:
         seq, at_us, kind, subject, cause, payload, crc = row
-        before, self.last = self.last, row
-        self.events += 1
+        before = self._last
+        is_base = kind == BASE_KIND and before is None
         expected = 1 if before is None else before[0] + 1
-        is_base = False
+        if seq != expected and not is_base:
+            self.found(expected, f"missing: found event {seq} instead")
+        if before is not None and at_us < before[1]:
+            self.found(seq, f"expected a time from {before[1]} us on, found {at_us}")
+        if crcs_of((row,), crc=0 if before is None else before[-1]) != [crc]:
+            self.found(seq, "its bytes are not those that were stored (crc)")
+        if not 0 <= cause < seq:
+            self.found(seq, f"expected a cause before it, found {cause}")
         try:
             event = decode(kind, payload, seq=seq)
         except LogCorrupted as err:
@@ -87,26 +120,18 @@ class _Check:
         except LogTooNew:
             self.found(seq, f"the kind {kind} is not known")
         else:
-            is_base = isinstance(event, LogBased)
             recorded = Recorded(seq=seq, at_us=at_us, subject=subject, cause=cause, event=event)
-            self._event(recorded, is_first=before is None)
-        if seq != expected and not (is_base and before is None):
-            self.found(expected, f"missing: found event {seq} instead")
-        if before is not None and at_us < before[1]:
-            self.found(seq, f"expected a time from {before[1]} us on, found {at_us}")
-        if row_crc(row, 0 if before is None else before[-1]) != crc:
-            self.found(seq, "its bytes are not those that were stored (crc)")
-        if not 0 <= cause < seq:
-            self.found(seq, f"expected a cause before it, found {cause}")
-        self._link(row)
+            self._event(recorded, is_base=is_base)
 
-    def _event(self, recorded: Recorded, *, is_first: bool) -> None:
+    def _event(self, recorded: Recorded, *, is_base: bool) -> None:
         seq, event = recorded.seq, recorded.event
-        if isinstance(event, LogBased) and not (is_first and event.seq == seq):
+        if isinstance(event, LogBased) and not (is_base and event.seq == seq):
             self.found(seq, f"a base of event {event.seq}, which is not the beginning")
-        evidence = getattr(event, "evidence", ())
-        if isinstance(evidence, tuple) and not all(0 < index < seq for index in evidence):
-            self.found(seq, f"expected evidence before it, found {evidence}")
+        if not _rests_on_earlier(recorded):
+            self.found(seq, "expected evidence before it, found some after it")
+        self._apply(recorded)
+
+    def _apply(self, recorded: Recorded) -> None:
         if self._fold is not None:
             try:
                 self._fold(recorded)
@@ -114,9 +139,32 @@ class _Check:
                 self._fold = None  # what it holds now means nothing for the events after this
                 self.found(err.seq, err.found)
 
-    def _link(self, row: Row) -> None:
-        if self.chain is not None:
-            try:
-                self.chain.feed((row,))
-            except (LogCorrupted, LogTooNew, struct.error):
-                self.chain = None
+
+def _rests_on_earlier(recorded: Recorded) -> bool:
+    evidence = getattr(recorded.event, "evidence", ())
+    return not isinstance(evidence, tuple) or all(0 < seq < recorded.seq for seq in evidence)
+
+
+def _fitting(rows: list[Row], before: Row | None) -> list[Recorded] | None:
+    """Return the events of `rows` if nothing is wrong with any of them, and none is a base.
+
+    The columns are checked as a whole: some ten times as fast as `_Check._row`, which says what
+    is wrong and has to agree.
+    """
+    expected, at_us, crc = (1, 0, 0) if before is None else (before[0] + 1, before[1], before[-1])
+    seqs, times, kinds, _, causes, _, crcs = zip(*rows, strict=True)
+    if (
+        seqs != tuple(range(expected, expected + len(rows)))
+        or not all(map(operator.le, (at_us, *times), times))
+        or min(causes) < 0
+        or not all(map(operator.lt, causes, seqs))
+        or BASE_KIND in kinds
+        or tuple(crcs_of(rows, crc=crc)) != crcs
+    ):
+        return None
+    try:
+        events = decode_rows([row[:6] for row in rows])
+    except (LogCorrupted, LogTooNew):
+        return None
+    deciding = (index for index, kind in enumerate(kinds) if kind in _WITH_EVIDENCE)
+    return events if all(_rests_on_earlier(events[index]) for index in deciding) else None

@@ -21,7 +21,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
 
-from engine.core.events import Result
+from engine.core.events import Evidence, Result
 from engine.runtime import http1
 from engine.runtime.clock import monotonic_us
 from engine.runtime.connection import NoConnection, Place
@@ -108,6 +108,7 @@ class Control:
         self._leaving: set[Line] = set()  # busy ones that are not used again
         self._parked: deque[tuple[Line, asyncio.TimerHandle]] = deque()
         self._room = asyncio.Semaphore(LINES_MAX)
+        self._closed = asyncio.Event()
 
     async def step(self, step: str, body: Mapping[str, object], *, timeout_us: int) -> Reply:
         """Return how a step ended, at the latest `timeout_us` from now.
@@ -128,7 +129,7 @@ class Control:
             if reply.result in (Result.OK, Result.REFUSED):
                 return reply
             was_sent = was_sent or reply.result is Result.UNKNOWN
-            if self._clock() + pause_us >= due_us:
+            if self._closed.is_set() or self._clock() + pause_us >= due_us:
                 if was_sent and reply.result is Result.FAILED:
                     return Reply(result=Result.UNKNOWN, detail=f"sent, then {reply.detail}")
                 return reply
@@ -168,6 +169,7 @@ class Control:
 
     async def close(self) -> None:
         """Close everything; who waits for an answer gets UNKNOWN or "unknown"."""
+        self._closed.set()
         for _, timer in self._parked:
             timer.cancel()
         self._parked.clear()
@@ -218,6 +220,8 @@ class Control:
 
     async def _take_line(self, *, due_us: int) -> Line | NoConnection:
         """Return a free line, the warmest if there are several, or a new one."""
+        if self._closed.is_set():
+            return NoConnection(evidence=Evidence.CLOSED, detail="closed by the engine")
         while self._idle:
             line = self._idle.pop()
             if line.is_free:
@@ -228,6 +232,9 @@ class Control:
         )
         if isinstance(opened, Line):
             self._lines.add(opened)
+            if self._closed.is_set():
+                self._close_line(opened)
+                return NoConnection(evidence=Evidence.CLOSED, detail="closed by the engine")
         return opened
 
     def _park(self, line: Line) -> None:

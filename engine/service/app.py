@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.answers.status import status
 from engine.answers.times import iso
@@ -126,21 +126,25 @@ COMMANDS: Final[dict[str, Command]] = {
 }
 
 
-class _Guard(BaseHTTPMiddleware):
+class _Guard:
     """Refuses what a browser sends for somebody else's page."""
 
-    def __init__(self, app: Starlette, hosts: frozenset[str]) -> None:
-        super().__init__(app)
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
         self._hosts = hosts
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        host = request.url.hostname or ""
-        origin = request.headers.get("origin")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        host, origin = request.url.hostname or "", request.headers.get("origin")
         if host not in self._hosts:
-            return _error(403, f"host {host!r} is not this engine's")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
-            return _error(403, f"origin {origin!r} is not this engine's")
-        return await call_next(request)
+            await _error(403, f"host {host!r} is not this engine's")(scope, receive, send)
+        elif origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+            await _error(403, f"origin {origin!r} is not this engine's")(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _error(code: int, text: str) -> JSONResponse:

@@ -17,7 +17,7 @@ import uvicorn
 from engine.config import Configuration
 from engine.core.errors import ConfigurationError
 from engine.embed import Engine
-from engine.log.sqlite import path_of
+from engine.log.place import log_path
 from engine.runtime.failpoints import Failpoint, kill_at, nothing
 from engine.service.app import application
 
@@ -107,7 +107,7 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
     async with engine:
         if engine.refused:
             raise ConfigurationError(engine.refused)
-        async with served(engine, path_of(target), listen or configuration.listen) as url:
+        async with served(engine, log_path(target), listen or configuration.listen) as url:
             groups = ", ".join(
                 f"{name} ({policy.automation.value})"
                 for name, policy in engine.policy.groups.items()

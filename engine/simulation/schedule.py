@@ -76,7 +76,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(chr(ord("a") + index) for index in range(self.masters))
 
     def declared(self, *, weights_from: int = 1) -> tuple[Master, ...]:
-        """Return the masters as a file declares them; their weights count on from a number."""
+        """Return the masters as a file declares them; their weights count on from a number.
+
+        Not in the order of their ids: no decision may hang on that.
+        """
         return tuple(
             Master(
                 id=name,
@@ -85,7 +88,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
                 priority=index + 1,
                 weight=weights_from + index,
             )
-            for index, name in enumerate(self.names())
+            for index, name in reversed(tuple(enumerate(self.names())))
         )
 
 

@@ -164,3 +164,21 @@ def test_what_the_log_never_began_is_passed_over():
         (4, "a", logs.PROBE_OK),
     )
     assert found == []
+
+
+def test_what_has_ended_is_not_touched_again():
+    lines = [
+        (10, "g", ROLLBACK),
+        (10, "g", logs.rolled_back("g", "priority"), 1),
+        (15, "g", started("rollback"), 1),
+        (16, "g", attempt("b")),
+        (20, "g", ended("completed")),
+        (20, "g", ev.RollbackEnded(result="complete", digest="d")),
+    ]
+    late = [
+        (30, "b", ev.AttemptFailed(reason="overdue", maybe_active=False)),
+        (31, "g", attempt("c")),
+        (32, "g", ended("abandoned", "late")),
+        (33, "g", ev.RollbackEnded(result="incomplete", digest="d")),
+    ]
+    assert told(*lines, *late) == told(*lines)

@@ -7,9 +7,9 @@ import pytest
 from engine.core import candidates
 from engine.core import events as ev
 from engine.core.events import Verdict
-from engine.core.fleet import Health
-from engine.core.policy import MS, SECOND
-from tests.engine.core.build import Story, story
+from engine.core.fleet import Health, Master
+from engine.core.policy import MS, SECOND, Automation
+from tests.engine.core.build import Story, made, story
 
 
 def table(tale: Story, *, is_tolerant: bool = False) -> tuple[Verdict, ...]:
@@ -68,12 +68,10 @@ def test_who_was_just_left_comes_after_priority() -> None:
 
 
 def test_equal_priorities_go_by_id() -> None:
-    tale = Story(names="cab")
-    for name in "abc":
-        tale.master(name).declared = tale.master("a").declared
+    masters = [Master(id=name, group="g", address="http://h:1") for name in "cab"]
+    tale = Story(made(automation=Automation.CONFIRM), masters=tuple(masters))
     tale.ok(*"cab")
-    tale.group.saga = None
-    assert [row.master for row in table(tale)] == ["a", "b", "c"]
+    assert ranked(tale) == ["a", "b", "c"]
 
 
 def serving(tale: Story) -> str:

@@ -1,0 +1,106 @@
+"""Account: the time in every state, and who asked for what."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from engine.cli import output, places
+from engine.cli.options import Json, LogOption, Word
+
+
+def uptime(
+    place: Word = None,
+    /,
+    *,
+    by: Literal["master", "group", "fleet"] = "master",
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    unknown: Literal["exclude", "hold", "up", "down"] = "exclude",
+    degraded: Literal["up", "down"] = "up",
+    maintenance: Literal["exclude", "up", "down"] = "exclude",
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """The time in every state, and the availability.
+
+    The buckets add up to the elapsed time, exactly. What counts as available is a question, asked
+    here, and not part of the recording: the same past can be judged again.
+
+    Example: tanist uptime --by group --from 2026-01-01T00:00:00Z --unknown down
+
+    Args:
+        by: What the rows are about.
+        from_: The beginning, a time with its zone; left out: the first event.
+        to: The end; left out: the last event. Silence until then counts as it would have.
+        unknown: What unknown time counts as; hold: as the state before it.
+        degraded: What degraded time counts as.
+        maintenance: What time under maintenance counts as.
+    """
+    from engine.answers.times import iso
+    from engine.cli.accounting import uptime_at
+
+    target, _ = places.split((place,), log, most=0)
+    with places.open_for_reading(target) as opened:
+        found = uptime_at(
+            opened,
+            by=by,
+            from_=from_,
+            to=to,
+            unknown=unknown,
+            degraded=degraded,
+            maintenance=maintenance,
+        )
+    if json:
+        output.document(found.document())
+        return
+    hours = [
+        (
+            row.subject,
+            *(
+                f"{spent / 3_600_000_000:.3f}"
+                for spent in (
+                    row.up_us,
+                    row.degraded_us,
+                    row.down_us,
+                    row.maintenance_us,
+                    row.unknown_us,
+                )
+            ),
+            "-" if row.availability is None else f"{100 * row.availability:.4f} %",
+        )
+        for row in found.rows
+    ]
+    columns = (by, "up h.", "degraded h.", "down h.", "maintenance h.", "unknown h.", "available.")
+    title = f"{output.moment(iso(found.from_us))} to {output.moment(iso(found.to_us))}"
+    output.console().print(output.table(columns, hours, title=title))
+
+
+def audit(place: Word = None, /, *, log: LogOption = None, json: Json = False) -> None:
+    """Who asked for what, when, and what came of it.
+
+    Every command with its author and its outcome, and every failover from its start to its end.
+
+    Example: tanist audit tanist.db
+    """
+    from engine.cli.accounting import audit_rows
+
+    target, _ = places.split((place,), log, most=0)
+    with places.open_for_reading(target) as opened:
+        rows = audit_rows(opened)
+    if json:
+        output.document({"rows": rows})
+        return
+    cells = [
+        (
+            row["seq"],
+            output.moment(row["at"]),
+            row["kind"],
+            row["subject"],
+            row["author"] or "-",
+            row["outcome"],
+            "; ".join(str(reason) for reason in row["reasons"]),  # type: ignore[attr-defined]
+        )
+        for row in rows
+    ]
+    columns = ("seq.", "at", "what", "subject", "by", "outcome", "why")
+    output.console().print(output.table(columns, cells))

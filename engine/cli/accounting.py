@@ -1,0 +1,81 @@
+"""Questions to the projections, asked of a log."""
+
+import msgspec
+
+from engine.answers.folds import stale_until, state_at
+from engine.answers.times import iso, microseconds
+from engine.core.errors import ConfigurationError
+from engine.log.protocol import Log
+from projections.audit import AUDIT, rows
+from projections.base import fold
+from projections.uptime import (
+    UPTIME,
+    By,
+    DegradedAs,
+    MaintenanceAs,
+    Row,
+    UnknownAs,
+    answer,
+    window,
+)
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer about one window."""
+
+    from_us: int
+    to_us: int
+    rows: list[Row]
+
+    def document(self) -> dict[str, object]:
+        """Return what `uptime --json` prints."""
+        return {"from": iso(self.from_us), "to": iso(self.to_us), "rows": self.rows}
+
+
+def uptime_at(
+    log: Log,
+    *,
+    by: By,
+    from_: str | None,
+    to: str | None,
+    unknown: UnknownAs,
+    degraded: DegradedAs,
+    maintenance: MaintenanceAs,
+) -> Account:
+    """Return the time in every state within a window of the log.
+
+    Up to the last event the log itself says when silence made a master unknown. A window that ends
+    later is answered as of its end: what would have gone stale is derived, and not stored. What was
+    declared after the window (maintenance) counts in it.
+
+    Raises:
+        ConfigurationError: The window ends before it begins, or a time is none.
+    """
+    from_us = _time("--from", from_)
+    to_us = _time("--to", to)
+    view = fold(UPTIME, log.read())
+    if to_us is not None and to_us > view.last_us:
+        view = fold(UPTIME, stale_until(state_at(log, view.position), to_us), view)
+    begin_us, end_us = window(view, from_us=from_us, to_us=to_us)
+    found = answer(
+        view,
+        by=by,
+        from_us=begin_us,
+        to_us=end_us,
+        unknown=unknown,
+        degraded=degraded,
+        maintenance=maintenance,
+    )
+    return Account(from_us=begin_us, to_us=end_us, rows=found)
+
+
+def audit_rows(log: Log) -> list[dict[str, object]]:
+    """Return every command and failover in log order, each with its time."""
+    return [{**row, "at": iso(int(str(row["at_us"])))} for row in rows(fold(AUDIT, log.read()))]
+
+
+def _time(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else microseconds(text)
+    except ConfigurationError as err:
+        raise ConfigurationError([f"{option}: {err}"]) from err

@@ -1,0 +1,172 @@
+"""Act: commands to the running engine, or to the log at rest."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from engine.cli.options import Flag, Json, LogOption, Word
+
+To = Annotated[str, Parameter(help="The master that shall take over; left out: the best.")]
+Wait = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Return when it is over, not before.")
+]
+Named = Annotated[str | None, Parameter(help="The group; the only one need not be named.")]
+
+
+def pause(
+    first: Word = None,
+    second: Annotated[str | None, Parameter(help="The group; left out: the whole fleet.")] = None,
+    /,
+    *,
+    reason: str,
+    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Start no new failover; observing goes on.
+
+    Survives a restart, ends by itself if told how long, and is the first line of every status.
+
+    Example: tanist pause cache --for 2h --reason "moving racks"
+
+    Args:
+        reason: Why, for whoever finds it paused.
+        for_: How long, as in 30m or 2h; left out: until resumed.
+    """
+    from engine.cli import acting, sending
+
+    target, group = acting.scope((first, second), log)
+    sending.give(target, acting.pause(group, for_=for_, reason=reason), json=json)
+
+
+def resume(
+    first: Word = None,
+    second: Annotated[str | None, Parameter(help="The group; left out: the whole fleet.")] = None,
+    /,
+    *,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """End a pause.
+
+    A pause of the fleet and one of a group are two: each is ended by its own resume.
+
+    Example: tanist resume cache
+    """
+    from engine.cli import acting, sending
+
+    target, group = acting.scope((first, second), log)
+    sending.give(target, acting.resume(group), json=json)
+
+
+def failover(
+    first: Word = None,
+    second: Named = None,
+    /,
+    *,
+    to: To = "",
+    wait: Wait = False,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Force another master to take over, at once.
+
+    Nothing is drained first. Brakes do not bind it, and it takes the place of a failover that
+    waits. Refused if nobody is fit to take over.
+
+    Example: tanist failover cache --to cache-b --wait
+    """
+    from engine.cli import acting, sending
+
+    target, group = acting.scope((first, second), log)
+    sending.give(target, acting.failover(group, to=to, wait=wait), json=json)
+
+
+def switchover(
+    first: Word = None,
+    second: Named = None,
+    /,
+    *,
+    to: To = "",
+    wait: Wait = False,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Change the active master as planned; refused if it would lose anything.
+
+    The target is looked at before anything is taken from the source, which finishes what it has.
+
+    Example: tanist switchover cache --to cache-b --wait
+    """
+    from engine.cli import acting, sending
+
+    target, group = acting.scope((first, second), log)
+    sending.give(target, acting.switchover(group, to=to, wait=wait), json=json)
+
+
+def approve(
+    first: Word = None, second: Named = None, /, *, log: LogOption = None, json: Json = False
+) -> None:
+    """Let a waiting failover go.
+
+    What a failover waits for (an approval, a hold-down, a spent limit) stands in the status.
+
+    Example: tanist approve cache
+    """
+    from engine.cli import acting, sending
+
+    target, group = acting.scope((first, second), log)
+    sending.give(target, acting.approve(group), json=json)
+
+
+def checkpoint(
+    first: Word = None,
+    second: Annotated[str | None, Parameter(help="A name that starts with a letter.")] = None,
+    /,
+    *,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Give this place in the log a name.
+
+    It is a position from then on, for replay, status and rollback; a name is never used twice.
+
+    Example: tanist checkpoint before-upgrade
+    """
+    from engine.cli import acting, sending
+
+    target, name = acting.scope((first, second), log)
+    sending.give(target, acting.checkpoint(name), json=json)
+
+
+def rollback(
+    first: Word = None,
+    second: Annotated[str | None, Parameter(help="A position: a seq, a time, a name.")] = None,
+    /,
+    *,
+    group: Annotated[str | None, Parameter(help="The group; the only one need not be named.")] = None,
+    force: Flag = False,
+    dry_run: Flag = False,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Take a group back to what it was at a position.
+
+    Its strategy, its base weights and its active master become what replaying the log up to there
+    gives. Health, epochs, messages and safety marks stay as they are, and the log only grows.
+    Refused as a whole, with every reason.
+
+    Example: tanist rollback before-upgrade --group cache --dry-run
+
+    Args:
+        force: Try a target that looks unfit; it still has to pass its preflight.
+        dry_run: Say what would happen, and append nothing.
+    """
+    from engine.cli import acting, sending
+
+    target, position = acting.scope((first, second), log)
+    command = acting.rollback(target, position, group=group, force=force)
+    if dry_run:
+        sending.rehearse(target, command, json=json)
+    else:
+        sending.give(target, command, json=json)

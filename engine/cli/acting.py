@@ -1,0 +1,151 @@
+"""What each command says: as an event for the log at rest, as a body for a running engine."""
+
+import getpass
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.answers.positions import resolve
+from engine.cli import places
+from engine.config.durations import microseconds
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.errors import ConfigurationError
+from engine.core.events import Observation
+from engine.core.replay import control_at
+
+WORDS_MAX: Final = 1
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command, in its two forms."""
+
+    name: str
+    group: str | None  # None: the fleet, or the only group where `needs_group`
+    needs_group: bool
+    body: dict[str, object]  # but for the group and the author
+    event: Callable[[str, str, int], Observation]  # of the group, the author, the time [us]
+    wait: bool = False
+
+
+def scope(words: Sequence[str | None], log: str | None) -> tuple[str, str | None]:
+    """Return the LOG and the one word beside it; None if there is none."""
+    target, rest = places.split(words, log, most=WORDS_MAX)
+    return target, rest[0] if rest else None
+
+
+def author() -> str:
+    """Return who gives the command: the user of the operating system."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in a container
+        return "unknown"
+
+
+def pause(group: str | None, *, for_: str | None, reason: str) -> Command:
+    """Return the command to start no new failover."""
+    for_us = 0 if for_ is None else microseconds(for_)
+    if for_us is None or (for_ is not None and for_us == 0):
+        raise ConfigurationError([f"--for: expected a duration as 30m or 2h, found {for_!r}"])
+    if not reason.strip():
+        raise ConfigurationError(["--reason: expected words, found none"])
+
+    def event(_group: str, who: str, at_us: int) -> Observation:
+        until_us = at_us + for_us if for_us else 0
+        return ev.Paused(until_us=until_us, reason=reason, author=who, at_rest=True)
+
+    body: dict[str, object] = {"for_us": for_us, "reason": reason}
+    return Command(name="pause", group=group, needs_group=False, body=body, event=event)
+
+
+def resume(group: str | None) -> Command:
+    """Return the command to end a pause."""
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.Resumed(author=who, at_rest=True)
+
+    return Command(name="resume", group=group, needs_group=False, body={}, event=event)
+
+
+def failover(group: str | None, *, to: str, wait: bool) -> Command:
+    """Return the command to force a failover."""
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.FailoverAsked(to=to, author=who, at_rest=True)
+
+    body: dict[str, object] = {"to": to, "wait": wait}
+    return Command(
+        name="failover", group=group, needs_group=True, body=body, event=event, wait=wait
+    )
+
+
+def switchover(group: str | None, *, to: str, wait: bool) -> Command:
+    """Return the command to change the active master as planned."""
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.SwitchoverAsked(to=to, author=who, at_rest=True)
+
+    body: dict[str, object] = {"to": to, "wait": wait}
+    return Command(
+        name="switchover", group=group, needs_group=True, body=body, event=event, wait=wait
+    )
+
+
+def approve(group: str | None) -> Command:
+    """Return the command to let a waiting failover go."""
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.Approved(author=who, at_rest=True)
+
+    return Command(name="approve", group=group, needs_group=True, body={}, event=event)
+
+
+def checkpoint(name: str | None) -> Command:
+    """Return the command to name this place in the log."""
+    if name is None:
+        raise ConfigurationError(["expected a name for the checkpoint; see: tanist checkpoint -h"])
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.CheckpointMarked(name=name, author=who, at_rest=True)
+
+    body: dict[str, object] = {"name": name}
+    return Command(name="checkpoint", group=None, needs_group=False, body=body, event=event)
+
+
+def rollback(target: str, text: str | None, *, group: str | None, force: bool) -> Command:
+    """Return the command to take a group back to the position that `text` names.
+
+    The engine's own log is read for it, at rest or not, so the position may be a name or a time.
+
+    Raises:
+        ConfigurationError: There is no such position, or the group did not exist there.
+    """
+    if text is None:
+        raise ConfigurationError(["expected a position to go back to; see: tanist rollback -h"])
+    if places.is_address(target):
+        if not text.isdigit():
+            raise ConfigurationError([f"an engine is asked by seq, found {text!r}: use --log"])
+        position = int(text)
+    else:
+        with places.open_for_reading(target) as log:
+            position = resolve(log, text)
+
+    def event(name: str, who: str, _at_us: int) -> Observation:
+        with places.open_for_reading(target) as log:
+            control = control_at(log.read(until=position), name, position=position)
+        if control is None:
+            raise ConfigurationError([f"there was no group {name} at position {position}"])
+        return ev.RollbackRequested(
+            position=position,
+            control=control,
+            digest=st.control_digest(control),
+            author=who,
+            force=force,
+            at_rest=True,
+        )
+
+    body: dict[str, object] = {"position": position, "force": force}
+    return Command(
+        name="rollback", group=group, needs_group=True, body=body, event=event, wait=True
+    )

@@ -1,0 +1,110 @@
+"""The table of commands: what `tanist --help` shows, and where each one is.
+
+It is all that a call has to load before it knows what was asked for. The first line of a command's
+own help says the same as its row here.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """One command of the command line."""
+
+    name: str
+    place: str  # module:function
+    summary: str
+
+
+PANELS: Final[dict[str, tuple[Command, ...]]] = {
+    "Start": (
+        Command(
+            "demo",
+            "engine.cli.start:demo",
+            "Three real masters, the engine and a load: strike the active one and see.",
+        ),
+        Command("init", "engine.cli.start:init", "Write a commented tanist.toml."),
+        Command(
+            "check",
+            "engine.cli.start:check",
+            "Name every mistake of a configuration, or what it adds up to.",
+        ),
+        Command("run", "engine.cli.start:run", "Run the engine until it is told to stop."),
+    ),
+    "Look": (
+        Command(
+            "status", "engine.cli.look:status", "Groups, masters, roles, health, what is waited for."
+        ),
+        Command("events", "engine.cli.look:events", "Print the log, or a part of it."),
+        Command(
+            "why",
+            "engine.cli.look:why",
+            "The causal chain of a decision, down to single observations.",
+        ),
+    ),
+    "Act": (
+        Command("pause", "engine.cli.act:pause", "Start no new failover; observing goes on."),
+        Command("resume", "engine.cli.act:resume", "End a pause."),
+        Command(
+            "failover", "engine.cli.act:failover", "Force another master to take over, at once."
+        ),
+        Command(
+            "switchover",
+            "engine.cli.act:switchover",
+            "Change the active master as planned; refused if it would lose anything.",
+        ),
+        Command("approve", "engine.cli.act:approve", "Let a waiting failover go."),
+        Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
+        Command(
+            "rollback", "engine.cli.act:rollback", "Take a group back to what it was at a position."
+        ),
+    ),
+    "Account": (
+        Command(
+            "uptime", "engine.cli.account:uptime", "The time in every state, and the availability."
+        ),
+        Command(
+            "audit", "engine.cli.account:audit", "Who asked for what, when, and what came of it."
+        ),
+    ),
+    "Replay": (
+        Command(
+            "replay",
+            "engine.cli.replaying:replay",
+            "Fold the log, and print the state and its digest.",
+        ),
+    ),
+    "Keep": (
+        Command(
+            "import",
+            "engine.cli.keep:import_",
+            "Run the engine over recorded observations, at their own times.",
+        ),
+        Command(
+            "verify",
+            "engine.cli.keep:verify",
+            "Check every digest, move and rollback; name the first event that is wrong.",
+        ),
+    ),
+}
+
+USAGE: Final = """\
+Usage: tanist COMMAND [LOG] [OPTIONS]
+
+Keeps a fleet of masters serving, and can show for every decision why it was made.
+"""
+FOOTER: Final = """\
+LOG is a file, an sqlite:/// URL or the http:// address of a running engine. Left out: $TANIST_LOG,
+$TANIST_URL, the log of ./tanist.toml, ./tanist.db. Exit: 0 done; 1 the answer is no; 2 wrong usage
+or configuration; 3 the log cannot be used. More about a command: tanist COMMAND --help
+Example: tanist init && tanist check tanist.toml && tanist run tanist.toml
+"""
+
+
+def overview() -> str:
+    """Return what `tanist --help` prints."""
+    width = max(len(command.name) for panel in PANELS.values() for command in panel)
+    parts = [USAGE]
+    for name, panel in PANELS.items():
+        lines = [f"  {command.name:<{width}}  {command.summary}" for command in panel]
+        parts.append("\n".join([name, *lines, ""]))
+    return "\n".join([*parts, FOOTER])

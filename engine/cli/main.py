@@ -1,0 +1,121 @@
+"""The command `tanist`: finds the command, runs it, and turns every error into one clear line.
+
+Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the log cannot be used.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from engine.cli.commands import PANELS, overview
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+NO: Final = 1
+USAGE: Final = 2
+UNUSABLE: Final = 3
+INTERRUPTED: Final = 130  # as shells have it for a command that Ctrl-C ended
+
+HELP: Final = ((), ("--help",), ("-h",), ("help",))
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Return the exit code of the command that `words` name."""
+    try:
+        code = _overview() if tuple(words) in HELP else _command(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; at exit it would be flushed once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _overview() -> int:
+    sys.stdout.write(overview())
+    return 0
+
+
+def _command(words: Sequence[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from engine.core import errors
+
+    try:
+        result = _app()(
+            words, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as err:
+        return _say([_usage(str(err), words)], USAGE)
+    except errors.CommandRefused as err:
+        return _say([f"refused: {err}"], NO)
+    except (errors.ConfigurationError, errors.ObservationsError) as err:
+        return _say(err.mistakes, USAGE)
+    except errors.LogError as err:
+        return _say([str(err)], UNUSABLE)
+    except errors.EngineError as err:
+        return _say([str(err)], NO)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except OSError as err:
+        return _say([str(err)], USAGE)
+    except Exception as err:
+        if "TANIST_TRACEBACK" in os.environ:
+            raise
+        what = f"a bug in tanist: {type(err).__name__}: {err}".rstrip(": ")
+        return _say([f"{what} (where: set TANIST_TRACEBACK=1 and try again)"], NO)
+    return result if isinstance(result, int) else 0
+
+
+def _app() -> "App":
+    """Return the parser; a command's own module is loaded when the command is run."""
+    from cyclopts import App
+
+    app = App(
+        name="tanist",
+        help_format="plaintext",
+        version=_version,
+        default_parameter=None,
+    )
+    for panel in PANELS.values():
+        for command in panel:
+            app.command(command.place, name=command.name)
+    return app
+
+
+def _version() -> str:
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version("tanist"))
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _usage(said: str, words: Sequence[str]) -> str:
+    """Return the parser's complaint as one line that says where to read on."""
+    names = {command.name for panel in PANELS.values() for command in panel}
+    own = next((word for word in words if not word.startswith("-")), "")
+    where = f"tanist {own} --help" if own in names else "tanist --help"
+    return f"{' '.join(said.split()).rstrip('.')}; see: {where}"
+
+
+def _say(lines: Sequence[str], code: int) -> int:
+    """Print what went wrong on standard error, a line each, and return `code`."""
+    sys.stdout.flush()
+    for line in lines:
+        sys.stderr.write(f"tanist: {' '.join(line.split())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

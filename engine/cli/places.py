@@ -1,0 +1,132 @@
+"""Which log a command is about, and which engine runs it.
+
+`--log LOG` always counts; a word is the LOG if it is an existing path or contains `://`. Left out:
+$TANIST_LOG, $TANIST_URL, the log of ./tanist.toml, ./tanist.db.
+
+A running engine leaves its address beside its log, in `LOG.engine.json`, and its token in
+`tanist.token`; so a command finds it by the log alone.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from engine.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from engine.log.sqlite import SqliteLog
+
+CONFIGURATION: Final = "tanist.toml"
+LOG: Final = "tanist.db"
+TOKEN: Final = "tanist.token"  # noqa: S105 - the name of the file
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running engine is: what it writes beside its log."""
+
+    url: str
+    pid: int
+
+
+def split(words: Sequence[str | None], log: str | None, *, most: int) -> tuple[str, list[str]]:
+    """Return the LOG and the words that are left, of which there are at most `most`.
+
+    Raises:
+        ConfigurationError: There is a word too many.
+    """
+    rest = [word for word in words if word is not None]
+    if log is None and rest and (len(rest) > most or _looks_like_log(rest[0])):
+        log = rest.pop(0)
+    if len(rest) > most:
+        raise ConfigurationError([f"expected {most} words besides the log, found {len(rest)}"])
+    return resolve(log), rest
+
+
+def resolve(log: str | None) -> str:
+    """Return where the log is: a path or an URL; a configuration stands for its log."""
+    if log is None:
+        for name in ("TANIST_LOG", "TANIST_URL"):
+            if os.environ.get(name):
+                return os.environ[name]
+        log = CONFIGURATION if Path(CONFIGURATION).is_file() else LOG
+    if log.endswith(".toml") and Path(log).is_file():
+        from engine.config import load
+
+        return log_of(load(log).log, configuration=log)
+    return log
+
+
+def log_of(log: str, *, configuration: str) -> str:
+    """Return the log that a configuration names; a relative path starts where its file lies."""
+    if "://" in log:
+        return log
+    return str(Path(configuration).parent / log)
+
+
+def is_address(log: str) -> bool:
+    """Return whether `log` is the address of a running engine."""
+    return log.startswith(("http://", "https://"))
+
+
+def open_for_reading(log: str) -> "SqliteLog":
+    """Return the log at `log`, open for reading.
+
+    Raises:
+        LogError: There is none, or it is none of ours.
+        ConfigurationError: It is the address of an engine, and this question needs the log itself.
+    """
+    from engine.log import open_log
+
+    if is_address(log):
+        raise ConfigurationError(
+            [f"this command reads the log itself, and {log} is an engine: name its log with --log"]
+        )
+    return open_log(log)
+
+
+def running(log: str) -> Engine | None:
+    """Return the engine that runs the log at `log`; None if none is known to."""
+    if is_address(log):
+        return Engine(url=log.rstrip("/"), pid=0)
+    from engine.log.place import log_path
+
+    path = log_path(log)
+    try:
+        found = msgspec.json.decode(Path(f"{path}.engine.json").read_bytes(), type=Engine)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found if _is_alive(found.pid) else None
+
+
+def token(log: str) -> str:
+    """Return the token that commands to the engine of this log need; "" if none is known."""
+    if os.environ.get("TANIST_TOKEN"):
+        return os.environ["TANIST_TOKEN"]
+    beside = Path() if is_address(log) else _parent(log)
+    try:
+        return (beside / TOKEN).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _parent(log: str) -> Path:
+    from engine.log.place import log_path
+
+    return log_path(log).parent
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # it is somebody else's, and it runs
+    except (OSError, OverflowError):
+        return False
+    return pid > 0
+
+
+def _looks_like_log(word: str) -> bool:
+    return "://" in word or Path(word).exists()

@@ -1,0 +1,69 @@
+"""A running engine, asked over HTTP with nothing but the standard library."""
+
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Final, cast
+
+import msgspec
+
+from engine.core.errors import CommandRefused, ConfigurationError, LogError
+
+ANSWER_S: Final = 30.0  # for an answer
+WAIT_S: Final = 600.0  # for the end of a failover that is waited for
+
+Document = dict[str, object]
+
+
+def status(url: str) -> Document:
+    """Return the status of the engine at `url`."""
+    return cast("Document", _ask(f"{url.rstrip('/')}/api/status"))
+
+
+def events(url: str, *, after: int) -> list[Document]:
+    """Return the next events of the engine at `url`; none if it has none after that seq."""
+    return cast("list[Document]", _ask(f"{url.rstrip('/')}/api/events?after={after}"))
+
+
+def command(url: str, name: str, body: Document, *, token: str, wait: bool = False) -> Document:
+    """Give a command to the engine at `url`, and return its answer, which carries the seq.
+
+    Raises:
+        CommandRefused: The engine refused it, with every reason.
+        ConfigurationError: The engine did not understand it, or does not know the token.
+        LogError: The engine does not answer, or cannot write its log.
+    """
+    request = urllib.request.Request(  # noqa: S310 - the caller has checked the scheme
+        f"{url}/api/commands/{name}",
+        data=msgspec.json.encode(body),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    return cast("Document", _ask(request, limit_s=WAIT_S if wait else ANSWER_S))
+
+
+def _ask(request: "urllib.request.Request | str", *, limit_s: float = ANSWER_S) -> object:
+    url = request if isinstance(request, str) else request.full_url
+    # A proxy of the environment has no business between two processes of one operator.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=limit_s) as answer:
+            return msgspec.json.decode(answer.read())
+    except urllib.error.HTTPError as err:
+        raise _refused(url, err) from err
+    except (OSError, HTTPException, ValueError) as err:
+        reason = getattr(err, "reason", None) or err
+        raise LogError(f"the engine at {url} does not answer: {reason}") from err
+
+
+def _refused(url: str, err: urllib.error.HTTPError) -> Exception:
+    """Return what an answer that says no means."""
+    try:
+        said = msgspec.json.decode(err.read())
+    except (OSError, msgspec.DecodeError):
+        said = None
+    fields = said if isinstance(said, dict) else {}
+    if err.code == 409 and fields.get("reasons"):
+        return CommandRefused([str(reason) for reason in fields["reasons"]])
+    text = f"the engine at {url} says {err.code}: {fields.get('error') or err.reason}"
+    return LogError(text) if err.code >= 500 else ConfigurationError([text])

@@ -1,0 +1,473 @@
+"""One life of the simulated engine: the real `Driver`, and around it what the runtime does.
+
+Between any two duties there is a *boundary*, at which the world may end this life: what was on the
+tape stays, all else is gone. The duties, in order: decided, appending, appended, durable,
+published, effect, issued, outcome, outcome-taken, ack, acked.
+
+Rule: a step is tried again only while the durable state owes it. Otherwise a promotion that was
+given up could reach the next process of a master whose restart was its fence.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from engine.core import events as ev
+from engine.core.decider import Decide
+from engine.core.detection import pace
+from engine.core.driver import Batch, Driver
+from engine.core.errors import LogError
+from engine.core.events import FLEET, Evidence, Observation, Recorded, Result
+from engine.core.owed import Deliver, Effect, owed
+from engine.core.policy import MS, Policy, content_digest
+from engine.core.replay import replay
+from engine.core.state import State
+from engine.core.step import Evolve
+from engine.simulation.masters import Answer, Request, SimulatedMaster, Status
+from engine.simulation.schedule import GROUP, Setting
+from engine.simulation.tape import Tape
+
+RETRY_US: Final = 15 * MS  # between two tries of a step or a message
+RELEASE: Final = "simulated"
+
+
+class Outside(Protocol):
+    """The world, as the engine meets it."""
+
+    now_us: int
+    setting: Setting
+    weights_from: int
+    tape: Tape
+    masters: dict[str, SimulatedMaster]
+
+    def later(self, after_us: int, action: Callable[[], None]) -> None:
+        """Let `action` happen after a time."""
+
+    def boundary(self, name: str) -> None:
+        """End this life here, if that is what happens."""
+
+    def send(
+        self, master: str, request: Request, reply: Callable[[Answer], None],
+        refused: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Send a request; `refused`: nobody listens. There need not be an answer."""
+
+    def work(self, deliver: Deliver) -> Answer:
+        """Let the master do a message; it may acknowledge it later, on its own."""
+
+    def published(self, events: tuple[Recorded, ...]) -> None:
+        """Take note of what became durable."""
+
+    def receipt(self, key: str) -> None:
+        """Take note that the message is accepted."""
+
+    def issued(self, effect: Effect) -> None:
+        """Take note that the effect is issued."""
+
+    def spins(self) -> None:
+        """Take note that the timer would fire again and again, and nothing comes of it."""
+
+
+class Rim:
+    """A process of the engine, from its start to its end."""
+
+    def __init__(self, outside: Outside, *, decide: Decide, evolve: Evolve) -> None:
+        """Fold the tape; nothing is decided before `start`."""
+        self._outside: Final = outside
+        self._evolve: Final = evolve
+        self.driver: Final = Driver(
+            self._folded(), decide=decide, evolve=evolve, flush_us=outside.setting.flush_us
+        )
+        self.is_alive = True
+        self._asked: dict[str, int] = {}  # by master: the probe whose answer is awaited
+        self._n: dict[str, int] = {}
+        self._held: set[str] = set()
+        self._silent: set[str] = set()  # masters whose last probe failed
+        self._waiting: list[tuple[int, str]] = []  # accepted messages that are not durable
+        self._taken_up_at: Final = outside.tape.head
+        self._has_started = False  # and the log says so
+        self._alarm = 0
+        self._backlog: list[tuple[int, Callable[[int], None]]] | None = None  # while it stalls
+
+    def _folded(self) -> State:
+        return replay(self._outside.tape.log, evolve=self._evolve)
+
+    def start(self) -> None:
+        """Take up the log: say so, offer the file, look at every master."""
+        self._n.update(self._members())
+        self._say_started()
+        self._pump()
+        for name in self._outside.setting.names():
+            self._probe(name)
+
+    def _say_started(self) -> None:
+        stopped_us = self.driver.working.at_us
+        self._observe(ev.EngineStarted(release=RELEASE, stopped_at_us=stopped_us))
+        self.offer_file()
+
+    def _members(self) -> dict[str, int]:
+        part = self.driver.working.groups.get(GROUP)
+        members = {} if part is None else part.masters
+        return {name: max(m.observers.values(), default=0) for name, m in members.items()}
+
+    def offer_file(self) -> None:
+        """Offer the configuration; what was seen before comes without its content."""
+        setting = self._outside.setting
+        policy = Policy(groups={GROUP: setting.policy})
+        masters = setting.declared(weights_from=self._outside.weights_from)
+        digest = content_digest(policy, masters)
+        is_known = digest == self.driver.working.fleet.file_digest
+        self._observe(
+            ev.ConfigurationLoaded(digest=digest)
+            if is_known
+            else ev.ConfigurationLoaded(digest=digest, policy=policy, masters=masters)
+        )
+
+    # What comes in.
+
+    def observe(self, event: Observation, subject: str) -> None:
+        """Take an observation from outside: a command, an acknowledgement, a blob."""
+        self._observe(event, subject)
+        self._pump()
+
+    def keep(self, key: str, body: bytes, digest: bytes) -> None:
+        """Take a state blob."""
+        kept = ev.StateKept(key=key, size=len(body), digest=digest)
+        self.driver.observe(
+            kept, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body}
+        )
+        self._pump()
+
+    def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> None:
+        """Take a message; its receipt is given when it is durable."""
+        offer = self.driver.offer(GROUP, key=key, lane=lane, size=len(body), digest=digest)
+        seq = offer.seq
+        if offer.event is not None:
+            seq = self.driver.observe(
+                offer.event, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body}
+            )
+        self._waiting.append((seq, key))
+        self._pump()
+        self._give_receipts()
+
+    def closed(self, name: str, evidence: Evidence) -> None:
+        """See the connection held open to a master end; a fresh one is tried at once."""
+        if name not in self._held:
+            return
+        self._held.discard(name)
+        self._asked[name] = self._asked.get(name, 0) + 1  # an answer under way is no answer to it
+        self._observe(ev.ConnectionClosed(evidence=evidence), name)
+        self._pump()
+        self._probe(name)
+
+    def acked(self, master: str, deliver: Deliver) -> None:
+        """Take the acknowledgement of a message."""
+        self._outside.boundary("ack")
+        self._observe(ev.MessageAcked(key=deliver.key, epoch=deliver.epoch), master)
+        self._outside.boundary("acked")
+        self._pump()
+
+    def _observe(self, event: Observation, subject: str = FLEET) -> None:
+        self.driver.observe(event, subject=subject, at_us=self._outside.now_us)
+
+    # Time.
+
+    def guarded(self, action: Callable[[int], None]) -> Callable[[], None]:
+        """Return what happens only in this life; a stalled engine does it late, and is told so."""
+
+        def act() -> None:
+            if not self.is_alive:
+                return
+            if self._backlog is not None:
+                self._backlog.append((self._outside.now_us, action))
+                return
+            action(0)
+
+        return act
+
+    def _later(self, after_us: int, action: Callable[[int], None]) -> None:
+        self._outside.later(after_us, self.guarded(action))
+
+    def stall(self, for_us: int) -> None:
+        """Stand still: what happens meanwhile is seen afterwards."""
+        if self._backlog is None:
+            self._backlog = []
+            self._outside.later(for_us, lambda: self._resume(for_us))
+
+    @property
+    def is_stalled(self) -> bool:
+        """Return whether it stands still."""
+        return self._backlog is not None
+
+    def _resume(self, stall_us: int) -> None:
+        if not self.is_alive or self._backlog is None:
+            return
+        backlog, self._backlog = self._backlog, None
+        stopped_us = self.driver.durable_state.at_us
+        self._observe(ev.EngineResumed(stall_us=stall_us, stopped_at_us=stopped_us))
+        self._pump()
+        # Answers that wait in the sockets are read before a time-out is judged.
+        for due_us, action in backlog:
+            action(self._outside.now_us - due_us)
+
+    # The order of duty.
+
+    def _pump(self) -> None:
+        self._write()
+        self._act()
+        self._set_alarm(fired=False)
+
+    def _write(self) -> None:
+        batch = self.driver.take_batch(self._outside.now_us)
+        if batch is None:
+            return
+        self._outside.boundary("decided")
+        self._later(self._outside.setting.append_us, lambda _: self._written(batch))
+        self._outside.boundary("appending")
+
+    def _written(self, batch: Batch) -> None:
+        outside = self._outside
+        try:
+            outside.tape.append(batch)
+        except LogError:
+            self.driver.reset(self._folded())
+            self._waiting.clear()
+            self._note_start()
+            if not self._has_started:
+                self._say_started()
+            self._pump()
+            return
+        outside.boundary("appended")
+        events = self.driver.durable()
+        outside.boundary("durable")
+        outside.published(events)
+        self._has_started = True
+        self._give_receipts()
+        outside.boundary("published")
+        self._pump()
+
+    def _note_start(self) -> None:
+        """Look whether an append of which nothing was known has stored this life's start."""
+        head = self._outside.tape.head
+        self._has_started = self._has_started or head > self._taken_up_at
+
+    def _give_receipts(self) -> None:
+        durable = self.driver.durable_state.seq
+        for seq, key in self._waiting:
+            if seq <= durable:
+                self._outside.receipt(key)
+        self._waiting = [(seq, key) for seq, key in self._waiting if seq > durable]
+
+    def _act(self) -> None:
+        now_us = self._outside.now_us
+        for effect in self.driver.due_effects(now_us):
+            self._outside.boundary("effect")
+            self._outside.issued(effect)
+            _Try(self, self._outside, effect).begin()
+            self._outside.boundary("issued")
+        for deliver in self.driver.due_deliveries(now_us):
+            self._outside.boundary("effect")
+            self._deliver(deliver)
+
+    def _set_alarm(self, *, fired: bool) -> None:
+        due_us, now_us = self.driver.wake_at_us(), self._outside.now_us
+        self._alarm += 1
+        if due_us is None:
+            return
+        if fired and due_us <= now_us:
+            self._outside.spins()
+            due_us = now_us + MS
+        mine = self._alarm
+
+        def ring(_: int) -> None:
+            if mine == self._alarm:
+                self.driver.tick(self._outside.now_us)
+                self._write()
+                self._act()
+                self._set_alarm(fired=True)
+
+        self._later(max(0, due_us - now_us), ring)
+
+    # Effects.
+
+    def finished(self, effect: Effect, outcome: ev.Outcome) -> None:
+        """Take the one outcome of an effect."""
+        self._outside.boundary("outcome")
+        self.driver.outcome(effect, outcome, at_us=self._outside.now_us)
+        self._outside.boundary("outcome-taken")
+        self._pump()
+
+    def owes(self, effect: Effect) -> bool:
+        """Return whether the durable state owes `effect`."""
+        return effect in owed(self.driver.durable_state)
+
+    def kept(self) -> Mapping[str, bytes]:
+        """Return the digests of the group's kept state, whose blobs must all be there."""
+        kept = dict(self.driver.durable_state.groups[GROUP].kept)
+        assert all(digest in self._outside.tape.bodies for digest in kept.values())
+        return kept
+
+    def _deliver(self, deliver: Deliver) -> None:
+        assert deliver.digest in self._outside.tape.bodies
+
+        def answered(answer: Answer) -> None:
+            if answer.status is Status.OK:
+                self.acked(deliver.master, deliver)
+            elif answer.status is Status.STALE:
+                again(0)
+
+        def again(_: int) -> None:
+            retry_us = self._outside.now_us + RETRY_US
+            self.driver.undelivered(deliver, retry_at_us=retry_us)
+            self._pump()
+
+        self._outside.send(
+            deliver.master,
+            lambda: self._outside.work(deliver),
+            lambda answer: self.guarded(lambda _: answered(answer))(),
+            self.guarded(again),
+        )
+
+    # Probes.
+
+    def _probe(self, name: str) -> None:
+        outside, started_us = self._outside, self._outside.now_us
+        part = self.driver.working.groups.get(GROUP)
+        if part is None or name not in part.masters:
+            self._later(RETRY_US, lambda _: self._probe(name))  # its declaration was not stored
+            return
+        token = self._asked[name] = self._asked.get(name, 0) + 1
+        n = self._n[name] = self._n.get(name, 0) + 1
+        timeout_us = self.driver.working.policy_of(part).probe.timeout_us
+
+        def ended(event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed) -> None:
+            if self._asked[name] == token:
+                self._asked[name] += 1
+                if name in self._members():
+                    self._probed(name, event, started_us)
+                else:
+                    self._probe(name)
+
+        def answered(answer: Answer) -> None:
+            if answer.status is Status.CLOSED:
+                ended(ev.ProbeFailed(n=n, evidence=Evidence.RESET))
+                return
+            latency_us = outside.now_us - started_us
+            ended(
+                ev.ProbeDegraded(
+                    n=n, latency_us=latency_us, reason="says so",
+                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
+                )
+                if answer.is_poor
+                else ev.ProbeOk(
+                    n=n, latency_us=latency_us,
+                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
+                )
+            )  # fmt: skip
+
+        def refused(_: int) -> None:
+            ended(ev.ProbeFailed(n=n, evidence=Evidence.REFUSED))
+
+        def overdue(late_us: int) -> None:
+            ended(ev.ProbeFailed(n=n, evidence=Evidence.OVERDUE, late_us=late_us))
+
+        outside.send(
+            name,
+            outside.masters[name].health,
+            lambda answer: self.guarded(lambda _: answered(answer))(),
+            self.guarded(refused),
+        )
+        self._later(timeout_us, overdue)
+
+    def _probed(
+        self, name: str, event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed, started_us: int
+    ) -> None:
+        self._observe(event, name)
+        working = self.driver.working
+        part = working.groups[GROUP]
+        if isinstance(event, ev.ProbeFailed):
+            self._silent.add(name)
+        else:
+            if working.policy_of(part).probe.hold_open:
+                self._held.add(name)
+            if name in self._silent:
+                self._silent.discard(name)
+                self.driver.answered(name)
+        self._pump()
+        after_us, _ = pace(working, part, part.masters[name])
+        token = self._asked[name]
+
+        def next_one(_: int) -> None:
+            if self._asked[name] == token:
+                self._probe(name)
+
+        self._later(max(0, started_us + after_us - self._outside.now_us), next_one)
+
+
+class _Try:
+    """One effect, tried until the time of its step is up; then it has exactly one outcome."""
+
+    def __init__(self, rim: Rim, outside: Outside, effect: Effect) -> None:
+        self._rim: Final = rim
+        self._outside: Final = outside
+        self._effect: Final = effect
+        self._is_over = False
+        self._was_sent = False
+
+    def begin(self) -> None:
+        """Try it, and set its time."""
+        if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
+            self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
+            return
+        timeout_us = self._outside.setting.policy.failover.step_timeout_us
+        self._outside.later(timeout_us, self._rim.guarded(self._late))
+        self._attempt(0)
+
+    def _late(self, _: int) -> None:
+        self._end(Result.UNKNOWN if self._was_sent else Result.FAILED)
+
+    def _attempt(self, _: int) -> None:
+        effect, rim = self._effect, self._rim
+        if self._is_over or not rim.owes(effect):
+            return
+        master = self._outside.masters[effect.master]
+        kept = rim.kept()
+        self._outside.send(
+            effect.master,
+            lambda: master.control(
+                effect.step, failover=effect.failover, epoch=effect.epoch, kept=kept
+            ),
+            lambda answer: rim.guarded(lambda _: self._answered(answer))(),
+            rim.guarded(self._again),
+        )
+        # It may have been sent from here on; that nobody listened takes it back.
+        self._was_sent = self._was_sent or master.phase.value != "down"
+
+    def _again(self, _: int) -> None:
+        self._outside.later(RETRY_US, self._rim.guarded(self._attempt))
+
+    def _answered(self, answer: Answer) -> None:
+        match answer.status:
+            case Status.OK:
+                self._end(Result.OK, digest=answer.digest)
+            case Status.CLOSED:
+                self._again(0)
+            case _:
+                self._end(Result.REFUSED, detail=answer.status.name.lower())
+
+    def _end(self, result: Result, *, digest: str = "", detail: str = "") -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        effect = self._effect
+        self._rim.finished(
+            effect,
+            ev.Outcome(
+                step=effect.step,
+                failover=effect.failover,
+                epoch=effect.epoch,
+                result=result,
+                digest=digest,
+                detail=detail,
+            ),
+        )
+

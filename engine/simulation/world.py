@@ -1,0 +1,621 @@
+"""The deterministic world: a virtual clock, masters, a sink, a log, and the engine's real core.
+
+    run(schedule) -> Run
+
+The world drives the same `Driver` as the runtime does, in the order of duty, and can end the engine
+at every boundary between two duties. After the last turn all faults stop: whoever is down is
+started, whoever hung goes on, pauses and exclusions are lifted, and the world runs on until it is
+quiet or until the time in which it has to be (`settles_within_us`) is up.
+
+Invariant: nothing here draws a random number or reads a clock. The same schedule gives the same
+run, to the byte.
+"""
+
+import contextlib
+import hashlib
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core.decider import Decide, decide
+from engine.core.driver import Driver
+from engine.core.errors import LogFull, LogUncertain
+from engine.core.events import FLEET, Evidence, Observation, Recorded
+from engine.core.evolve import evolve
+from engine.core.fleet import Health, Mode, Role
+from engine.core.owed import Deliver, Effect
+from engine.core.policy import MS, SECOND, Automation, FenceKind, sums
+from engine.core.replay import control_at, replay
+from engine.core.state import Phase as SagaPhase
+from engine.core.state import State, active_of, control_digest
+from engine.core.step import Evolve
+from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
+from engine.simulation.rim import Rim
+from engine.simulation.schedule import ENGINE_FAULTS, GROUP, Schedule, Setting, Turn
+from engine.simulation.tape import Tape
+
+LATENCY_US: Final = 200  # one way, between engine and master
+ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
+BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
+AUTHOR: Final = "simulated operator"
+
+
+class Crash(Exception):  # noqa: N818
+    """The engine's process ends here."""
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """A law that did not hold, where, and what was found instead."""
+
+    law: str
+    seq: int  # 0: at no event
+    found: str
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect that was issued, and the position of the durable state that owed it."""
+
+    effect: Effect
+    seq: int
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """What came of a schedule."""
+
+    schedule: Schedule
+    log: list[Recorded]
+    state: State  # the fold of the log
+    sink: Sink
+    masters: dict[str, SimulatedMaster]
+    receipts: set[str]  # keys of the messages that the engine said it had accepted
+    issued: list[Issue]
+    done_early: list[str]  # keys that were done in the log before they were at the sink
+    seen: list[Violation]  # found while it ran
+    is_quiet: bool  # the world came to rest in time
+    boundaries: int  # passed [count]
+    crashes: int  # of the engine [count]
+    struck: int  # appends that a fault struck [count]
+    virtual_us: int
+    healed_seq: int  # the log's head when all faults stopped
+
+
+def run(
+    schedule: Schedule,
+    *,
+    decide: Decide = decide,
+    evolve: Evolve = evolve,
+    compare_every: int = 1,
+) -> Run:
+    """Return what comes of `schedule`; a mutant comes in as an argument.
+
+    `compare_every`: live and replayed state are compared at every so many ends of a batch.
+    """
+    world = _World(schedule, decide=decide, evolve=evolve, compare_every=compare_every)
+    return world.run()
+
+
+def settles_within_us(setting: Setting) -> int:
+    """Return how long the world may take to come to rest once all faults have stopped [us].
+
+        grace + restoration on soft evidence + hold-down + limit window
+        + the longest back-off of a headless group (64 s) and of an effect (30 s)
+        + three deadlines and time-outs of deliveries, for what was under way
+    """
+    policy = setting.policy
+    failover = policy.failover
+    return (
+        failover.grace_us
+        + sums(policy).restore_staleness_us
+        + failover.hold_down_us
+        + (failover.limit_window_us if failover.limit else 0)
+        + 94 * SECOND
+        + 3 * (failover.deadline_us + policy.messages.deliver_timeout_us)
+    )
+
+
+class _World:
+    """All that there is, and the queue of what happens next."""
+
+    def __init__(
+        self, schedule: Schedule, *, decide: Decide, evolve: Evolve, compare_every: int
+    ) -> None:
+        setting = schedule.setting
+        self.setting: Final = setting
+        self.schedule: Final = schedule
+        self.now_us = BEGIN_US
+        self.weights_from = 1
+        self.tape: Final = Tape()
+        self._has_epochs: Final = setting.policy.mode is Mode.ACTIVE_STANDBY
+        self.sink: Final = Sink(has_epochs=self._has_epochs)
+        self.masters: Final = {
+            name: SimulatedMaster(
+                name, self.sink, has_epochs=self._has_epochs, acks_later=setting.acks_later
+            )
+            for name in setting.names()
+        }
+        self._decide: Final = decide
+        self._evolve: Final = evolve
+        self._compare_every: Final = compare_every
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self.rim: Rim | None = None
+        self._crash_in: list[int] = []  # boundaries until then
+        self._shadow = State()  # the fold of what was read back from the tape
+        self._batches = 0
+        self._receipts: set[str] = set()
+        self._offered: dict[str, str] = {}  # key: lane, until there is a receipt
+        self._keys = 0
+        self._is_healing = False
+        self._issued: list[Issue] = []
+        self._done_early: list[str] = []
+        self._seen: list[Violation] = []
+        self._boundaries = 0
+        self._crashes = 0
+        self._blobs = 0
+
+    # The clock.
+
+    def later(self, after_us: int, action: Callable[[], None]) -> None:
+        """Let `action` happen after a time; what is due at one time happens in this order."""
+        self._order += 1
+        heapq.heappush(self._queue, (self.now_us + after_us, self._order, action))
+
+    def _advance(self, until_us: int, *, until_quiet: bool = False) -> bool:
+        """Let happen what is due until then; return whether it ended because it is quiet."""
+        looked = self.tape.head
+        while self._queue and self._queue[0][0] <= until_us:
+            self.now_us, _, action = heapq.heappop(self._queue)
+            self._do(action)
+            if until_quiet and self.tape.head != looked:
+                looked = self.tape.head
+                if self._is_quiet():
+                    return True
+        self.now_us = until_us
+        return False
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Crash:
+            self._end_engine()
+            self.later(self.setting.down_us, self._start_engine)
+        self._look_at_believers()
+
+    # The engine's process.
+
+    def boundary(self, name: str) -> None:
+        """Count a boundary between two duties; end the engine there if it is its turn."""
+        del name
+        self._boundaries += 1
+        self._crash_in = [left - 1 for left in self._crash_in]
+        if self._crash_in and min(self._crash_in) <= 0:
+            self._crash_in = [left for left in self._crash_in if left > 0]
+            raise Crash
+
+    def _start_engine(self) -> None:
+        if self.rim is None:
+            self.rim = Rim(self, decide=self._decide, evolve=self._evolve)
+            self.rim.start()
+
+    def _end_engine(self) -> None:
+        if self.rim is not None:
+            self._crashes += 1
+            self.rim.is_alive = False
+            self.rim = None
+
+    # What the engine tells.
+
+    def send(
+        self, master: str, request: Request, reply: Callable[[Answer], None],
+        refused: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Carry a request there and its answer back, unless a fault prevents it."""
+        receiver = self.masters[master]
+        boot = receiver.boot
+        if receiver.is_cut:
+            return
+        if receiver.phase is Phase.DOWN:
+            self.later(LATENCY_US, refused)
+            return
+
+        def arrive() -> None:
+            if receiver.is_cut:
+                return
+            if receiver.boot != boot:  # the connection was to the process before
+                answered(CLOSED)
+            else:
+                receiver.receive(request, answered)
+
+        def answered(answer: Answer) -> None:
+            if not receiver.is_cut and not receiver.is_mute:
+                self.later(LATENCY_US + receiver.slow_us, lambda: reply(answer))
+
+        self.later(LATENCY_US, arrive)
+
+    def work(self, deliver: Deliver) -> Answer:
+        """Let the master do a message; one that answers "taken" acknowledges it in a while."""
+        answer = self.masters[deliver.master].deliver(deliver.key, epoch=deliver.epoch)
+        if answer.status is Status.TAKEN:
+            self.later(ACK_US, lambda: self._acknowledge(deliver))
+        return answer
+
+    def _acknowledge(self, deliver: Deliver) -> None:
+        """Post an acknowledgement once; if it is lost, the message comes again."""
+        rim, master = self.rim, self.masters[deliver.master]
+        if rim is not None and not rim.is_stalled and not master.is_cut and self._is_declared():
+            rim.acked(deliver.master, deliver)
+
+    def published(self, events: tuple[Recorded, ...]) -> None:
+        """Fold what was stored, and hold it against what the engine believes."""
+        assert self.rim is not None
+        for recorded in self.tape.log[self._shadow.seq :]:
+            self._evolve(self._shadow, recorded)
+        for recorded in events:
+            event = recorded.event
+            if isinstance(event, ev.MessageDone) and not self.sink.count[event.key]:
+                self._done_early.append(event.key)
+        self._batches += 1
+        if self._batches % self._compare_every:
+            return
+        driver = self.rim.driver
+        for name, state in (("durable", driver.durable_state), ("working", driver.working)):
+            if state.seq == self._shadow.seq and not _is_same(state, self._shadow):
+                self._violated("live is replayed", f"the {name} state is not the fold of the log")
+
+    def receipt(self, key: str) -> None:
+        """Take note that the engine said it has the message."""
+        self._receipts.add(key)
+        self._offered.pop(key, None)
+
+    def issued(self, effect: Effect) -> None:
+        """Take note of an effect that is issued."""
+        assert self.rim is not None
+        self._issued.append(Issue(effect=effect, seq=self.rim.driver.durable_state.seq))
+
+    def spins(self) -> None:
+        """Take note of a timer that is due for ever."""
+        self._violated("the timer rests", "it is due at once, and nothing comes of it")
+
+    def _violated(self, law: str, found: str) -> None:
+        violation = Violation(law=law, seq=self.tape.head, found=found)
+        if not any(other.law == law for other in self._seen):
+            self._seen.append(violation)
+
+    def _look_at_believers(self) -> None:
+        """Where a fence is confirmed, no two processes ever believe themselves active."""
+        policy = self.setting.policy
+        if (
+            not self._has_epochs
+            or policy.fence.kind is not FenceKind.CONFIRMED
+            or policy.automation is Automation.OBSERVE
+        ):
+            return
+        active = [
+            master.name
+            for master in self.masters.values()
+            if master.role == "active" and master.phase is not Phase.DOWN
+        ]
+        if len(active) > 1:
+            self._violated("one believes itself active", f"{', '.join(active)} do")
+
+    # What happens.
+
+    def run(self) -> Run:
+        """Play the schedule, stop all faults, and wait until it is quiet."""
+        self._start_engine()
+        if self.setting.message_every_us:
+            self.later(0, self._accept_steadily)
+        if self.setting.policy.automation is Automation.OBSERVE and self._has_epochs:
+            self.masters["a"].claim(1)
+        for turn in self.schedule.turns:
+            self._advance(self.now_us + turn.gap_us)
+            self._do(lambda turn=turn: self._take(turn))  # type: ignore[misc]
+        self._heal()
+        healed_seq = self.tape.head
+        within_us = settles_within_us(self.setting)
+        is_quiet = self._advance(self.now_us + within_us, until_quiet=True)
+        return Run(
+            schedule=self.schedule,
+            log=self.tape.log,
+            state=replay(self.tape.log, evolve=self._evolve),
+            sink=self.sink,
+            masters=self.masters,
+            receipts=self._receipts,
+            issued=self._issued,
+            done_early=self._done_early,
+            seen=self._seen,
+            is_quiet=is_quiet,
+            boundaries=self._boundaries,
+            crashes=self._crashes,
+            struck=self.tape.struck,
+            virtual_us=self.now_us - BEGIN_US,
+            healed_seq=healed_seq,
+        )
+
+    def _take(self, turn: Turn) -> None:
+        if turn.kind in ENGINE_FAULTS:
+            self._strike_engine(turn)
+        elif turn.subject and turn.kind in _FAULTS:
+            _FAULTS[turn.kind](self, self.masters[turn.subject], turn.count)
+        else:
+            self._work(turn)
+
+    def _strike_engine(self, turn: Turn) -> None:
+        match turn.kind:
+            case "engine-crash" if turn.count == 0:
+                raise Crash
+            case "engine-crash":
+                self._crash_in.append(turn.count)
+            case "stall":
+                if self.rim is not None:
+                    self.rim.stall(turn.count)
+            case _:
+                self.tape.order(turn.kind, turn.count)
+
+    def _crash_master(self, master: SimulatedMaster, *, restarts: bool) -> None:
+        was_down = master.phase is Phase.DOWN
+        if restarts:
+            master.restart()
+        else:
+            master.crash()
+        if not was_down:
+            self._close(master)
+
+    def _close(self, master: SimulatedMaster) -> None:
+        rim = self.rim
+        if rim is not None and not master.is_cut:
+            closed = rim.guarded(lambda _: rim.closed(master.name, Evidence.CLOSED))
+            self.later(LATENCY_US, closed)
+
+    def _claim(self, master: SimulatedMaster) -> None:
+        """Make another master active, as an operator does beside an engine that only observes."""
+        if not self._has_epochs or self.setting.policy.automation is not Automation.OBSERVE:
+            return
+        newest = max(other.epoch for other in self.masters.values())
+        for other in self.masters.values():
+            other.yield_()
+        if master.phase is Phase.UP:
+            master.claim(newest + 1)
+
+    def _work(self, turn: Turn) -> None:
+        match turn.kind:
+            case "accept":
+                for _ in range(turn.count):
+                    self._offer_new()
+            case "keep":
+                self._keep()
+            case "rest":
+                pass
+            case _:
+                self._command(turn)
+
+    def _keep(self) -> None:
+        self._blobs += 1
+        body = f"blob {self._blobs}".encode()
+        if self.rim is not None and not self.rim.is_stalled and self._is_declared():
+            key = f"state-{self._blobs % 2}"
+            self.rim.keep(key, body, hashlib.sha256(body).digest())
+
+    def _is_declared(self) -> bool:
+        return self.rim is not None and GROUP in self.rim.driver.working.groups
+
+    # Messages.
+
+    def _accept_steadily(self) -> None:
+        if not self._is_healing:
+            self._offer_new()
+            self.later(self.setting.message_every_us, self._accept_steadily)
+
+    def _offer_new(self) -> None:
+        self._keys += 1
+        key = f"m{self._keys}"
+        self._offered[key] = f"lane-{self._keys % self.setting.lanes}"
+        self._offer(key)
+
+    def _offer(self, key: str) -> None:
+        """Offer a message, again and again until there is a receipt."""
+        if key not in self._offered:
+            return
+        # First: whatever happens in the offer, the client tries again.
+        self.later(60 * MS, lambda: self._offer(key))
+        rim = self.rim
+        if rim is None or rim.is_stalled or not self._is_declared():
+            return
+        body = f"body of {key}".encode()
+        rim.accept(key, self._offered[key], body, hashlib.sha256(body).digest())
+
+    # Operators.
+
+    def _command(self, turn: Turn) -> None:
+        if turn.kind == "reload":
+            self.weights_from = turn.count
+            if self.rim is not None and not self.rim.is_stalled:
+                self.rim.offer_file()
+            return
+        rim = self.rim
+        if rim is not None and rim.is_stalled:
+            return
+        state = replay(self.tape.log, evolve=self._evolve) if rim is None else rim.driver.working
+        if GROUP not in state.groups:
+            return
+        asked = self._asked(turn, state)
+        if asked is None:
+            return
+        event, subject = asked
+        if rim is not None:
+            rim.observe(event, subject)
+        else:
+            self._command_at_rest(state, event, subject)
+
+    def _command_at_rest(self, state: State, event: Observation, subject: str) -> None:
+        """Give a command to the stopped log; what it owes is left to the next engine."""
+        driver = Driver(state, decide=self._decide, evolve=self._evolve)
+        event = msgspec.structs.replace(event, at_rest=True)
+        driver.observe(event, subject=subject, at_us=self.now_us)
+        batch = driver.take_batch(self.now_us)
+        assert batch is not None
+        with contextlib.suppress(LogFull, LogUncertain):
+            self.tape.append(batch)
+
+    def _asked(self, turn: Turn, state: State) -> tuple[Observation, str] | None:
+        until_us = self.now_us + turn.count
+        match turn.kind:
+            case "switchover":
+                return ev.SwitchoverAsked(to=turn.subject, author=AUTHOR), GROUP
+            case "failover":
+                return ev.FailoverAsked(to=turn.subject, author=AUTHOR), GROUP
+            case "pause":
+                subject = FLEET if turn.subject == "a" else GROUP
+                ends_us = until_us if turn.count else 0
+                return ev.Paused(until_us=ends_us, reason="asked", author=AUTHOR), subject
+            case "resume":
+                return ev.Resumed(author=AUTHOR), FLEET if turn.subject == "a" else GROUP
+            case "approve":
+                return ev.Approved(author=AUTHOR), GROUP
+            case "exclude" | "include":
+                excluded = turn.kind == "exclude"
+                asked = ev.ExclusionAsked(excluded=excluded, reason="asked", author=AUTHOR)
+                return asked, turn.subject
+            case "maintain":
+                return ev.MaintenanceDeclared(
+                    from_us=self.now_us, to_us=until_us, reason="asked", author=AUTHOR
+                ), turn.subject
+            case "release":
+                if turn.subject:
+                    # Who vouches for a fence has looked: the process is gone.
+                    if self.masters[turn.subject].phase is not Phase.DOWN:
+                        return None
+                    return ev.Released(scope="fence", author=AUTHOR), turn.subject
+                scope = "limit" if turn.count % 2 else "hold-down"
+                return ev.Released(scope=scope, author=AUTHOR), GROUP
+            case "checkpoint":
+                name = f"c{len(state.fleet.checkpoints) // max(1, turn.count)}"
+                return ev.CheckpointMarked(name=name, author=AUTHOR), FLEET
+            case "strategy":
+                strategy = ("priority", "round-robin", "none")[turn.count % 3]
+                return ev.StrategyAsked(strategy=strategy, author=AUTHOR), GROUP
+            case "rollback" | "rollback-force":
+                return self._rollback(turn, state)
+            case _:
+                raise AssertionError(turn.kind)
+
+    def _rollback(self, turn: Turn, state: State) -> tuple[Observation, str] | None:
+        marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= self.tape.head)
+        if not marked:
+            return None
+        position = marked[-min(turn.count or 1, len(marked))]
+        control = control_at(self.tape.log, GROUP, position=position)
+        if control is None:
+            return None
+        return ev.RollbackRequested(
+            position=position,
+            control=control,
+            digest=control_digest(control),
+            author=AUTHOR,
+            force=turn.kind == "rollback-force",
+        ), GROUP
+
+    # The end of all faults.
+
+    def _heal(self) -> None:
+        self._is_healing = True
+        self._crash_in.clear()
+        self.tape.heal()
+        for master in self.masters.values():
+            master.is_cut = master.is_mute = master.is_poor = False
+            master.slow_us = master.refusals = 0
+            master.go_on()
+            if master.phase is Phase.DOWN:
+                master.restart()
+        self._do(self._start_engine)
+        self._lift()
+
+    def _lift(self) -> None:
+        """Lift what people have laid upon the group, again until it is lifted."""
+        if self.rim is None or self.rim.is_stalled or not self._is_declared():
+            self.later(20 * MS, self._lift)
+            return
+        state = self.rim.driver.durable_state
+        part = state.groups.get(GROUP)
+        is_lifted = part is not None
+        for subject, pause in ((FLEET, state.fleet.pause_until_us),) + (
+            ((GROUP, part.pause_until_us),) if part is not None else ()
+        ):
+            if pause:
+                is_lifted = False
+                self.rim.observe(ev.Resumed(author=AUTHOR), subject)
+        for name, master in (part.masters if part is not None else {}).items():
+            if master.is_excluded:
+                is_lifted = False
+                asked = ev.ExclusionAsked(excluded=False, reason="healed", author=AUTHOR)
+                self.rim.observe(asked, name)
+        saga = part.saga if part is not None else None
+        if saga is not None and saga.phase is SagaPhase.SELECTING and not saga.is_approved:
+            self.rim.observe(ev.Approved(author=AUTHOR), GROUP)
+        is_confirm = self.setting.policy.automation is Automation.CONFIRM
+        if not is_lifted or is_confirm:
+            self.later(20 * MS, self._lift)
+
+    def _is_quiet(self) -> bool:
+        """Return whether all is served, all is done, and nothing is under way."""
+        rim = self.rim
+        if rim is None or rim.is_stalled or self._offered:
+            return False
+        state = rim.driver.durable_state
+        part = state.groups.get(GROUP)
+        if part is None or not part.masters:
+            return False
+        if part.saga is not None or part.rollback is not None:
+            return False
+        masters = part.masters.values()
+        if any(m.fence is not None or m.health is not Health.HEALTHY for m in masters):
+            return False
+        if self.setting.policy.automation is Automation.OBSERVE:
+            return True
+        if part.ledger.open:
+            return False
+        if not self._has_epochs:
+            return all(master.role is Role.ACTIVE for master in masters)
+        active = active_of(part)
+        if not active:
+            return False
+        master = part.masters[active]
+        is_told = part.switch_epoch == master.epoch and not master.promote_owed
+        return is_told and self.masters[active].epoch == master.epoch
+
+
+def _is_same(one: State, other: State) -> bool:
+    """Return what `dump(one) == dump(other)` would, and sooner."""
+    return (one.at_us, one.fleet, one.groups) == (other.at_us, other.fleet, other.groups)
+
+
+_Fault = Callable[[_World, SimulatedMaster, int], None]
+
+
+def _set(name: str, value: bool | None = None) -> _Fault:
+    def strike(world: _World, master: SimulatedMaster, count: int) -> None:
+        del world
+        setattr(master, name, count if value is None else value)
+
+    return strike
+
+
+_FAULTS: Final[dict[str, _Fault]] = {
+    "crash": lambda world, master, _: world._crash_master(master, restarts=False),
+    "restart": lambda world, master, _: world._crash_master(master, restarts=True),
+    "hang": lambda _, master, __: master.hang(),
+    "continue": lambda _, master, __: master.go_on(),
+    "close": lambda world, master, _: world._close(master),
+    "claim": lambda world, master, _: world._claim(master),
+    "cut": _set("is_cut", True),
+    "join": _set("is_cut", False),
+    "mute": _set("is_mute", True),
+    "unmute": _set("is_mute", False),
+    "poor": _set("is_poor", True),
+    "well": _set("is_poor", False),
+    "slow": _set("slow_us"),
+    "refuse": _set("refusals"),
+}
