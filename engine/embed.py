@@ -101,10 +101,9 @@ class Engine:
         flush_us = self._configuration.flush_us if self._configuration else 0
         driver = Driver(state, flush_us=flush_us)
         hit = self._failpoint
-        kinds = ""
 
         def in_log(name: str) -> None:
-            hit(name, kinds)
+            hit(name, self._turning.appending)
 
         self._writer = Writer(self._log, hook=in_log)
         turning = Turning(driver, self._log, self._writer, self.clock, failpoint=hit)
@@ -317,9 +316,7 @@ class Engine:
             LogError: It is not durable, or nobody knows; accept it again under its key.
         """
         digest = hashlib.sha256(body).digest()
-        offer = self._turning.driver.offer(
-            group, key=key, lane=lane, size=len(body), digest=digest
-        )
+        offer = self._turning.driver.offer(group, key=key, lane=lane, size=len(body), digest=digest)
         if offer.event is None:
             if offer.seq:
                 await self._turning.durable(offer.seq)

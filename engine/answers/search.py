@@ -47,9 +47,7 @@ class Finder:
         window, until = WINDOW_EVENTS, min(seq - 1, self.head)
         while until > 0:
             after = max(0, until - window)
-            rows = [
-                row for row in self._log.rows(after, until) if row[2] in codes and wanted(row)
-            ]
+            rows = [row for row in self._log.rows(after, until) if row[2] in codes and wanted(row)]
             yield from map(self._decoded, reversed(rows))
             until, window = after, min(2 * window, WINDOW_EVENTS_MAX)
 
@@ -66,13 +64,21 @@ class Finder:
                 yield self._decoded(row)
 
     def _decoded(self, row: Row) -> Recorded:
-        seq, at_us, kind, subject, cause, payload, _ = row
-        if seq not in self._known:
-            event = decode(kind, payload, seq=seq)
-            self._known[seq] = Recorded(
-                seq=seq, at_us=at_us, subject=subject, cause=cause, event=event
-            )
-        return self._known[seq]
+        if row[0] not in self._known:
+            self._known[row[0]] = decoded(row)
+        return self._known[row[0]]
+
+
+def decoded(row: Row) -> Recorded:
+    """Return the event of a row.
+
+    Raises:
+        LogTooNew: This release does not know its kind.
+        LogCorrupted: Its payload is not one of its kind.
+    """
+    seq, at_us, kind, subject, cause, payload, *_ = row
+    event = decode(kind, payload, seq=seq)
+    return Recorded(seq=seq, at_us=at_us, subject=subject, cause=cause, event=event)
 
 
 def about(*subjects: str) -> Callable[[Row], bool]:

@@ -249,9 +249,7 @@ def _figures(event: AnyEvent, table: tuple[Verdict, ...], heir: str) -> dict[str
 def _said(event: AnyEvent) -> dict[str, object]:
     """Return the words of the event: its plain fields that say something."""
     plain = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _LARGE}
-    said = {
-        name: value for name, value in plain.items() if isinstance(value, str | bool) and value
-    }
+    said = {name: value for name, value in plain.items() if isinstance(value, str | bool) and value}
     if isinstance(event, ev.Refused):
         return {**said, "reasons": list(event.reasons)}
     return said

@@ -144,7 +144,9 @@ def rollback(
     second: Annotated[str | None, Parameter(help="A position: a seq, a time, a name.")] = None,
     /,
     *,
-    group: Annotated[str | None, Parameter(help="The group; the only one need not be named.")] = None,
+    group: Annotated[
+        str | None, Parameter(help="The group; the only one need not be named.")
+    ] = None,
     force: Flag = False,
     dry_run: Flag = False,
     log: LogOption = None,

@@ -32,7 +32,9 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
     ),
     "Look": (
         Command(
-            "status", "engine.cli.look:status", "Groups, masters, roles, health, what is waited for."
+            "status",
+            "engine.cli.look:status",
+            "Groups, masters, roles, health, what is waited for.",
         ),
         Command("events", "engine.cli.look:events", "Print the log, or a part of it."),
         Command(

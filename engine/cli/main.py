@@ -52,9 +52,7 @@ def _command(words: Sequence[str]) -> int:
     from engine.core import errors
 
     try:
-        result = _app()(
-            words, exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        result = _app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as err:
         return _say([_usage(str(err), words)], USAGE)
     except errors.CommandRefused as err:

@@ -119,7 +119,9 @@ def show_why(found: Document) -> None:
     console = output.console()
     console.print(_tree(found, None))
     if found["rejected"]:
-        rows = [(one["master"], one["rule"], output.listed(one["figures"])) for one in found["rejected"]]
+        rows = [
+            (one["master"], one["rule"], output.listed(one["figures"])) for one in found["rejected"]
+        ]
         title = f"not chosen (the heir is {found['heir']})"
         console.print(output.table(("master", "rule", "figures"), rows, title=title))
     if found.get("led_to"):
@@ -148,4 +150,3 @@ def _tree(node: Document, parent: "Tree | None") -> "Tree":
     if node.get("omitted"):
         tree.add(f"and {node['omitted']} more")
     return tree
-

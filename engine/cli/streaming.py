@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.answers.positions import last_until, resolve
+from engine.answers.search import decoded
 from engine.answers.times import iso, microseconds
 from engine.cli import places, remote
 from engine.core.errors import ConfigurationError
 from engine.core.events import KINDS, jsonable
-from engine.log.codec import decode_rows
 from engine.log.protocol import Log
 
 POLL_S: Final = 0.2  # between two looks at a log that is followed
@@ -53,10 +53,9 @@ def of_log(
         while True:
             head = log.head.seq
             upto = head if end is None else min(end, head)
-            rows = (row for row in log.rows(after, upto) if wanted.has(row[2], row[3]))
-            for row in rows:
-                (recorded,) = decode_rows((row,))
-                yield _row(jsonable(recorded), iso(recorded.at_us))
+            for row in log.rows(after, upto):
+                if wanted.has(row[2], row[3]):
+                    yield _row(jsonable(decoded(row)), iso(row[1]))
             after = max(after, upto)
             if not follow or (end is not None and after >= end):
                 return

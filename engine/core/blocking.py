@@ -42,9 +42,7 @@ def want(group: GroupState) -> Want | None:
         return Want(why=why, source="", is_hard=True, evidence=())
     master = group.masters[active]
     if master.lost_seq:
-        return Want(
-            why="activation-lost", source=active, is_hard=True, evidence=(master.lost_seq,)
-        )
+        return Want(why="activation-lost", source=active, is_hard=True, evidence=(master.lost_seq,))
     if master.health is Health.FAILED:
         return Want(
             why="failed", source=active, is_hard=master.is_hard, evidence=(master.health_seq,)

@@ -84,9 +84,7 @@ def _unswitchable(step: Step, group: GroupState, *, may_take_over: bool = False)
     return reasons
 
 
-def _target(
-    step: Step, group: GroupState, to: str, *, is_tolerant: bool
-) -> tuple[str, list[str]]:
+def _target(step: Step, group: GroupState, to: str, *, is_tolerant: bool) -> tuple[str, list[str]]:
     """Return the master that shall take over, or every reason why there is none."""
     at_us = step.state.at_us
     if to and to not in group.masters:

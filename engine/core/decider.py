@@ -131,7 +131,6 @@ def next_due_us(state: State) -> int | None:
     return min((due[0] for _, due in deadlines(state)), default=None)
 
 
-
 def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:
     """Return the first deadline due at `upto_us` or before, and remember when the next one is."""
     cache = state.cache
@@ -285,5 +284,3 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
     if detection.follows_reports(state, group) and says_active != is_active:
         return False
     return want(group) is None and not master.promote_owed
-
-

@@ -73,9 +73,7 @@ def _judge_activation(step: Step, group: GroupState, master: MasterState) -> Non
     ):
         return
     step.emit(
-        ev.ActivationLost(
-            epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,)
-        )
+        ev.ActivationLost(epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,))
     )
 
 

@@ -34,7 +34,7 @@ BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again;
 BACKOFF_US_MAX: Final = 30 * SECOND
 
 Key = tuple[str, str, int, int]  # step, master, failover, epoch
-Sending = tuple[str, str, int]  # group, message, epoch
+Sending = tuple[str, str]  # group, message
 Digest = bytes
 
 
@@ -80,7 +80,8 @@ class Driver:
         self._flush_us: Final = flush_us
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
-        self._sent: dict[Sending, int] = {}  # not to be sent again before
+        # The epoch a message was last sent under, and when it may be sent under it again [us].
+        self._sent: dict[Sending, tuple[int, int]] = {}
         self.reset(State() if state is None else state)
 
     def reset(self, state: State) -> None:
@@ -168,15 +169,17 @@ class Driver:
         key = _key(effect)
         if key not in self._issued:
             return  # issued before the working state was thrown away: it is asked for again
-        self._issued.discard(key)
         tried = self._tries.setdefault(key, _Try())
         tried.count += 1
         pause_us = min(BACKOFF_US << min(tried.count - 1, 16), BACKOFF_US_MAX)
         tried.not_before_us = at_us + pause_us
         result = (outcome.result, outcome.digest)
-        if tried.last != result and effect.master in self.working.cache.places:
-            tried.last = result
-            self.observe(outcome, subject=effect.master, at_us=at_us)
+        if tried.last == result or effect.master not in self.working.cache.places:
+            self._issued.discard(key)
+            return
+        # It counts as issued until its outcome is durable: until then it is still owed.
+        tried.last = result
+        self.observe(outcome, subject=effect.master, at_us=at_us)
 
     # Batches out.
 
@@ -212,10 +215,10 @@ class Driver:
     def _note(self, recorded: Recorded) -> None:
         """Let go what a durable event has settled."""
         event = recorded.event
-        if isinstance(event, ev.MessageDone):
-            stale = [key for key in self._sent if key[:2] == (recorded.subject, event.key)]
-            for key in stale:
-                del self._sent[key]
+        if isinstance(event, ev.Outcome):
+            self._issued.discard((event.step, recorded.subject, event.failover, event.epoch))
+        elif isinstance(event, ev.MessageDone):
+            self._sent.pop((recorded.subject, event.key), None)
         elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
             alive = {_key(effect) for effect in owed(self.durable_state)}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
@@ -247,17 +250,20 @@ class Driver:
         for group in self.durable_state.groups.values():
             timeout_us = self.durable_state.policy_of(group).messages.deliver_timeout_us
             for deliver in deliveries(group):
-                key = _sending(deliver)
-                if self._sent.get(key, 0) <= at_us:
-                    self._sent[key] = at_us + timeout_us
+                if self._again_us(deliver) <= at_us:
+                    self._sent[deliver.group, deliver.key] = (deliver.epoch, at_us + timeout_us)
                     due.append(deliver)
         return due
 
     def undelivered(self, deliver: Deliver, *, retry_at_us: int) -> None:
         """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
-        key = _sending(deliver)
-        if key in self._sent:
-            self._sent[key] = retry_at_us
+        if self._again_us(deliver):
+            self._sent[deliver.group, deliver.key] = (deliver.epoch, retry_at_us)
+
+    def _again_us(self, deliver: Deliver) -> int:
+        """Return when `deliver` may be sent (again) [us]; 0: it was not sent under its epoch."""
+        epoch, again_us = self._sent.get((deliver.group, deliver.key), (0, 0))
+        return again_us if epoch == deliver.epoch else 0
 
     def wake_at_us(self) -> int | None:
         """Return when something is due that no event announces [us]; None: nothing is."""
@@ -275,15 +281,11 @@ class Driver:
                 yield self._tries.get(key, _Try()).not_before_us
         for group in self.durable_state.groups.values():
             for deliver in deliveries(group):
-                yield self._sent.get(_sending(deliver), 0)
+                yield self._again_us(deliver)
 
 
 def _key(effect: Effect) -> Key:
     return effect.step, effect.master, effect.failover, effect.epoch
-
-
-def _sending(deliver: Deliver) -> Sending:
-    return deliver.group, deliver.key, deliver.epoch
 
 
 def refusal(events: tuple[Recorded, ...], seq: int) -> tuple[str, ...]:

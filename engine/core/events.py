@@ -739,8 +739,7 @@ def jsonable(recorded: Recorded) -> dict[str, object]:
         "subject": recorded.subject,
         "cause": recorded.cause,
         "data": {
-            name: msgspec.to_builtins(_readable(getattr(recorded.event, name)))
-            for name in fields
+            name: msgspec.to_builtins(_readable(getattr(recorded.event, name))) for name in fields
         },
     }
 

@@ -4,7 +4,6 @@ Invariant: nothing here chooses. A threshold that is read here (the observer's l
 whether an observation counts; whatever is concluded from it is an event of its own.
 """
 
-
 from typing import Final
 
 import msgspec
@@ -17,7 +16,6 @@ from engine.core.fleet import Role
 from engine.core.machines import FAILOVER, HEALTH, ROLE
 from engine.core.state import GroupState, MasterState, Phase, Place, State
 from engine.core.step import Evolve
-
 
 
 COUNTED_MAX: Final = 1_000  # starts of failovers kept for the limit of a group [count]

@@ -322,9 +322,7 @@ def _consider_rollback(state: State, group: GroupState) -> Todo | None:
             counts=False,
             evidence=(rollback.seq,),
         )
-    return group.id, ev.RollbackEnded(
-        result="incomplete", digest=control_digest(control_of(group))
-    )
+    return group.id, ev.RollbackEnded(result="incomplete", digest=control_digest(control_of(group)))
 
 
 # Groups whose healthy masters all serve, and the queue.

@@ -12,7 +12,6 @@ from engine.core.state import Saga
 from engine.core.step import Step
 
 
-
 def decide_outcome(step: Step, event: ev.Outcome) -> None:
     """Move on whatever waited for this outcome."""
     place = step.state.cache.places[step.subject]

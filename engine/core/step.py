@@ -32,9 +32,7 @@ class Step:
 
     def emit(self, event: AnyEvent, *, subject: str = "") -> None:
         """Place a decision about `subject`, by default the observation's."""
-        self._place(
-            event, subject=subject or self.subject, at_us=self.state.at_us, cause=self.seq
-        )
+        self._place(event, subject=subject or self.subject, at_us=self.state.at_us, cause=self.seq)
 
     def _place(self, event: AnyEvent, *, subject: str, at_us: int, cause: int) -> None:
         assert at_us >= self.state.at_us

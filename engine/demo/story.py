@@ -30,9 +30,7 @@ class Story:
         """Take a batch that has just become durable at `now_us`."""
         if not self.struck_us:
             return
-        done = {
-            recorded.cause for recorded in events if isinstance(recorded.event, ev.MessageDone)
-        }
+        done = {recorded.cause for recorded in events if isinstance(recorded.event, ev.MessageDone)}
         for recorded in events:
             event, who = recorded.event, recorded.subject
             match event:

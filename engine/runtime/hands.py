@@ -151,9 +151,7 @@ class HttpHands:
     def _acked(self, deliver: Deliver, state: dict[str, bytes | None]) -> None:
         """Record the acknowledgement with the state that the master asked to be kept with it."""
         self._bodies.pop(deliver.digest, None)
-        blobs = {
-            key: (hashlib.sha256(blob or b"").digest(), blob) for key, blob in state.items()
-        }
+        blobs = {key: (hashlib.sha256(blob or b"").digest(), blob) for key, blob in state.items()}
         self._turning.record(
             ev.MessageAcked(
                 key=deliver.key,

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from engine.core import events as ev
-from engine.core.driver import Driver, refusal
+from engine.core.driver import Batch, Driver, refusal
 from engine.core.errors import LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
@@ -26,7 +26,9 @@ from engine.runtime.failpoints import Failpoint
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
 HEARTBEAT_US: Final = 200_000
-RETRY_S: Final = 0.05  # the log refused an append: the first pause before it is opened to work again
+RETRY_S: Final = (
+    0.05  # the log refused an append: the first pause before it is opened to work again
+)
 RETRY_S_MAX: Final = 5.0
 
 
@@ -58,6 +60,7 @@ class Turning:
         self.log: Final = log
         self.clock: Final = clock
         self.failure: LogError | None = None  # why nothing can be written just now
+        self.appending = ""  # the kinds of the batch that the log has now, for its failpoints
         self._writer: Final = writer
         self._failpoint: Final = failpoint
         self._hands: Hands | None = None
@@ -197,17 +200,23 @@ class Turning:
             batch = self.driver.take_batch(1 << 62 if self._is_stopping else at_us)
             if batch is not None:
                 kinds = " ".join(type(recorded.event).__name__ for recorded in batch.events)
-                self._failpoint("log.before_append", kinds)
-                future = self._writer.submit(batch.events, batch.bodies)
-                future.add_done_callback(
-                    lambda done: self._loop.call_soon_threadsafe(self._appended, done, kinds)
-                )
-                self._idle_if(False)
+                self._append(batch, kinds)
                 self._hand_out(at_us)
                 return
             self._hand_out(at_us)
+            self._arm()
         self._idle_if(not self.driver.is_appending)
-        self._arm()
+
+    def _append(self, batch: Batch, kinds: str) -> None:
+        self.appending = kinds
+        try:
+            future = self._writer.submit(batch.events, batch.bodies)
+        except LogError as err:
+            self._lost(err)
+            return
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._appended, done, kinds)
+        )
 
     def _idle_if(self, is_idle: bool) -> None:
         if is_idle and self._idle is not None and not self._idle.done():

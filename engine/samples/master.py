@@ -275,6 +275,14 @@ class Peer:
             if writer is not None:
                 writer.close()
 
+    async def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._free:
+            _, writer = self._free.pop()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
 
 async def _read(reader: asyncio.StreamReader) -> tuple[list[str], Json]:
     """Return the words of the first line and the JSON object of the body, {} if it is empty."""
@@ -303,7 +311,9 @@ async def serve(port: int, answer: Answer, *, hello: Json) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; print `hello` with the port when it listens."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(EOFError, OSError):
+        # Only the end of the process cancels it, and nobody is left then to be told.
+        over = (EOFError, OSError, asyncio.CancelledError)
+        with contextlib.closing(writer), contextlib.suppress(*over):
             while True:
                 try:
                     (method, path, _), body = await _read(reader)

@@ -15,9 +15,7 @@ from tests.engine.log.events import START_US, at, based, probe, probes
 # without this package.
 STORED = [
     (
-        Recorded(
-            seq=1, at_us=1_000, subject="a/é", cause=0, event=ProbeOk(n=7, latency_us=1_500)
-        ),
+        Recorded(seq=1, at_us=1_000, subject="a/é", cause=0, event=ProbeOk(n=7, latency_us=1_500)),
         (1, 1_000, 4, "a/é", 0, bytes.fromhex("9607cd05dca0c0a0a0")),
     ),
     (

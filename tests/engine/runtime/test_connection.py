@@ -71,9 +71,7 @@ def test_every_address_of_a_name_is_tried() -> None:
     asyncio.run(body())
 
 
-def test_an_observer_without_means_says_that_it_is_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_observer_without_means_says_that_it_is_itself() -> None:
     resource = pytest.importorskip("resource", reason="this system has no limits to set")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 

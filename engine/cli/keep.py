@@ -1,0 +1,97 @@
+"""Keep: bringing recorded observations in, and checking that a log is what it was."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from engine.cli import output, places
+from engine.cli.options import Json, LogOption, Word
+from engine.core.errors import ConfigurationError
+
+NO = 1
+
+
+def import_(
+    file: str,
+    /,
+    *,
+    into: str,
+    map_: Annotated[str | None, Parameter(name="--map")] = None,
+    group: str | None = None,
+    policy: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
+    json: Json = False,
+) -> None:
+    """Run the engine over recorded observations, at their own times.
+
+    JSON Lines or CSV, plain or gzip, or - for standard input. The whole file is checked before
+    anything is appended. Every verdict is the engine's own; nothing is ever sent to a master. Into
+    a log that ends after the first observation it is refused.
+
+    Example: tanist import probes.jsonl.gz --into past.db --group web --set probe.fall=3
+
+    Args:
+        file: The observations: at, master and outcome on each line, and what else is known.
+        into: The log; made if there is none.
+        map_: What the file calls the fields, as in at=t,master=target,outcome=status.
+        group: The group that masters join which the log does not know.
+        policy: A configuration whose policy holds; left out: the preset zone, active-active.
+        set_: One key of the policy for every group, as in probe.fall=1; may be given several times.
+    """
+    from engine.cli.importing import Import
+
+    columns = _columns(map_)
+    with output.progress("observations") as report:
+        plan = Import(
+            file,
+            into,
+            columns=columns,
+            group=group,
+            policy=policy,
+            changes=set_,
+            report=lambda lines: report(lines, 0),
+        )
+        found = plan.run(report)
+    for note in plan.notes:
+        output.note(note)
+    if json:
+        output.document(found)
+        return
+    output.text(
+        f"{found['observations']} observations of {found['masters']} masters became "
+        f"{found['events']} events, {found['duplicates']} duplicates were skipped; the log ends at "
+        f"{found['seq']}, {output.moment(found['at'])}\ndigest {found['digest']}"
+    )
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    """Return a map that was given as `at=t,master=target`."""
+    pairs = [] if text is None else [pair.partition("=") for pair in text.split(",")]
+    if not all(name.strip() and called.strip() for name, _, called in pairs):
+        raise ConfigurationError([f"--map: expected at=t,master=target and so on, found {text!r}"])
+    return {name.strip(): called.strip() for name, _, called in pairs}
+
+
+def verify(place: Word = None, /, *, log: LogOption = None, json: Json = False) -> int:
+    """Check every digest, move and rollback; name the first event that is wrong.
+
+    Reads all of the log: gaps, times, checksums, payloads, moves that no machine has, and whether
+    every rollback went back to what its position gives. Exit 1 if anything does not fit. Keep the
+    head elsewhere: what was changed with care shows in it alone.
+
+    Example: tanist verify tanist.db
+    """
+    from engine.cli.verifying import verified
+
+    target, _ = places.split((place,), log, most=0)
+    with places.open_for_reading(target) as opened, output.progress("events") as report:
+        found = verified(opened, report)
+    if json:
+        output.document(found)
+    else:
+        for problem in found["problems"]:  # type: ignore[attr-defined]
+            output.text(str(problem))
+        verdict = "everything fits" if found["ok"] else f"first wrong: event {found['first_bad']}"
+        output.text(f"{found['events']} events, {verdict}; head {found['head'] or 'none'}")
+    return 0 if found["ok"] else NO

@@ -1,0 +1,81 @@
+"""Replay, the control of a position, and what-if under the recorded policy."""
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.errors import LogCorrupted
+from engine.core.events import Observation, Recorded
+from engine.core.policy import MS, SECOND
+from engine.core.replay import control_at, decide_again, replay
+from engine.core.state import control_of
+from engine.core.step import Step
+from engine.core.decider import decide
+from tests.engine.core.build import Story, kinds, made, story
+
+
+def long() -> Story:
+    """Return a story with deadlines, assumed outcomes, commands and failovers in it."""
+    tale = Story(made(effects="none", rise=1, delay_crash_us=30 * MS))
+    tale.ok("a", "b", "c")
+    tale.accepts("k")
+    tale.crashes("a")
+    tale.wait(40 * MS)
+    tale.ok("b", "c")
+    tale.ask(ev.SwitchoverAsked(to="c", author="x"))
+    tale.wait(6 * SECOND)
+    tale.tick()
+    return tale
+
+
+def test_the_fold_of_the_log_is_the_state_that_wrote_it() -> None:
+    tale = long()
+    assert replay(tale.log) == tale.state
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 10_000])
+def test_a_prefix_and_then_the_rest_is_all(cut: int) -> None:
+    tale = long()
+    prefix = replay(tale.log, until_seq=cut)
+    assert prefix.seq == min(cut, tale.state.seq)
+    assert replay(tale.log[cut:], state=prefix) == tale.state
+
+
+def test_a_gap_stops_the_fold() -> None:
+    tale = long()
+    with pytest.raises(LogCorrupted) as caught:
+        replay([*tale.log[:9], *tale.log[10:]])
+    assert caught.value.seq == 11
+
+
+def test_the_control_of_a_position_is_that_of_its_state() -> None:
+    tale = story()
+    position = tale.state.seq
+    then = control_of(tale.group)
+    tale.crashes("a")
+    tale.work()
+    assert control_at(tale.log, "g", position=position) == then
+    assert control_at(tale.log, "g", position=tale.state.seq) == control_of(tale.group)
+    assert control_at(tale.log, "g", position=1) is None
+
+
+def test_decided_again_the_log_is_the_same() -> None:
+    tale = long()
+    assert decide_again(tale.log) == tale.log
+
+
+def test_effects_that_were_sent_are_used_as_they_were_recorded() -> None:
+    tale = story(unknown_after_us=0)
+    tale.crashes("a")
+    tale.work()
+    assert decide_again(tale.log) == tale.log
+
+
+def test_another_rule_gives_another_log() -> None:
+    def patient(step: Step, event: Observation) -> None:
+        if not isinstance(event, ev.ProbeFailed):
+            decide(step, event)
+
+    tale = long()
+    again: list[Recorded] = decide_again(tale.log, decide=patient)
+    assert "MasterFailed" in kinds(tale.log)
+    assert "MasterFailed" not in kinds(again)
