@@ -4,7 +4,7 @@
         answer = await engine.call("api", send, idempotent=True)
 
 Entering it takes the log for writing, folds it, offers the configuration, and begins to watch. On
-leaving, what was observed is made durable, and what is owed to masters stays owed to the next start.
+leaving, what was observed is made durable; what is owed to masters stays owed to the next start.
 """
 
 import asyncio
@@ -20,19 +20,30 @@ from engine.config import Configuration
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.driver import Driver
-from engine.core.errors import CommandRefused, ConfigurationError, NoMaster, StaleEpoch
+from engine.core.errors import (
+    CommandRefused,
+    ConfigurationError,
+    LogError,
+    NoMaster,
+    StaleEpoch,
+)
 from engine.core.events import FLEET, Evidence, Observation, Recorded
 from engine.core.policy import Policy
 from engine.core.replay import control_at, replay
 from engine.core.state import State
+from engine.log.protocol import Log
 from engine.log.sqlite import open_log
 from engine.log.writer import Writer
 from engine.runtime.clock import Clock
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.hands import HttpHands
+from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Answer, Turning
 from engine.runtime.routes import Route, Routes
 from engine.runtime.watch import Watch
+from projections.audit import AUDIT
+from projections.uptime import UPTIME
+from projections.weights import WEIGHTS
 
 T = TypeVar("T")
 
@@ -53,7 +64,7 @@ class Engine:
         self,
         configuration: Configuration | None = None,
         *,
-        log: str = "",
+        log: str | Log = "",
         author: str = "embedded",
         clock: Clock | None = None,
         failpoint: Failpoint = nothing,
@@ -62,7 +73,8 @@ class Engine:
 
         Args:
             configuration: What the operator declares; None: what the log holds.
-            log: A path or an SQLAlchemy URL; "": as the configuration says.
+            log: A path or an SQLAlchemy URL; "": as the configuration says. Or a log that is open
+                for writing, which the engine closes.
             author: Who commands given through this object are by.
             clock: The time; None: this machine's.
             failpoint: Called at named places, for tests that end the process there.
@@ -74,11 +86,14 @@ class Engine:
             raise ConfigurationError(("expected a configuration or a log, found neither",))
         self._configuration: Final = configuration
         self._target: Final = log or (configuration.log if configuration else "")
+        self._closing: Final = contextlib.AsyncExitStack()
         self._author: Final = author
         self._given_clock: Final = clock
         self._failpoint: Final = failpoint
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
+        self._is_leaving = False
+        self._wakes: set[Callable[[], None]] = set()  # of who waits for what may never come
 
     async def __aenter__(self) -> Self:
         """Take the log up, and begin to watch.
@@ -86,11 +101,15 @@ class Engine:
         Raises:
             LogError: The log cannot be used; the message says why.
         """
-        self._log = open_log(self._target, mode="write", create=True, release=__version__)
+        target = self._target
+        if isinstance(target, str):
+            target = open_log(target, mode="write", create=True, release=__version__)
+        self._log: Log = target
+        self._closing.callback(target.close)
         try:
             await self._start()
         except BaseException:
-            self._log.close()
+            await self._closing.aclose()
             raise
         return self
 
@@ -105,11 +124,18 @@ class Engine:
         def in_log(name: str) -> None:
             hit(name, self._turning.appending)
 
-        self._writer = Writer(self._log, hook=in_log)
-        turning = Turning(driver, self._log, self._writer, self.clock, failpoint=hit)
+        keeping = self._keep()
+        writer = Writer(self._log, hook=in_log)
+        self._closing.callback(writer.close)
+        turning = Turning(driver, self._log, writer, self.clock, failpoint=hit)
+        self._closing.callback(self.leave)
+        self._closing.push_async_callback(turning.stop)
+        turning.listen(keeping.published)
         self._turning = turning
         self._routes = Routes(turning)
         self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
+        self._closing.push_async_callback(self._hands.close)
+        self._closing.push_async_callback(self._unwatch)
 
         started = ev.EngineStarted(release=__version__, stopped_at_us=stopped_at_us)
         turning.record(started)
@@ -119,10 +145,22 @@ class Engine:
         turning.start(self._hands)
         self._watch()
 
+    def _keep(self) -> Keeping:
+        """Keep the views that answers are read from near the head of the log."""
+        self._log.attach(AUDIT)
+        self._log.attach(UPTIME)
+        self._log.attach(WEIGHTS)
+        keeping = Keeping(self._log, (AUDIT.name, UPTIME.name, WEIGHTS.name))
+        self._closing.push_async_callback(keeping.close)
+        return keeping
+
     @staticmethod
     def _offer(state: State, configuration: Configuration) -> ev.ConfigurationLoaded:
-        """Return the offer of a configuration; its content only if it is a new one."""
-        if configuration.digest == state.fleet.file_digest:
+        """Return the offer of a configuration; its content only if it is not in force.
+
+        One that was refused is offered again as a whole, for it may be fit by now.
+        """
+        if configuration.digest == state.fleet.policy_digest:
             return ev.ConfigurationLoaded(digest=configuration.digest)
         return ev.ConfigurationLoaded(
             digest=configuration.digest,
@@ -140,11 +178,16 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop watching, make durable what was observed, and let the log go."""
+        await self._closing.aclose()
+
+    def leave(self) -> None:
+        """Let every `follow` end once it has yielded what is durable, and wait for no failover."""
+        self._is_leaving = True
+        for wake in self._wakes:
+            wake()
+
+    async def _unwatch(self) -> None:
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
-        await self._hands.close()
-        await self._turning.stop()
-        self._writer.close()
-        self._log.close()
 
     # Looking.
 
@@ -182,9 +225,14 @@ class Engine:
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
 
     async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
-        """Yield every durable event after the seq `after`, in order, for ever."""
+        """Yield every durable event after the seq `after`, in order, until the engine ends."""
         queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
         self._turning.listen(queue.put_nowait)
+
+        def wake() -> None:
+            queue.put_nowait(())
+
+        self._wakes.add(wake)
         try:
             position = after
             while True:
@@ -197,11 +245,14 @@ class Engine:
                         yield recorded
                         position = recorded.seq
                     continue
+                if self._is_leaving and position >= head:
+                    return
                 for recorded in await queue.get():
                     if recorded.seq == position + 1:
                         yield recorded
                         position = recorded.seq
         finally:
+            self._wakes.discard(wake)
             self._turning.unlisten(queue.put_nowait)
 
     # Traffic.
@@ -242,7 +293,7 @@ class Engine:
         route = await self._wait(group, limit_s)
         try:
             answer = await send(route)
-        except (ConnectionError, OSError) as err:
+        except OSError as err:
             self._doubt(route, err)
             if not idempotent:
                 raise
@@ -252,7 +303,11 @@ class Engine:
             if not idempotent:
                 raise StaleEpoch(f"{route.master} served {group} under {route.epoch}, now revoked")
         again = await self._wait_after(route, limit_s)
-        answer = await send(again)
+        try:
+            answer = await send(again)
+        except OSError as err:
+            self._doubt(again, err)
+            raise
         if not self._routes.is_valid(again):
             raise StaleEpoch(f"{again.master} served {group} under {again.epoch}, now revoked")
         return answer
@@ -268,7 +323,7 @@ class Engine:
         route = await self._wait(group, self._limit_s(group, timeout_s))
         try:
             yield route
-        except (ConnectionError, OSError) as err:
+        except OSError as err:
             self._doubt(route, err)
             raise
         if not self._routes.is_valid(route):
@@ -442,22 +497,27 @@ class Engine:
     @contextlib.contextmanager
     def _ends(
         self, group: str, kind: type[ev.FailoverEnded | ev.RollbackEnded]
-    ) -> Iterator[asyncio.Queue[Recorded]]:
-        """Collect the ends of failovers or rollbacks of `group`."""
-        queue: asyncio.Queue[Recorded] = asyncio.Queue()
+    ) -> Iterator["asyncio.Queue[Recorded | None]"]:
+        """Collect the ends of failovers or rollbacks of `group`; None: the engine ends."""
+        queue: asyncio.Queue[Recorded | None] = asyncio.Queue()
 
         def published(events: tuple[Recorded, ...]) -> None:
             for recorded in events:
                 if type(recorded.event) is kind and recorded.subject == group:
                     queue.put_nowait(recorded)
 
+        def wake() -> None:
+            queue.put_nowait(None)
+
         self._turning.listen(published)
+        self._wakes.add(wake)
         try:
             yield queue
         finally:
+            self._wakes.discard(wake)
             self._turning.unlisten(published)
 
-    async def _awaited(self, answer: Answer, ended: asyncio.Queue[Recorded]) -> None:
+    async def _awaited(self, answer: Answer, ended: "asyncio.Queue[Recorded | None]") -> None:
         """Wait for what the command started to end; raise CommandRefused if it did not work."""
         started = [
             recorded.seq
@@ -466,6 +526,8 @@ class Engine:
         ]
         while True:
             recorded = await ended.get()
+            if recorded is None:
+                raise LogError("the engine ends first: what was begun goes on at its next start")
             end = recorded.event
             if isinstance(end, ev.RollbackEnded):
                 if end.result != "complete":

@@ -5,8 +5,9 @@ from typing import Final
 from engine.answers.times import iso
 from engine.core import candidates
 from engine.core.blocking import blocked, waiting, want
-from engine.core.fleet import Health, Mode, Role
+from engine.core.fleet import Mode, Role
 from engine.core.owed import owed_of
+from engine.core.serving import weights
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -19,7 +20,6 @@ from engine.core.state import (
 )
 
 SERVING: Final = (Role.ACTIVE, Role.DRAINING)
-WELL: Final = (Health.HEALTHY, Health.DEGRADED)
 
 
 def status(state: State) -> dict[str, object]:
@@ -39,24 +39,13 @@ def status(state: State) -> dict[str, object]:
         "policy_differs_from_file": _differs(state),
         "groups": groups,
         "masters": {
-            name: _master(state, group, master)
+            name: _master(group, master, weight)
             for group in state.groups.values()
-            for name, master in sorted(group.masters.items())
+            for (name, master), weight in zip(
+                group.masters.items(), weights(group).values(), strict=True
+            )
         },
     }
-
-
-def weight_of(state: State, group: GroupState, master: MasterState) -> int:
-    """Return the effective weight of `master`: its base weight while it may get work, else 0.
-
-    The rule is that of `projections.weights`: in an active-standby group the active counts at
-    least 1, whatever its health; in an active-active group it has to be well too.
-    """
-    if master.role is not Role.ACTIVE or master.lost_seq:
-        return 0
-    if is_active_standby(state, group):
-        return max(1, master.declared.weight)
-    return master.declared.weight if master.health in WELL else 0
 
 
 def is_ready(state: State, group: GroupState) -> bool:
@@ -66,8 +55,7 @@ def is_ready(state: State, group: GroupState) -> bool:
     """
     if state.policy_of(group).mode is Mode.ACTIVE_STANDBY:
         return bool(candidates.heir(candidates.table(state, group, state.at_us)))
-    serving = [m for m in group.masters.values() if weight_of(state, group, m)]
-    return len(serving) > 1
+    return sum(weight > 0 for weight in weights(group).values()) > 1
 
 
 def _group(state: State, group: GroupState) -> dict[str, object]:
@@ -100,12 +88,12 @@ def _group(state: State, group: GroupState) -> dict[str, object]:
     }
 
 
-def _master(state: State, group: GroupState, master: MasterState) -> dict[str, object]:
+def _master(group: GroupState, master: MasterState, weight: int) -> dict[str, object]:
     return {
         "group": group.id,
         "health": master.health.value,
         "role": master.role.value,
-        "weight": weight_of(state, group, master),
+        "weight": weight,
         "epoch": master.epoch,
         "since": iso(master.health_since_us) if master.health_seq else None,
         "address": master.declared.address,

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from engine.answers.search import Finder, about
 from engine.answers.times import iso
 from engine.core import events as ev
+from engine.core.decider import SILENCE
 from engine.core.errors import ConfigurationError
 from engine.core.events import AnyEvent, Recorded, Verdict
 from engine.log.protocol import Log
@@ -30,6 +31,7 @@ _VERDICTS: Final = (
     ev.MasterRecovering,
     ev.MasterUnknown,
 )
+_PROBES: Final = (ev.ProbeOk, ev.ProbeDegraded, ev.ProbeFailed)
 _OF_GROUP: Final = (
     ev.FailoverStarted,
     ev.FailoverProposed,
@@ -124,12 +126,12 @@ class _Chain:
     def node(self, recorded: Recorded, *, depth: int) -> Node:
         self._shown.add(recorded.seq)
         because: list[Node] = []
-        omitted = 0
+        omitted: set[int] = set()
         for seq in self._grounds(recorded):
             if seq in self._shown or seq >= recorded.seq:
                 continue
             if depth >= DEPTH_MAX or len(because) >= WIDTH_MAX or len(self._shown) >= NODES_MAX:
-                omitted += 1
+                omitted.add(seq)
                 continue
             ground = self._finder.at(seq)
             if ground is not None:  # a log whose beginning was cut off may not have it any more
@@ -151,8 +153,8 @@ class _Chain:
             node["heir"] = heir
         if depth == 0 and isinstance(event, ev.FailoverStarted):
             node["led_to"] = [_brief(follower) for follower in self._followers(recorded)]
-        if omitted:
-            node["omitted"] = omitted
+        if omitted - self._shown:
+            node["omitted"] = len(omitted - self._shown)
         return node
 
     def _grounds(self, recorded: Recorded) -> Iterator[int]:
@@ -171,6 +173,9 @@ class _Chain:
                     recorded.seq, (ev.FailoverStarted,), about(recorded.subject)
                 )
                 yield from (found.seq for found in (next(started, None),) if found is not None)
+            case ev.DeadlinePassed(what=what) if what == SILENCE:
+                heard = self._finder.before(recorded.seq, _PROBES, about(recorded.subject))
+                yield from (found.seq for found in (next(heard, None),) if found is not None)
             case _:
                 pass
         if recorded.cause:
@@ -249,7 +254,9 @@ def _figures(event: AnyEvent, table: tuple[Verdict, ...], heir: str) -> dict[str
 def _said(event: AnyEvent) -> dict[str, object]:
     """Return the words of the event: its plain fields that say something."""
     plain = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _LARGE}
-    said = {name: value for name, value in plain.items() if isinstance(value, str | bool) and value}
+    said: dict[str, object] = {
+        name: value for name, value in plain.items() if isinstance(value, str | bool) and value
+    }
     if isinstance(event, ev.Refused):
         return {**said, "reasons": list(event.reasons)}
     return said

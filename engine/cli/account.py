@@ -5,19 +5,38 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Word
+from engine.cli.options import Json, LogOption, Place
 
 
 def uptime(
-    place: Word = None,
+    place: Place = None,
     /,
     *,
-    by: Literal["master", "group", "fleet"] = "master",
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
-    to: str | None = None,
-    unknown: Literal["exclude", "hold", "up", "down"] = "exclude",
-    degraded: Literal["up", "down"] = "up",
-    maintenance: Literal["exclude", "up", "down"] = "exclude",
+    by: Annotated[
+        Literal["master", "group", "fleet"], Parameter(help="What the rows are about.")
+    ] = "master",
+    from_: Annotated[
+        str | None,
+        Parameter(
+            name="--from", help="The beginning, a time with its zone; left out: the first event."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        Parameter(
+            help="The end; left out: the last event. Silence until then counts as it would have."
+        ),
+    ] = None,
+    unknown: Annotated[
+        Literal["exclude", "hold", "up", "down"],
+        Parameter(help="What unknown time counts as; hold: as the state before it."),
+    ] = "exclude",
+    degraded: Annotated[
+        Literal["up", "down"], Parameter(help="What degraded time counts as.")
+    ] = "up",
+    maintenance: Annotated[
+        Literal["exclude", "up", "down"], Parameter(help="What time under maintenance counts as.")
+    ] = "exclude",
     log: LogOption = None,
     json: Json = False,
 ) -> None:
@@ -27,14 +46,6 @@ def uptime(
     here, and not part of the recording: the same past can be judged again.
 
     Example: tanist uptime --by group --from 2026-01-01T00:00:00Z --unknown down
-
-    Args:
-        by: What the rows are about.
-        from_: The beginning, a time with its zone; left out: the first event.
-        to: The end; left out: the last event. Silence until then counts as it would have.
-        unknown: What unknown time counts as; hold: as the state before it.
-        degraded: What degraded time counts as.
-        maintenance: What time under maintenance counts as.
     """
     from engine.answers.times import iso
     from engine.cli.accounting import uptime_at
@@ -75,7 +86,7 @@ def uptime(
     output.console().print(output.table(columns, hours, title=title))
 
 
-def audit(place: Word = None, /, *, log: LogOption = None, json: Json = False) -> None:
+def audit(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> None:
     """Who asked for what, when, and what came of it.
 
     Every command with its author and its outcome, and every failover from its start to its end.

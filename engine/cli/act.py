@@ -4,22 +4,29 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from engine.cli.options import Flag, Json, LogOption, Word
+from engine.cli.options import Json, LogOption, Word
 
 To = Annotated[str, Parameter(help="The master that shall take over; left out: the best.")]
 Wait = Annotated[
     bool, Parameter(negative="", show_default=False, help="Return when it is over, not before.")
 ]
-Named = Annotated[str | None, Parameter(help="The group; the only one need not be named.")]
+Named = Annotated[
+    str | None, Parameter(name="GROUP", help="The group; the only one need not be named.")
+]
 
 
 def pause(
     first: Word = None,
-    second: Annotated[str | None, Parameter(help="The group; left out: the whole fleet.")] = None,
+    second: Annotated[
+        str | None, Parameter(name="GROUP", help="The group; left out: the whole fleet.")
+    ] = None,
     /,
     *,
-    reason: str,
-    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    reason: Annotated[str, Parameter(help="Why, for whoever finds it paused.")],
+    for_: Annotated[
+        str | None,
+        Parameter(name="--for", help="How long, as in 30m or 2h; left out: until resumed."),
+    ] = None,
     log: LogOption = None,
     json: Json = False,
 ) -> None:
@@ -28,10 +35,6 @@ def pause(
     Survives a restart, ends by itself if told how long, and is the first line of every status.
 
     Example: tanist pause cache --for 2h --reason "moving racks"
-
-    Args:
-        reason: Why, for whoever finds it paused.
-        for_: How long, as in 30m or 2h; left out: until resumed.
     """
     from engine.cli import acting, sending
 
@@ -41,7 +44,9 @@ def pause(
 
 def resume(
     first: Word = None,
-    second: Annotated[str | None, Parameter(help="The group; left out: the whole fleet.")] = None,
+    second: Annotated[
+        str | None, Parameter(name="GROUP", help="The group; left out: the whole fleet.")
+    ] = None,
     /,
     *,
     log: LogOption = None,
@@ -121,7 +126,9 @@ def approve(
 
 def checkpoint(
     first: Word = None,
-    second: Annotated[str | None, Parameter(help="A name that starts with a letter.")] = None,
+    second: Annotated[
+        str | None, Parameter(name="NAME", help="A name that starts with a letter.")
+    ] = None,
     /,
     *,
     log: LogOption = None,
@@ -141,14 +148,28 @@ def checkpoint(
 
 def rollback(
     first: Word = None,
-    second: Annotated[str | None, Parameter(help="A position: a seq, a time, a name.")] = None,
+    second: Annotated[
+        str | None, Parameter(name="POSITION", help="A position: a seq, a time, a name.")
+    ] = None,
     /,
     *,
     group: Annotated[
         str | None, Parameter(help="The group; the only one need not be named.")
     ] = None,
-    force: Flag = False,
-    dry_run: Flag = False,
+    force: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Try a target that looks unfit; it still has to pass its preflight.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Say what would happen, and append nothing."
+        ),
+    ] = False,
     log: LogOption = None,
     json: Json = False,
 ) -> None:
@@ -159,10 +180,6 @@ def rollback(
     Refused as a whole, with every reason.
 
     Example: tanist rollback before-upgrade --group cache --dry-run
-
-    Args:
-        force: Try a target that looks unfit; it still has to pass its preflight.
-        dry_run: Say what would happen, and append nothing.
     """
     from engine.cli import acting, sending
 

@@ -34,7 +34,7 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
         Command(
             "status",
             "engine.cli.look:status",
-            "Groups, masters, roles, health, what is waited for.",
+            "Groups, masters, roles, health, and what is waited for.",
         ),
         Command("events", "engine.cli.look:events", "Print the log, or a part of it."),
         Command(

@@ -315,6 +315,8 @@ def _check_names(
 
 def _says_unknown_after(file: Path, group: str) -> bool:
     """Return whether a policy file itself says what silence makes unknown."""
-    groups = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("groups", {})
-    own = groups.get(group) or next(iter(groups.values()), {})
+    groups: dict[str, dict[str, dict[str, object]]] = tomllib.loads(
+        file.read_text(encoding="utf-8-sig")
+    ).get("groups", {})
+    own = groups.get(group) or next(iter(groups.values()), {})  # it may go by another name
     return "unknown_after" in own.get("probe", {})

@@ -6,21 +6,44 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Word
+from engine.cli.options import Json, LogOption, Place
 from engine.core.errors import ConfigurationError
 
 NO = 1
 
 
 def import_(
-    file: str,
+    file: Annotated[
+        str,
+        Parameter(
+            help="The observations: at, master and outcome on each line, and what else is known."
+        ),
+    ],
     /,
     *,
-    into: str,
-    map_: Annotated[str | None, Parameter(name="--map")] = None,
-    group: str | None = None,
-    policy: Path | None = None,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
+    into: Annotated[str, Parameter(help="The log; made if there is none.")],
+    map_: Annotated[
+        str | None,
+        Parameter(name="--map", help="What the file calls the fields, as in at=t,master=target."),
+    ] = None,
+    group: Annotated[
+        str | None, Parameter(help="The group that masters join which the log does not know.")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        Parameter(
+            help="A configuration whose policy holds; left out: the preset zone, active-active."
+        ),
+    ] = None,
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            show_default=False,
+            help="One key of the policy for every group, as in probe.fall=1; repeatable.",
+        ),
+    ] = (),
     json: Json = False,
 ) -> None:
     """Run the engine over recorded observations, at their own times.
@@ -30,14 +53,6 @@ def import_(
     a log that ends after the first observation it is refused.
 
     Example: tanist import probes.jsonl.gz --into past.db --group web --set probe.fall=3
-
-    Args:
-        file: The observations: at, master and outcome on each line, and what else is known.
-        into: The log; made if there is none.
-        map_: What the file calls the fields, as in at=t,master=target,outcome=status.
-        group: The group that masters join which the log does not know.
-        policy: A configuration whose policy holds; left out: the preset zone, active-active.
-        set_: One key of the policy for every group, as in probe.fall=1; may be given several times.
     """
     from engine.cli.importing import Import
 
@@ -73,7 +88,7 @@ def _columns(text: str | None) -> dict[str, str]:
     return {name.strip(): called.strip() for name, _, called in pairs}
 
 
-def verify(place: Word = None, /, *, log: LogOption = None, json: Json = False) -> int:
+def verify(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> int:
     """Check every digest, move and rollback; name the first event that is wrong.
 
     Reads all of the log: gaps, times, checksums, payloads, moves that no machine has, and whether

@@ -5,27 +5,27 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Flag, Json, JsonLines, LogOption, Word
+from engine.cli.options import Json, JsonLines, LogOption, Place, Word
 from engine.core.errors import ConfigurationError
 
 
 def status(
-    place: Word = None,
+    place: Place = None,
     /,
     *,
     log: LogOption = None,
-    at: str | None = None,
+    at: Annotated[
+        str | None,
+        Parameter(help="A position: a seq, a time with its zone or the name of a checkpoint."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Groups, masters, roles, health, what is waited for.
+    """Groups, masters, roles, health, and what is waited for.
 
     Of a file, it is the status at the last event or at a position; of a running engine, the status
     now.
 
     Example: tanist status tanist.db --at 2026-01-31T12:00:00Z
-
-    Args:
-        at: A position: a seq, a time with its zone or the name of a checkpoint.
     """
     from engine.cli import remote
     from engine.cli.showing import show_status
@@ -50,30 +50,45 @@ def status(
 
 
 def events(
-    place: Word = None,
+    place: Place = None,
     /,
     *,
     log: LogOption = None,
-    since: str | None = None,
-    until: str | None = None,
-    kind: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
-    subject: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
-    follow: Flag = False,
+    since: Annotated[
+        str | None,
+        Parameter(help="The first position to print: a seq, a time with its zone or a checkpoint."),
+    ] = None,
+    until: Annotated[str | None, Parameter(help="The last position to print.")] = None,
+    kind: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Only events of this kind, as in MasterFailed; repeatable.",
+        ),
+    ] = (),
+    subject: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Only events about this master, group or the fleet; repeatable.",
+        ),
+    ] = (),
+    follow: Annotated[
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Go on with what is appended, until Ctrl-C."
+        ),
+    ] = False,
     json: JsonLines = False,
 ) -> None:
     """Print the log, or a part of it.
 
     Example: tanist events --since 2026-01-31T12:00:00Z --kind MasterFailed --kind FailoverStarted
-
-    Args:
-        since: The first position to print: a seq, a time with its zone or a checkpoint.
-        until: The last position to print.
-        kind: Only events of this kind, as in MasterFailed; may be given several times.
-        subject: Only events about this master, group or the fleet; may be given several times.
-        follow: Go on with what is appended, until Ctrl-C.
     """
-    from engine.cli.streaming import Filter, of_engine, of_log
     from engine.cli.showing import show_events
+    from engine.cli.streaming import Filter, of_engine, of_log
 
     target, _ = places.split((place,), log, most=0)
     wanted = Filter(kinds=kind, subjects=subject)
@@ -84,7 +99,9 @@ def events(
 
 def why(
     first: Word = None,
-    second: Annotated[str | None, Parameter(help="A seq, a failover, a master or a group.")] = None,
+    second: Annotated[
+        str | None, Parameter(name="WHAT", help="A seq, a failover, a master or a group.")
+    ] = None,
     /,
     *,
     log: LogOption = None,

@@ -81,9 +81,8 @@ def _app() -> "App":
 
     app = App(
         name="tanist",
-        help_format="plaintext",
+        help_format="markdown",
         version=_version,
-        default_parameter=None,
     )
     for panel in PANELS.values():
         for command in panel:

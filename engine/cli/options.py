@@ -21,8 +21,8 @@ LogOption: TypeAlias = Annotated[
     str | None,
     Parameter(name="--log", help="The log: a file, an sqlite:/// URL or an engine's address."),
 ]
+Place: TypeAlias = Annotated[str | None, Parameter(name="LOG", help="The log.")]
 Word: TypeAlias = Annotated[
     str | None,
-    Parameter(help="The log, if it is an existing path or contains ://."),
+    Parameter(name="LOG", help="The log. A lone word is it if such a file exists."),
 ]
-Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]

@@ -129,4 +129,5 @@ def _is_alive(pid: int) -> bool:
 
 
 def _looks_like_log(word: str) -> bool:
-    return "://" in word or Path(word).exists()
+    path = Path(word)
+    return "://" in word or (path.exists() and not path.is_dir())

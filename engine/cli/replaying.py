@@ -1,14 +1,21 @@
 """Replay: the fold of a log."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Word
+from engine.cli.options import Json, LogOption, Place
 
 
 def replay(
-    place: Word = None,
+    place: Place = None,
     /,
     *,
-    to: str | None = None,
+    to: Annotated[
+        str | None,
+        Parameter(help="A position: a seq, a time with its zone or the name of a checkpoint."),
+    ] = None,
     log: LogOption = None,
     json: Json = False,
 ) -> None:
@@ -18,9 +25,6 @@ def replay(
     and no effect is run.
 
     Example: tanist replay tanist.db --to before-upgrade
-
-    Args:
-        to: A position: a seq, a time with its zone or the name of a checkpoint.
     """
     from engine.answers.folds import state_at
     from engine.answers.positions import resolve

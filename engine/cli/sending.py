@@ -140,7 +140,7 @@ def _group(state: State, command: Command) -> str:
 
 
 def _only_group(groups: object) -> str:
-    names = sorted(groups) if isinstance(groups, dict) else []
+    names = [str(name) for name in groups] if isinstance(groups, dict) else []
     if len(names) != 1:
         raise ConfigurationError([f"name the group: one of {', '.join(names) or 'none'}"])
     return names[0]

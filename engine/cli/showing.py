@@ -119,11 +119,11 @@ def show_why(found: Document) -> None:
     console = output.console()
     console.print(_tree(found, None))
     if found["rejected"]:
-        rows = [
+        unfit = [
             (one["master"], one["rule"], output.listed(one["figures"])) for one in found["rejected"]
         ]
         title = f"not chosen (the heir is {found['heir']})"
-        console.print(output.table(("master", "rule", "figures"), rows, title=title))
+        console.print(output.table(("master", "rule", "figures"), unfit, title=title))
     if found.get("led_to"):
         rows = [
             (one["seq"], output.moment(one["at"]), one["kind"], one["subject"], one["rule"])

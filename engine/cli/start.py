@@ -13,10 +13,17 @@ from engine.core.errors import ConfigurationError
 
 def demo(
     *,
-    seconds: float | None = None,
-    fault: Literal["kill", "hang"] = "kill",
+    seconds: Annotated[float | None, Parameter(help="How long messages flow [s].")] = None,
+    fault: Annotated[
+        Literal["kill", "hang"],
+        Parameter(
+            help="How the active master is struck: its process is killed, or stopped as if it hung."
+        ),
+    ] = "kill",
     preset: Annotated[Literal["bench", "lan", "zone", "region"], Parameter(show=False)] = "bench",
-    directory: str | None = None,
+    directory: Annotated[
+        str | None, Parameter(help="Where the log goes; left out: a new temporary directory.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Three real masters, the engine and a load: strike the active one and see.
@@ -26,12 +33,6 @@ def demo(
     with the commands that look at the same log again.
 
     Example: tanist demo --seconds 10 --fault hang
-
-    Args:
-        seconds: How long messages flow [s].
-        fault: How the active master is struck: its process is killed, or stopped as if it hung.
-        preset: The policy.
-        directory: Where the log goes; left out: a new temporary directory.
     """
     from engine.demo.main import demo as play
 
@@ -39,13 +40,22 @@ def demo(
 
 
 def init(
-    file: Path = Path(CONFIGURATION),
+    file: Annotated[Path, Parameter(help="Where to write it.")] = Path(CONFIGURATION),
     /,
     *,
     http: Annotated[
-        tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+            help="The addresses of the masters, the first choice first.",
+        ),
     ] = (),
-    preset: Literal["lan", "zone", "region", "bench"] = "zone",
+    preset: Annotated[
+        Literal["lan", "zone", "region", "bench"],
+        Parameter(help="How fast the network is: one machine room, one region, several regions."),
+    ] = "zone",
     json: Json = False,
 ) -> None:
     """Write a commented tanist.toml.
@@ -54,11 +64,6 @@ def init(
     logs what it would do. An existing file is never replaced.
 
     Example: tanist init --http http://10.0.0.1:8080 http://10.0.0.2:8080 --preset lan
-
-    Args:
-        file: Where to write it.
-        http: The addresses of the masters, the first choice first.
-        preset: How fast the network is: one machine room, one region, several regions.
     """
     from engine.config import template
 
@@ -74,16 +79,18 @@ def init(
     output.text(f"{file} is written. Look at it, then: tanist check {file}")
 
 
-def check(file: Path = Path(CONFIGURATION), /, *, json: Json = False) -> None:
+def check(
+    file: Annotated[Path, Parameter(help="The configuration.")] = Path(CONFIGURATION),
+    /,
+    *,
+    json: Json = False,
+) -> None:
     """Name every mistake of a configuration, or what it adds up to.
 
     For each group: the worst detection, the longest blip that is ignored, the worst restoration;
     what its fence stops and what it does not; how much log a day. Exit 2 if there is a mistake.
 
     Example: tanist check tanist.toml
-
-    Args:
-        file: The configuration.
     """
     from engine.config import describe, load, render
 
@@ -96,11 +103,13 @@ def check(file: Path = Path(CONFIGURATION), /, *, json: Json = False) -> None:
 
 
 def run(
-    file: Path = Path(CONFIGURATION),
+    file: Annotated[Path, Parameter(help="The configuration.")] = Path(CONFIGURATION),
     /,
     *,
     log: LogOption = None,
-    listen: str | None = None,
+    listen: Annotated[
+        str | None, Parameter(help="HOST:PORT, instead of the configuration's.")
+    ] = None,
 ) -> int:
     """Run the engine until it is told to stop.
 
@@ -108,11 +117,6 @@ def run(
     SIGTERM or Ctrl-C: what was observed is made durable first. One engine writes a log at a time.
 
     Example: tanist run tanist.toml --listen 127.0.0.1:8600
-
-    Args:
-        file: The configuration.
-        log: The log, instead of the configuration's.
-        listen: HOST:PORT, instead of the configuration's.
     """
     import asyncio
 

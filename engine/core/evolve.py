@@ -396,7 +396,14 @@ def _role(state: State, recorded: Recorded) -> None:
     master = _place(state, recorded).master
     master.role = ROLE.move(master.role, recorded)
     if master.role is Role.STANDBY:
-        master.epoch, master.promote_owed = 0, False
+        master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
+
+
+def _drain_ended(state: State, recorded: Recorded) -> None:
+    """Let it stand by; what it still had (an observed one may be left with work) goes back."""
+    _role(state, recorded)
+    ledger = _place(state, recorded).group.ledger
+    messages.requeue(ledger, messages.assigned_to(ledger, recorded.subject))
 
 
 def _proposed(state: State, recorded: Recorded) -> None:
@@ -707,5 +714,5 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.RollbackEnded: _rollback_ended,
     ev.DrainStarted: _role,
     ev.DrainCancelled: _role,
-    ev.DrainEnded: _role,
+    ev.DrainEnded: _drain_ended,
 }

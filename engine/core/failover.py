@@ -105,7 +105,8 @@ def _consider_want(state: State, group: GroupState, wanted: Want, at_us: int) ->
                 evidence=wanted.evidence,
             )
         return None
-    if wanted.why == "activation-lost":
+    acts = state.policy_of(group).automation is not Automation.OBSERVE
+    if wanted.why == "activation-lost" and acts:
         # It does not act under its activation, so nothing is taken from anybody.
         return _fence(group, wanted.source, reason="it lost its activation")
     return None
@@ -131,7 +132,10 @@ def _follow_reports(group: GroupState) -> Todo | None:
     """Observing only: the roles are those that the masters report."""
     claimed = [name for name in group.masters if claims(group, name)]
     active = active_of(group)
-    if len(claimed) != 1 or group.masters[claimed[0]].role is not Role.STANDBY:
+    if len(claimed) != 1:
+        return None
+    claims_anew = claimed[0] == active and group.masters[active].lost_seq
+    if group.masters[claimed[0]].role is not Role.STANDBY and not claims_anew:
         return None  # the active itself, or one that is fenced
     if active and group.masters[active].role is Role.ACTIVE:
         return active, ev.DrainStarted(reason=f"{claimed[0]} reports itself active")

@@ -76,14 +76,14 @@ def _effect(step: str, group: GroupState, master: str, failover: int, epoch: int
 def deliveries(group: GroupState) -> Iterator[Deliver]:
     """Return the messages of `group` that may be under way: one in each lane."""
     for seq, message in messages.under_way(group.ledger):
-        master = group.masters.get(message.master)
-        if master is not None and master.epoch == message.epoch and master.fence is None:
-            yield Deliver(
-                group=group.id,
-                master=message.master,
-                epoch=message.epoch,
-                seq=seq,
-                key=message.key,
-                lane=message.lane,
-                digest=message.digest,
-            )
+        # Whoever loses its activation gives back what it had, in the same event.
+        assert group.masters[message.master].epoch == message.epoch
+        yield Deliver(
+            group=group.id,
+            master=message.master,
+            epoch=message.epoch,
+            seq=seq,
+            key=message.key,
+            lane=message.lane,
+            digest=message.digest,
+        )

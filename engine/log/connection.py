@@ -22,16 +22,8 @@ from engine.log.library import sound_library
 Connect = Callable[[str], Any]  # from a file: URI to a connection of the driver
 
 # Primary result codes of SQLite.
-_BUSY, _LOCKED, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _PROTOCOL, _NOTADB = (
-    5,
-    6,
-    10,
-    11,
-    13,
-    14,
-    15,
-    26,
-)
+_BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL = 5, 6, 8, 10, 11, 13
+_CANTOPEN, _PROTOCOL, _NOTADB = 14, 15, 26
 _BUSY_TIMEOUT_S: Final = 5.0
 _READ_TRIES: Final = 50  # each after a pause: a reader waits for a recovery or a last close
 _READ_PAUSE_S: Final = 0.1
@@ -98,10 +90,10 @@ class Connection:
             LogError: Nothing was changed.
         """
         with self.holding:
-            with self.translated():
-                self.cursor.execute("BEGIN IMMEDIATE")
+            self._roll_back()  # what an earlier attempt to do so left, if the disk failed then
             try:
                 with self.translated():
+                    self.cursor.execute("BEGIN IMMEDIATE")
                     yield
             except BaseException:
                 self._roll_back()
@@ -120,8 +112,8 @@ class Connection:
                 ) from err
 
     def _roll_back(self) -> None:
-        # SQLite has rolled back already after some errors; what it could not roll back now is
-        # rolled back by closing.
+        # SQLite has rolled back already after some errors; what cannot be rolled back now is so
+        # by the next transaction, or by closing.
         with contextlib.suppress(*self._failures):
             if self._raw.in_transaction:
                 self.cursor.execute("ROLLBACK")
@@ -136,6 +128,9 @@ class Connection:
             return damaged(path, words)
         if code == _NOTADB:
             return LogForeign(f"{path} is not a log of Tanist ({words})")
+        if code in {_READONLY, _CANTOPEN}:
+            # Even a reader needs the shared memory that tells it what is durable.
+            return LogError(f"{path}: {words}; its directory has to be writable, even for reading")
         return LogError(f"{path}: {words}")
 
     def _has_no_space(self) -> bool:

@@ -73,7 +73,8 @@ def examine(path: Path) -> Found:
         return Found.ABSENT
     except OSError as err:
         raise LogError(f"{path} cannot be read: {err.strerror}") from err
-    if not head:
+    # A creation that was killed may have left pages, but not yet the first.
+    if not head or (not any(head) and _is_pending(path)):
         return Found.EMPTY
     if not head.startswith(_MAGIC[: len(head)]):
         raise LogForeign(f"{path} is not a log of Tanist, nor any SQLite database")

@@ -48,6 +48,7 @@ from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
 
 _WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
 
+_ANYTHING: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
 _ROWS: Final = (
     "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
     "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
@@ -137,7 +138,7 @@ class SqliteLog:
     def _open(self, *, create: bool, release: str) -> Connection:
         connection = Connection(self.path, mode="rwc" if create else "rw", connect=self._connect)
         try:
-            if create and not connection.fetch("SELECT 1 FROM sqlite_master LIMIT 1"):
+            if create and not connection.fetch(_ANYTHING):
                 # Before the write-ahead log is switched on, so that the file itself says at once
                 # what it is.
                 with connection.transaction():
@@ -166,12 +167,15 @@ class SqliteLog:
         try:
             reader.fetch("PRAGMA query_only = ON")
             self._check(reader)
+            reader.fetch(_LAST)  # a damaged table is better found now
         except BaseException:
             reader.close()
             raise
         return reader
 
     def _check(self, connection: Connection) -> None:
+        if not connection.fetch(_ANYTHING):  # a creation that was cut short is undone by now
+            raise LogError(f"{self.path}: the file is empty, not a log")
         # The header in the file may be older than what the write-ahead log says.
         ((application_id,),) = connection.fetch("PRAGMA application_id")
         ((version,),) = connection.fetch("PRAGMA user_version")

@@ -27,7 +27,7 @@ _OWN_TROUBLE: Final = frozenset(
 )
 # What getaddrinfo returns; the last form is what a Python without IPv6 makes of such an address.
 _Endpoint: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-_Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
+Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
 
 
 class NoConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +56,9 @@ class Place:
         self._name = parts.hostname
         self._port = parts.port or 80
         self._literal = _literal(self._name, self._port)
-        self._lookup: asyncio.Future[list[_Address]] | None = None
+        self._lookup: asyncio.Future[list[Address]] | None = None
 
-    async def addresses(self) -> list[_Address]:
+    async def addresses(self) -> list[Address]:
         """Return where to connect, in the system's order of preference.
 
         A name is looked up each time, because a change of it is how some masters move; but at
@@ -75,7 +75,7 @@ class Place:
             self._lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(self._lookup)
 
-    async def _resolve(self) -> list[_Address]:
+    async def _resolve(self) -> list[Address]:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
         return [(family, address) for family, _, _, _, address in found]
@@ -87,7 +87,7 @@ class Place:
             await asyncio.gather(self._lookup, return_exceptions=True)
 
 
-def _literal(name: str, port: int) -> _Address | None:
+def _literal(name: str, port: int) -> Address | None:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

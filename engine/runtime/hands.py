@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from engine.core import events as ev
+from engine.core.errors import LogError
 from engine.core.events import Recorded, Result
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS
@@ -105,7 +107,10 @@ class HttpHands:
             "group": effect.group,
         }
         if effect.step == "transfer":
-            blobs = {key: self._turning.log.body(digest) for key, digest in group.kept.items()}
+            try:
+                blobs = {key: self._turning.log.body(digest) for key, digest in group.kept.items()}
+            except LogError as err:
+                return Result.FAILED, str(err), ""
             lacking = [key for key, blob in blobs.items() if blob is None]
             if lacking:
                 return Result.FAILED, f"the log holds no body of {', '.join(lacking)}", ""
@@ -127,7 +132,8 @@ class HttpHands:
         async with self._gate:
             body = self._bodies.get(deliver.digest)
             if body is None:
-                body = turning.log.body(deliver.digest)
+                with contextlib.suppress(LogError):  # it is asked for again after the time-out
+                    body = turning.log.body(deliver.digest)
             if body is None:
                 return  # purged: it stays open, and `verify` says so
             self._failpoint("deliver.before", deliver.key)
@@ -143,7 +149,9 @@ class HttpHands:
             self._failpoint("deliver.after", deliver.key)
         if sent.kind == "done":
             self._acked(deliver, sent.state)
-        elif sent.kind != "taken":
+        elif sent.kind == "taken":
+            self._bodies.pop(deliver.digest, None)  # should it be sent again, the log has it
+        else:
             retry_us = turning.clock.at_us() + UNDELIVERED_US
             turning.driver.undelivered(deliver, retry_at_us=retry_us)
             turning.kick()

@@ -26,9 +26,7 @@ from engine.runtime.failpoints import Failpoint
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
 HEARTBEAT_US: Final = 200_000
-RETRY_S: Final = (
-    0.05  # the log refused an append: the first pause before it is opened to work again
-)
+RETRY_S: Final = 0.05  # the first pause after the log refused an append; doubles
 RETRY_S_MAX: Final = 5.0
 
 
@@ -73,6 +71,8 @@ class Turning:
         self._turned_us = clock.at_us()
         self._is_stopping = False
         self._retry_s = RETRY_S
+        self._failed_us = 0  # since when `failure` holds
+        self._recovering: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
 
     @property
@@ -95,14 +95,20 @@ class Turning:
         self._listeners.remove(listener)
 
     async def stop(self) -> None:
-        """Let what was observed become durable, then turn no more."""
+        """Let what was observed become durable, then turn no more: `ask` fails from then on."""
         self._is_stopping = True
         for handle in (self._timer, self._heartbeat):
             if handle is not None:
                 handle.cancel()
         self._idle = self._loop.create_future()
-        self._kick()
+        if self.failure is None:
+            self._kick()
+        else:
+            self._end()  # what could not be written was thrown away: there is nothing left
         await self._idle
+        if self._recovering is not None:
+            self._recovering.cancel()
+            await asyncio.gather(self._recovering, return_exceptions=True)
 
     # Observations in.
 
@@ -143,18 +149,22 @@ class Turning:
             future.set_exception(self.failure)
             return future
         self._waiters[self.record(event, subject=subject, bodies=bodies)] = future
-        return future
+        # Others may wait for the same event: who gives up must not cancel it for them.
+        return asyncio.shield(future)
 
     def durable(self, seq: int) -> "asyncio.Future[Answer]":
-        """Return a future that is done when the event at `seq` is durable."""
+        """Return a future that is done when the event at `seq` is durable, or fails as in `ask`."""
         future = self._waiters.get(seq)
         if future is None:
             future = self._loop.create_future()
             if seq <= self.state.seq:
                 future.set_result(Answer(seq=seq, reasons=(), decisions=()))
+            elif self.failure is not None:
+                # It was thrown away: another event will have this seq.
+                future.set_exception(self.failure)
             else:
                 self._waiters[seq] = future
-        return future
+        return asyncio.shield(future)
 
     def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect."""
@@ -171,7 +181,7 @@ class Turning:
         at_us = self.clock.at_us()
         stall_us = at_us - self._turned_us
         self._turned_us = at_us
-        if stall_us > STALL_US and not self._is_stopping:
+        if stall_us > STALL_US and not self._is_stopping and self.failure is None:
             self.driver.observe(
                 ev.EngineResumed(stall_us=stall_us, stopped_at_us=self.driver.working.at_us),
                 at_us=at_us,
@@ -205,7 +215,8 @@ class Turning:
                 return
             self._hand_out(at_us)
             self._arm()
-        self._idle_if(not self.driver.is_appending)
+        if self._is_stopping and not self.driver.is_appending:
+            self._end()
 
     def _append(self, batch: Batch, kinds: str) -> None:
         self.appending = kinds
@@ -218,8 +229,11 @@ class Turning:
             lambda done: self._loop.call_soon_threadsafe(self._appended, done, kinds)
         )
 
-    def _idle_if(self, is_idle: bool) -> None:
-        if is_idle and self._idle is not None and not self._idle.done():
+    def _end(self) -> None:
+        """Take nothing more: what is asked from here on fails."""
+        if self.failure is None:
+            self.failure = LogError("the engine has ended")
+        if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     def _appended(self, done: "concurrent.futures.Future[None]", kinds: str) -> None:
@@ -228,6 +242,7 @@ class Turning:
             self._lost(error)
             return
         self._retry_s = RETRY_S
+        self.failure = None
         self._failpoint("durable.before", kinds)
         events = self.driver.durable()
         self._failpoint("durable.after", kinds)
@@ -236,8 +251,13 @@ class Turning:
         self._pump()
 
     def _publish(self, events: tuple[Recorded, ...]) -> None:
-        for listener in self._listeners:
-            listener(events)
+        for listener in tuple(self._listeners):
+            try:
+                listener(events)
+            except Exception as err:  # it is somebody else's, and the others have to hear too
+                self._loop.call_exception_handler(
+                    {"message": f"the listener {listener!r} failed", "exception": err}
+                )
         if not self._waiters:
             return
         for recorded in events:
@@ -269,6 +289,8 @@ class Turning:
 
     def _lost(self, error: BaseException) -> None:
         """Throw the working state away; only what the log holds has happened."""
+        if self.failure is None:
+            self._failed_us = self.clock.at_us()
         failure = error if isinstance(error, LogError) else LogError(str(error))
         self.failure = failure
         waiters, self._waiters = self._waiters, {}
@@ -276,23 +298,37 @@ class Turning:
             if not future.done():
                 future.set_exception(failure)
         if self._is_stopping:
-            self._idle_if(True)
+            self._end()
             return
-        self._loop.call_later(self._retry_s, self._recover)
-        self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
+        self._recovering = self._loop.create_task(self._recover())
 
-    def _recover(self) -> None:
+    async def _recover(self) -> None:
+        """Begin again from the log, and see whether it can be written.
+
+        The engine stands still until that append is durable: nothing is taken, nothing issued.
+        """
+        await asyncio.sleep(self._retry_s)
+        self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
         try:
-            state = self.read_state()
+            state, fresh = await asyncio.to_thread(self._read_again)
         except LogError as err:
             self._lost(err)
             return
-        fresh = tuple(self.log.read(after=self.state.seq))
         self.driver.reset(state)
-        self.failure = None
         if fresh:  # the append whose outcome was unknown is in the log
             self._publish(fresh)
-        self._kick()
+        at_us = self.clock.at_us()
+        stall_us = at_us - self._failed_us
+        resumed = ev.EngineResumed(stall_us=stall_us, stopped_at_us=state.at_us)
+        self.driver.observe(resumed, at_us=at_us)
+        batch = self.driver.take_batch(at_us)
+        assert batch is not None
+        self._append(batch, " ".join(type(recorded.event).__name__ for recorded in batch.events))
+
+    def _read_again(self) -> tuple[State, tuple[Recorded, ...]]:
+        """Return the state folded anew, and what the log holds beyond what is known as durable."""
+        seq = self.state.seq
+        return self.read_state(), tuple(self.log.read(after=seq))
 
     def read_state(self) -> State:
         """Return the state folded anew from the log."""

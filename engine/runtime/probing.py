@@ -8,6 +8,8 @@ Rules:
   master that hangs has died; but the next probe takes a fresh one, because a firewall may have
   forgotten the old one while the master is well. A late answer on it counts for nothing but this:
   the connection may be used again.
+- A fresh connection that is cut before it answers is tried once more: a process that dies, or a
+  worker that is replaced, closes its listening socket a moment after the connections in its queue.
 - Before a time-out is judged, everything that is ready is read. `late_us` tells how late the
   observer itself was.
 
@@ -144,6 +146,7 @@ class Link:
         self._step_us = 0
         self._look_us = 0
         self._late_us = 0
+        self._is_retried = False
         self._is_closed = False
 
     def probe(self, *, fresh: bool, timeout_us: int) -> asyncio.Future[Probed]:
@@ -172,9 +175,8 @@ class Link:
             self._step_us = max(1, timeout_us // LOOKS)
             self._look_us = self._asked_us + self._step_us
             self._arm(self._step_us, self._on_look)
-            self._opening = loop.create_task(self._open())
-            self._tasks.add(self._opening)
-            self._opening.add_done_callback(self._opened)
+            self._is_retried = False
+            self._start_opening()
         return self._probe
 
     async def close(self) -> None:
@@ -189,6 +191,11 @@ class Link:
             self._held = None
         await self._place.close()
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
+
+    def _start_opening(self) -> None:
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+        self._tasks.add(self._opening)
+        self._opening.add_done_callback(self._opened)
 
     async def _open(self) -> None:
         dialled = await dial(self._place, self._make)
@@ -236,7 +243,12 @@ class Link:
 
     def _on_end(self, connection: Connection, evidence: Evidence, detail: str) -> None:
         if connection is self._fresh:
-            self._fail(evidence, detail)
+            self._fresh = None
+            if evidence is Evidence.PROTOCOL or self._is_retried:
+                self._fail(evidence, detail)
+            else:
+                self._is_retried = True
+                self._start_opening()
         elif connection is self._held:
             self._held = None
             is_asked = self._probe is not None and not self._opening

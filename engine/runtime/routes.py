@@ -8,7 +8,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.fleet import Role
-from engine.core.serving import Picker, picker
+from engine.core.serving import Picker, picker, weights
 from engine.core.state import GroupState
 from engine.runtime.loop import Turning
 
@@ -39,7 +39,8 @@ class Routes:
 
     def __init__(self, turning: Turning) -> None:
         self._turning: Final = turning
-        self._pickers: dict[str, Picker] = {}
+        self._pickers: dict[str, tuple[Picker, object]] = {}  # with what it was made from
+        self._fresh: set[str] = set()  # the groups whose picker is known to be in force
         self._changed = asyncio.Event()
         turning.listen(self._published)
 
@@ -49,7 +50,7 @@ class Routes:
 
     def refresh(self) -> None:
         """Read the routes anew, and wake who waits for one."""
-        self._pickers.clear()
+        self._fresh.clear()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -60,15 +61,23 @@ class Routes:
             KeyError: There is no such group.
         """
         part = self._turning.state.groups[group]
-        chosen = self._pickers.get(group)
-        if chosen is None:
-            chosen = self._pickers[group] = picker(part)
-        name = chosen.pick()
+        if group not in self._fresh:
+            self._look(group, part)
+        name = self._pickers[group][0].pick()
         if not name:
             return None
         master = part.masters[name]
         address = master.declared.address
         return Route(group=group, master=name, address=address, epoch=master.epoch)
+
+    def _look(self, group: str, part: GroupState) -> None:
+        """Make a new picker if shares have changed; the old one is in the middle of its round."""
+        priorities = [master.declared.priority for master in part.masters.values()]
+        basis = (part.strategy, weights(part), priorities)
+        known = self._pickers.get(group)
+        if known is None or known[1] != basis:
+            self._pickers[group] = picker(part), basis
+        self._fresh.add(group)
 
     async def wait(self, group: str, *, timeout_s: float, other_than: Route | None = None) -> Route:
         """Return a route as soon as there is one, but not `other_than` [s].

@@ -25,6 +25,8 @@ from engine.embed import Engine
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
+COUNT_MAX: Final = 1 << 53  # JSON carries no larger number exactly; in microseconds 285 years
+SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
@@ -45,6 +47,7 @@ class Body:
             return default
         if not isinstance(value, str) or (default is None and not value):
             raise TypeError(f"{name}: expected a text, found {json.dumps(value)}")
+        value.encode()  # half of a surrogate pair is no text, and no log can hold it
         return value
 
     def group(self) -> str | None:
@@ -59,9 +62,9 @@ class Body:
         return value
 
     def count(self, name: str, *, default: int | None = None) -> int:
-        """Return a whole number, not negative."""
+        """Return a whole number from 0 to COUNT_MAX."""
         value = self._fields.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
             raise TypeError(f"{name}: expected a count, found {json.dumps(value)}")
         return value
 
@@ -137,14 +140,22 @@ class _Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        host, origin = request.url.hostname or "", request.headers.get("origin")
-        if host not in self._hosts:
+        headers = Request(scope).headers
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None and _name(f"//{host}") not in self._hosts:  # every browser sends one
             await _error(403, f"host {host!r} is not this engine's")(scope, receive, send)
-        elif origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+        elif origin is not None and _name(origin) not in self._hosts:
             await _error(403, f"origin {origin!r} is not this engine's")(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _name(url: str) -> str:
+    """Return the host that `url` names; "" if it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _error(code: int, text: str) -> JSONResponse:
@@ -168,7 +179,10 @@ class _Api:
             data += chunk
             if len(data) > BODY_BYTES_MAX:
                 raise TypeError(f"expected at most {BODY_BYTES_MAX} bytes")
-        return Body(json.loads(data or b"{}"))
+        try:
+            return Body(json.loads(data or b"{}"))
+        except RecursionError as err:
+            raise TypeError("expected a JSON object, found one nested too deeply") from err
 
     async def status(self, _: Request) -> Response:
         return JSONResponse(status(self.engine.state))
@@ -176,10 +190,9 @@ class _Api:
     async def events(self, request: Request) -> Response:
         follow = request.query_params.get("follow") == "1"
         given = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        try:
-            after = int(given)
-        except ValueError:
+        if not (given.isascii() and given.isdigit() and len(given) <= SEQ_DIGITS_MAX):
             return _error(400, f"after: expected a seq, found {given!r}")
+        after = int(given)
         if follow:
             return StreamingResponse(self._stream(after), media_type="text/event-stream")
         rows = await self.engine.read(after=after, count_max=EVENTS_MAX)

@@ -21,6 +21,7 @@ from engine.log.place import log_path
 from engine.runtime.failpoints import Failpoint, kill_at, nothing
 from engine.service.app import application
 
+PORT_MAX: Final = 65_535
 DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
 
 
@@ -44,23 +45,28 @@ def failpoint_of_environment() -> Failpoint:
 def token_beside(log: Path) -> str:
     """Return the token that commands need; the first start writes it, readable by its owner."""
     path = log.parent / "tanist.token"
-    with contextlib.suppress(FileExistsError):
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
-    return path.read_text().strip()
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    with os.fdopen(handle, "r+") as file:
+        token = file.read().strip()
+        if not token:  # new, or a start before this one was cut short: empty would match nothing
+            token = secrets.token_urlsafe(32)
+            file.write(token + "\n")
+    return token
 
 
 def _listening(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
+        raise ConfigurationError((f"listen: expected HOST:PORT, found {listen!r}",))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host.strip("[]"), int(port)))
+        sock.listen()  # from here on who connects is served, if a moment later
     except OSError as err:
         sock.close()
-        raise ConfigurationError((f"engine.listen {listen}: {err.strerror}",)) from err
+        raise ConfigurationError((f"listen {listen}: {err.strerror}",)) from err
     return sock
 
 
@@ -80,10 +86,13 @@ async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     place = log.with_name(log.name + ".engine.json")
-    place.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    whole = place.with_name(place.name + ".new")  # nobody may read half of it
+    whole.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    whole.replace(place)
     try:
         yield url
     finally:
+        engine.leave()
         server.should_exit = True
         await task
         place.unlink(missing_ok=True)

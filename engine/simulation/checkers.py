@@ -144,6 +144,8 @@ def heirs_are_fit(run: Run) -> Iterator[Violation]:
     why, force, spent = "", False, set[str]()
     for recorded in run.log:
         event = recorded.event
+        if isinstance(event, ev.MasterRemoved):  # one that is added later is another one
+            masters.pop(recorded.subject, None)
         masters.setdefault(recorded.subject, _Fitness()).take(recorded)
         match event:
             case ev.RollbackAccepted():
@@ -266,6 +268,9 @@ def every_move_is_a_row(run: Run) -> Iterator[Violation]:
     for recorded in run.log:
         kind = type(recorded.event).__name__
         subject = recorded.subject
+        if isinstance(recorded.event, ev.MasterRemoved):
+            health.pop(subject, None)
+            roles.pop(subject, None)
         for table, model in (
             (HEALTH, health.setdefault(subject, SimpleNamespace(state=Health.UNKNOWN))),
             (ROLE, roles.setdefault(subject, SimpleNamespace(state=Role.STANDBY))),
@@ -303,17 +308,28 @@ def folds_in_parts(run: Run, evolve: Evolve = evolve, *, cuts: int = 7) -> Itera
 
 
 def rollbacks_are_exact(run: Run) -> Iterator[Violation]:
-    """A complete rollback ends with the control of its position, whatever came since."""
-    position = 0
+    """A complete rollback ends with the control of its position, and it is complete if it can be.
+
+    It cannot if its switchover was abandoned, the members are others, or control changed meanwhile.
+    """
+    accepted, can_be = None, True
     for recorded in run.log:
         match recorded.event:
             case ev.RollbackAccepted():
-                position = recorded.event.position
-            case ev.RollbackEnded(result="complete", digest=found):
-                then = replay(run.log, until_seq=position).groups[GROUP]
+                accepted, can_be = recorded.event, True
+            case ev.FailoverEnded(result="abandoned"):
+                can_be = False
+            case ev.PolicyAdopted() | ev.StrategyChanged() | ev.MasterAdded():
+                can_be = False
+            case ev.RollbackEnded(result=result, digest=found) if accepted is not None:
+                then = replay(run.log, until_seq=accepted.position).groups[GROUP]
                 now = replay(run.log, until_seq=recorded.seq).groups[GROUP]
-                if not control_digest(control_of(then)) == control_digest(control_of(now)) == found:
-                    yield _found("rollbacks are exact", recorded, f"differs from {position}")
+                is_same = control_digest(control_of(then)) == control_digest(control_of(now))
+                if result == "complete" and not (is_same and control_digest(control_of(now)) == found):
+                    yield _found("rollbacks are exact", recorded, f"not {accepted.position}")
+                can_be = can_be and then.masters.keys() == now.masters.keys()
+                if result != "complete" and can_be:
+                    yield _found("rollbacks are exact", recorded, "incomplete for no reason")
             case _:
                 pass
 

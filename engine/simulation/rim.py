@@ -17,6 +17,7 @@ from engine.core.detection import pace
 from engine.core.driver import Batch, Driver
 from engine.core.errors import LogError
 from engine.core.events import FLEET, Evidence, Observation, Recorded, Result
+from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect, owed
 from engine.core.policy import MS, Policy, content_digest
 from engine.core.replay import replay
@@ -35,7 +36,6 @@ class Outside(Protocol):
 
     now_us: int
     setting: Setting
-    weights_from: int
     tape: Tape
     masters: dict[str, SimulatedMaster]
 
@@ -44,6 +44,9 @@ class Outside(Protocol):
 
     def boundary(self, name: str) -> None:
         """End this life here, if that is what happens."""
+
+    def file_masters(self) -> tuple[Master, ...]:
+        """Return the masters as the file declares them now."""
 
     def send(
         self, master: str, request: Request, reply: Callable[[Answer], None],
@@ -111,9 +114,8 @@ class Rim:
 
     def offer_file(self) -> None:
         """Offer the configuration; what was seen before comes without its content."""
-        setting = self._outside.setting
-        policy = Policy(groups={GROUP: setting.policy})
-        masters = setting.declared(weights_from=self._outside.weights_from)
+        policy = Policy(groups={GROUP: self._outside.setting.policy})
+        masters = self._outside.file_masters()
         digest = content_digest(policy, masters)
         is_known = digest == self.driver.working.fleet.file_digest
         self._observe(
@@ -149,9 +151,12 @@ class Rim:
         self._pump()
         self._give_receipts()
 
+    # The core takes it for granted that the subject of an observation exists: one that is not
+    # declared, or not any more, is dropped here.
+
     def closed(self, name: str, evidence: Evidence) -> None:
         """See the connection held open to a master end; a fresh one is tried at once."""
-        if name not in self._held:
+        if name not in self._held or name not in self._members():
             return
         self._held.discard(name)
         self._asked[name] = self._asked.get(name, 0) + 1  # an answer under way is no answer to it
@@ -160,7 +165,9 @@ class Rim:
         self._probe(name)
 
     def acked(self, master: str, deliver: Deliver) -> None:
-        """Take the acknowledgement of a message."""
+        """Take the acknowledgement of a message; one who left the fleet has no say."""
+        if master not in self._members():
+            return
         self._outside.boundary("ack")
         self._observe(ev.MessageAcked(key=deliver.key, epoch=deliver.epoch), master)
         self._outside.boundary("acked")

@@ -40,6 +40,7 @@ COMMANDS: Final = (
     "rollback-force",
     "strategy",
     "reload",  # a file whose masters have other weights, from `count`
+    "leave-out",  # the same, without `subject`
 )  # fmt: skip
 WORK: Final = (
     "accept",  # `count` messages at once

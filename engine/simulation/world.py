@@ -25,7 +25,7 @@ from engine.core.driver import Driver
 from engine.core.errors import LogFull, LogUncertain
 from engine.core.events import FLEET, Evidence, Observation, Recorded
 from engine.core.evolve import evolve
-from engine.core.fleet import Health, Mode, Role
+from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, SECOND, Automation, FenceKind, sums
 from engine.core.replay import control_at, replay
@@ -88,13 +88,23 @@ def run(
     decide: Decide = decide,
     evolve: Evolve = evolve,
     compare_every: int = 1,
+    within_us: int | None = None,
+    engine: type[Rim] = Rim,
 ) -> Run:
-    """Return what comes of `schedule`; a mutant comes in as an argument.
+    """Return what comes of `schedule`.
 
-    `compare_every`: live and replayed state are compared at every so many ends of a batch.
+    Args:
+        schedule: All that happens.
+        decide: The rules; a mutant comes in here.
+        evolve: The fold; a mutant comes in here.
+        compare_every: Live and replayed state are compared at every so many ends of a batch.
+        within_us: How long to wait for rest after the last turn; None: `settles_within_us`.
+        engine: What the engine's process does; one that neglects a duty comes in here.
     """
-    world = _World(schedule, decide=decide, evolve=evolve, compare_every=compare_every)
-    return world.run()
+    world = _World(
+        schedule, decide=decide, evolve=evolve, compare_every=compare_every, engine=engine
+    )
+    return world.run(settles_within_us(schedule.setting) if within_us is None else within_us)
 
 
 def settles_within_us(setting: Setting) -> int:
@@ -120,13 +130,20 @@ class _World:
     """All that there is, and the queue of what happens next."""
 
     def __init__(
-        self, schedule: Schedule, *, decide: Decide, evolve: Evolve, compare_every: int
+        self,
+        schedule: Schedule,
+        *,
+        decide: Decide,
+        evolve: Evolve,
+        compare_every: int,
+        engine: type[Rim],
     ) -> None:
         setting = schedule.setting
         self.setting: Final = setting
         self.schedule: Final = schedule
         self.now_us = BEGIN_US
         self.weights_from = 1
+        self._left_out = ""  # a master that the file does not declare
         self.tape: Final = Tape()
         self._has_epochs: Final = setting.policy.mode is Mode.ACTIVE_STANDBY
         self.sink: Final = Sink(has_epochs=self._has_epochs)
@@ -139,6 +156,7 @@ class _World:
         self._decide: Final = decide
         self._evolve: Final = evolve
         self._compare_every: Final = compare_every
+        self._engine: Final = engine
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self.rim: Rim | None = None
@@ -197,7 +215,7 @@ class _World:
 
     def _start_engine(self) -> None:
         if self.rim is None:
-            self.rim = Rim(self, decide=self._decide, evolve=self._evolve)
+            self.rim = self._engine(self, decide=self._decide, evolve=self._evolve)
             self.rim.start()
 
     def _end_engine(self) -> None:
@@ -303,7 +321,7 @@ class _World:
 
     # What happens.
 
-    def run(self) -> Run:
+    def run(self, within_us: int) -> Run:
         """Play the schedule, stop all faults, and wait until it is quiet."""
         self._start_engine()
         if self.setting.message_every_us:
@@ -315,7 +333,6 @@ class _World:
             self._do(lambda turn=turn: self._take(turn))  # type: ignore[misc]
         self._heal()
         healed_seq = self.tape.head
-        within_us = settles_within_us(self.setting)
         is_quiet = self._advance(self.now_us + within_us, until_quiet=True)
         return Run(
             schedule=self.schedule,
@@ -430,8 +447,9 @@ class _World:
     # Operators.
 
     def _command(self, turn: Turn) -> None:
-        if turn.kind == "reload":
+        if turn.kind in ("reload", "leave-out"):
             self.weights_from = turn.count
+            self._left_out = turn.subject if turn.kind == "leave-out" else ""
             if self.rim is not None and not self.rim.is_stalled:
                 self.rim.offer_file()
             return
@@ -439,7 +457,8 @@ class _World:
         if rim is not None and rim.is_stalled:
             return
         state = replay(self.tape.log, evolve=self._evolve) if rim is None else rim.driver.working
-        if GROUP not in state.groups:
+        part = state.groups.get(GROUP)
+        if part is None or (turn.subject and turn.subject not in part.masters):
             return
         asked = self._asked(turn, state)
         if asked is None:
@@ -518,6 +537,11 @@ class _World:
             force=turn.kind == "rollback-force",
         ), GROUP
 
+    def file_masters(self) -> tuple[Master, ...]:
+        """Return the masters as the file declares them now."""
+        declared = self.setting.declared(weights_from=self.weights_from)
+        return tuple(master for master in declared if master.id != self._left_out)
+
     # The end of all faults.
 
     def _heal(self) -> None:
@@ -530,6 +554,7 @@ class _World:
             master.go_on()
             if master.phase is Phase.DOWN:
                 master.restart()
+        self._left_out = ""
         self._do(self._start_engine)
         self._lift()
 
@@ -538,9 +563,12 @@ class _World:
         if self.rim is None or self.rim.is_stalled or not self._is_declared():
             self.later(20 * MS, self._lift)
             return
-        state = self.rim.driver.durable_state
+        state = self.rim.driver.working
         part = state.groups.get(GROUP)
         is_lifted = part is not None
+        if part is not None and len(part.masters) < self.setting.masters:
+            is_lifted = False
+            self.rim.offer_file()
         for subject, pause in ((FLEET, state.fleet.pause_until_us),) + (
             ((GROUP, part.pause_until_us),) if part is not None else ()
         ):

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.core import events as ev
+from engine.core.decider import step
 from engine.core.events import FLEET, AnyEvent, Evidence, Observation, Recorded, Result
 from engine.core.fleet import Master, Mode
 from engine.core.owed import Effect, owed
@@ -21,7 +22,6 @@ from engine.core.policy import (
     preset,
 )
 from engine.core.state import GroupState, MasterState, State
-from engine.core.decider import step
 
 E = TypeVar("E")
 
@@ -256,3 +256,37 @@ def only(taken: Iterable[Recorded], kind: type[E]) -> E:
 def subjects(taken: Iterable[Recorded], kind: type[AnyEvent]) -> list[str]:
     """Return whom the events of `kind` are about."""
     return [recorded.subject for recorded in taken if isinstance(recorded.event, kind)]
+
+
+def refused(taken: list[Recorded]) -> tuple[str, ...]:
+    """Return the reasons; whatever else was decided fails."""
+    assert kinds(taken) == ["Refused"]
+    refusal = only(taken, ev.Refused)
+    assert taken[-1].cause == taken[0].seq
+    return refusal.reasons
+
+
+def switch(tale: Story, to: str = "", *, at_rest: bool = False) -> list[Recorded]:
+    return tale.ask(ev.SwitchoverAsked(to=to, author="x", at_rest=at_rest))
+
+
+def force(tale: Story, to: str = "", *, at_rest: bool = False) -> list[Recorded]:
+    return tale.ask(ev.FailoverAsked(to=to, author="x", at_rest=at_rest))
+
+
+def abandoned() -> Story:
+    """Return a story in which a, the last to be assigned, stands by like everybody else."""
+    tale = story(names="ab", attempts_max=1, automation=Automation.CONFIRM)
+    tale.ask(ev.Approved(author="x"))
+    tale.work()
+    tale.crashes("a")
+    tale.ask(ev.Approved(author="x"))
+    tale.answers("transfer", Result.FAILED)
+    tale.restarts("a")
+    tale.answers("fence")
+    return tale
+
+
+def offer(tale: Story, **changes: object) -> list[Recorded]:
+    names = str(changes.pop("names", "abc"))
+    return tale.see(loaded(made(**changes), declared(names)))  # type: ignore[arg-type]

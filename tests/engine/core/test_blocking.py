@@ -7,7 +7,7 @@ from engine.core.blocking import RETRY_US, Block, blocked, waiting, want
 from engine.core.decider import next_due_us
 from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Health
-from engine.core.policy import HOUR, MINUTE, MS, SECOND, Automation
+from engine.core.policy import MS, SECOND, Automation
 from engine.core.state import Phase
 from tests.engine.core.build import Story, kinds, made, only, story
 
@@ -201,145 +201,6 @@ def test_evidence_that_turns_hard_shortens_the_delay() -> None:
     assert is_open(tale)
 
 
-# Hold-down.
-
-
-def held() -> Story:
-    """Return a story in which b serves, and the hold-down of that failover runs."""
-    tale = story(hold_down_us=MINUTE, rise=1, unknown_after_us=0)
-    tale.crashes("a")
-    tale.work()
-    tale.restarts("a")
-    tale.ok("a", "b", "c")
-    tale.answers("fence")
-    assert tale.group.assigned == "b"
-    return tale
-
-
-def test_soft_evidence_within_the_hold_down_opens_and_waits() -> None:
-    tale = held()
-    started = only(tale.fails("b"), ev.FailoverStarted)
-    assert (started.waits, started.counts) == ("hold-down", True)
-    assert wait_of(tale) == Block(reason="hold-down", until_us=tale.group.hold_until_us)
-
-
-def test_hard_evidence_goes_on_within_the_hold_down() -> None:
-    tale = held()
-    taken = tale.crashes("b")
-    assert only(taken, ev.FailoverStarted).waits == ""
-    assert "AttemptStarted" in kinds(taken)
-
-
-def test_it_goes_on_when_the_evidence_turns_hard() -> None:
-    tale = held()
-    tale.fails("b")
-    assert "AttemptStarted" in kinds(tale.crashes("b"))
-
-
-def test_it_goes_on_when_the_hold_down_ends() -> None:
-    tale = held()
-    ends_us = tale.group.hold_until_us
-    tale.fails("b")
-    tale.at_us = ends_us - MS
-    tale.ok("a", "c")
-    tale.wait(2 * MS)
-    taken = tale.tick()
-    assert taken[0].event == ev.DeadlinePassed(what="hold-down")
-    assert taken[0].at_us == ends_us
-    assert "AttemptStarted" in kinds(taken)
-
-
-def test_it_goes_on_when_it_is_approved_and_when_it_is_released() -> None:
-    for command in (ev.Approved(author="x"), ev.Released(scope="hold-down", author="x")):
-        tale = held()
-        tale.fails("b")
-        assert "AttemptStarted" in kinds(tale.ask(command))
-
-
-def test_it_is_abandoned_when_the_active_recovers_and_then_counts_for_nothing() -> None:
-    tale = held()
-    counted = list(tale.group.counted_us)
-    hold_us = tale.group.hold_until_us
-    tale.wait(MS)
-    tale.fails("b")
-    assert len(tale.group.counted_us) == len(counted) + 1
-    ended = only(tale.ok("b"), ev.FailoverEnded)
-    assert (ended.result, ended.reason) == ("abandoned", "the active recovered")
-    assert (tale.group.counted_us, tale.group.hold_until_us) == (counted, hold_us)
-
-
-def test_a_lost_activation_is_hard() -> None:
-    tale = held()
-    tale.restarts("b")
-    assert "AttemptStarted" in kinds(tale.ok("b"))
-
-
-# The limit.
-
-
-def limited(*, after: int = 2) -> Story:
-    """Return a story in which the limit of two is spent."""
-    tale = story(limit=2, limit_window_us=HOUR, rise=1, unknown_after_us=0)
-    for name in ("a", "b", "c")[:after]:
-        tale.crashes(name)
-        tale.work()
-        tale.restarts(name)
-        tale.ok("a", "b", "c")
-        tale.answers("fence")
-        tale.wait(10 * MS)
-        tale.ok("a", "b", "c")
-    return tale
-
-
-def test_a_spent_limit_waits_even_on_hard_evidence() -> None:
-    tale = limited()
-    assert tale.group.assigned == "c"
-    taken = tale.crashes("c")
-    assert only(taken, ev.FailoverStarted).waits == "limit"
-    assert "AttemptStarted" not in kinds(taken)
-    first_us = tale.group.counted_us[0]
-    assert wait_of(tale) == Block(reason="limit", until_us=first_us + HOUR)
-
-
-@pytest.mark.parametrize(
-    "command", [ev.Approved(author="x"), ev.Released(scope="limit", author="x")]
-)
-def test_a_person_lets_it_go_on(command: ev.Approved | ev.Released) -> None:
-    tale = limited()
-    tale.crashes("c")
-    assert "AttemptStarted" in kinds(tale.ask(command))
-
-
-def test_it_goes_on_when_its_window_has_passed() -> None:
-    tale = limited()
-    ends_us = tale.group.counted_us[0] + HOUR
-    tale.crashes("c")
-    tale.at_us = ends_us - MS
-    tale.ok("a", "b")
-    tale.wait(MS)
-    taken = tale.tick()
-    assert taken[0].event == ev.DeadlinePassed(what="limit")
-    assert taken[0].at_us == ends_us
-    assert "AttemptStarted" in kinds(taken)
-
-
-def test_a_failover_below_the_limit_does_not_brake_itself() -> None:
-    tale = limited(after=1)
-    assert "AttemptStarted" in kinds(tale.crashes("b"))
-
-
-def test_brakes_bind_automatic_choices_only() -> None:
-    for command in (
-        ev.FailoverAsked(to="a", author="x"),
-        ev.SwitchoverAsked(to="a", author="x"),
-    ):
-        tale = limited()
-        tale.ask(command)
-        tale.work()
-        assert tale.group.assigned == "a"
-        assert len(tale.group.counted_us) == 2
-
-
 # Groups that nobody serves.
 
 
@@ -418,7 +279,10 @@ def test_observing_proposes_nothing_without_an_heir() -> None:
 def test_observing_proposes_for_a_lost_activation_and_fences_nobody() -> None:
     tale = observing(epoch=7)
     tale.ok("a")
-    assert kinds(tale.ok("a", epoch=0)) == ["ActivationLost", "FailoverProposed"]
+    assert kinds(tale.ok("a", epoch=0, role="standby")) == [
+        "ActivationLost",
+        "FailoverProposed",
+    ]
 
 
 def test_confirming_opens_and_waits_for_an_approval() -> None:

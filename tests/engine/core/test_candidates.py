@@ -96,9 +96,7 @@ def excluded(tale: Story) -> str:
 
 def maintained(tale: Story) -> str:
     until_us = tale.at_us + 1
-    tale.ask(
-        ev.MaintenanceDeclared(from_us=tale.at_us, to_us=until_us, reason="", author="x"), "b"
-    )
+    tale.ask(ev.MaintenanceDeclared(from_us=tale.at_us, to_us=until_us, reason="", author="x"), "b")
     return "b"
 
 

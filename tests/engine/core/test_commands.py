@@ -8,28 +8,20 @@ import pytest
 from engine.core import events as ev
 from engine.core.blocking import drain_ends_us, is_draining
 from engine.core.decider import next_due_us
-from engine.core.events import FLEET, Recorded, Result
+from engine.core.events import Recorded, Result
 from engine.core.fleet import Mode, Role
 from engine.core.policy import MS, SECOND, Automation, FenceKind
-from engine.core.state import Phase, control_digest, control_of
-from tests.engine.core.build import Story, declared, kinds, loaded, made, only, story
-
-
-def refused(taken: list[Recorded]) -> tuple[str, ...]:
-    """Return the reasons; whatever else was decided fails."""
-    assert kinds(taken) == ["Refused"]
-    refusal = only(taken, ev.Refused)
-    assert taken[-1].cause == taken[0].seq
-    return refusal.reasons
-
-
-def switch(tale: Story, to: str = "", *, at_rest: bool = False) -> list[Recorded]:
-    return tale.ask(ev.SwitchoverAsked(to=to, author="x", at_rest=at_rest))
-
-
-def force(tale: Story, to: str = "", *, at_rest: bool = False) -> list[Recorded]:
-    return tale.ask(ev.FailoverAsked(to=to, author="x", at_rest=at_rest))
-
+from engine.core.state import control_digest, control_of
+from tests.engine.core.build import (
+    Story,
+    force,
+    kinds,
+    made,
+    only,
+    refused,
+    story,
+    switch,
+)
 
 # Switchover.
 
@@ -301,157 +293,6 @@ def test_a_name_cannot_be_mistaken_for_a_position(name: str) -> None:
     assert reason == f"expected a name that starts with a letter, found {name!r}"
 
 
-# Rollback.
-
-
-def rollback(
-    tale: Story, position: int, *, to: str = "", is_forced: bool = False, **control: object
-) -> list[Recorded]:
-    """Ask to go back to the control of now, but for `to` and what else is given."""
-    now = control_of(tale.group)
-    then = msgspec.structs.replace(now, **({"assigned": to} if to else {}), **control)
-    return tale.ask(
-        ev.RollbackRequested(
-            position=position,
-            control=then,
-            digest=control_digest(then),
-            author="x",
-            force=is_forced,
-        )
-    )
-
-
-def test_a_rollback_to_the_same_master_ends_at_once() -> None:
-    tale = story()
-    taken = rollback(tale, 5, strategy="round-robin", weights=(("a", 7), ("gone", 3)))
-    assert kinds(taken) == ["RollbackAccepted", "RollbackEnded"]
-    accepted = only(taken, ev.RollbackAccepted)
-    assert (accepted.before.strategy, accepted.after.strategy) == ("priority", "round-robin")
-    assert (tale.group.strategy, tale.master("a").declared.weight) == ("round-robin", 7)
-    assert only(taken, ev.RollbackEnded).result == "incomplete"
-
-
-def test_a_rollback_to_what_is_changes_nothing_and_is_complete() -> None:
-    tale = story()
-    assert only(rollback(tale, 5), ev.RollbackEnded).result == "complete"
-
-
-def test_a_rollback_to_another_master_switches_there() -> None:
-    tale = story()
-    taken = rollback(tale, 5, to="b")
-    assert kinds(taken) == ["RollbackAccepted", "FailoverStarted"]
-    started = only(taken, ev.FailoverStarted)
-    assert (started.why, started.to, started.waits) == ("rollback", "b", "preflight")
-    taken = tale.work()
-    assert only(taken, ev.RollbackEnded).result == "complete"
-    assert (tale.group.assigned, tale.group.rollback) == ("b", None)
-
-
-def test_a_rollback_whose_target_does_not_pass_is_incomplete() -> None:
-    tale = story()
-    rollback(tale, 5, to="b")
-    taken = tale.answers("preflight", Result.REFUSED)
-    assert kinds(taken) == ["FailoverEnded", "RollbackEnded"]
-    assert only(taken, ev.RollbackEnded).result == "incomplete"
-    assert (tale.group.assigned, tale.master("a").role) == ("a", Role.ACTIVE)
-
-
-def test_a_rollback_of_a_headless_group_brings_its_master_back() -> None:
-    tale = abandoned()
-    tale.ok("b")
-    assert (tale.group.assigned, tale.group.saga) == ("a", None)
-    rollback(tale, 5, to="b")
-    tale.work()
-    assert tale.group.assigned == "b"
-
-
-@pytest.mark.parametrize(
-    ("control", "reasons"),
-    [
-        ({"assigned": "z"}, ("z does not belong to g any more",)),
-        ({"assigned": ""}, ("g had no active master at position 5",)),
-        ({"strategy": "best"}, ("strategy 'best' is not one of this release",)),
-        (
-            {"assigned": "b"},
-            ("b: excluded", "b: health-failed (since_us 0)"),
-        ),
-        (
-            {"assigned": "b", "strategy": "best"},
-            (
-                "b: excluded",
-                "b: health-failed (since_us 0)",
-                "strategy 'best' is not one of this release",
-            ),
-        ),
-    ],
-)
-def test_a_rollback_is_refused_as_a_whole_with_every_reason(
-    control: dict[str, object], reasons: tuple[str, ...]
-) -> None:
-    tale = story()
-    tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "b")
-    tale.fails("b")
-    assert refused(rollback(tale, 5, **control)) == reasons  # type: ignore[arg-type]
-    assert tale.group.strategy == "priority"
-
-
-def test_a_rollback_waits_for_no_other() -> None:
-    tale = story()
-    rollback(tale, 5, to="b")
-    failover, rolled = refused(rollback(tale, 5, to="c"))
-    assert failover.endswith("of g is open: selecting")
-    assert rolled.startswith("rollback ")
-    assert [reason.split()[0] for reason in refused(switch(tale))] == ["failover", "rollback"]
-    assert [reason.split()[0] for reason in refused(force(tale))] == ["rollback"]
-
-
-def test_force_tries_a_target_that_looks_dead_and_a_dead_one_leaves_all_as_it_is() -> None:
-    tale = story()
-    tale.crashes("b")
-    taken = rollback(tale, 5, to="b", is_forced=True)
-    assert kinds(taken) == ["RollbackAccepted", "FailoverStarted"]
-    assert tale.owed() == [("preflight", "b")]
-    taken = tale.answers("preflight", Result.FAILED)
-    assert only(taken, ev.RollbackEnded).result == "incomplete"
-    assert (tale.group.assigned, tale.master("a").epoch) == ("a", 1)
-
-
-def test_force_never_chooses_what_is_fenced_or_excluded() -> None:
-    tale = story()
-    tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "b")
-    taken = rollback(tale, 5, to="b", is_forced=True)
-    assert only(taken, ev.FailoverEnded).reason == "b became unfit: excluded"
-    assert only(taken, ev.RollbackEnded).result == "incomplete"
-
-
-def test_a_rollback_of_an_active_active_group_ends_at_once() -> None:
-    tale = Story(made(mode=Mode.ACTIVE_ACTIVE))
-    taken = rollback(tale, 5, strategy="priority")
-    assert kinds(taken) == ["RollbackAccepted", "RollbackEnded"]
-    assert tale.group.strategy == "priority"
-
-
-@pytest.mark.parametrize("at_rest", [False, True])
-def test_whom_a_group_assigned_before_it_became_active_active_does_not_matter(
-    at_rest: bool,
-) -> None:
-    tale = abandoned()
-    offer(tale, names="ab", mode=Mode.ACTIVE_ACTIVE)
-    tale.ok("b")
-    control = control_of(tale.group)
-    assert control.assigned == "a"
-    taken = tale.ask(
-        ev.RollbackRequested(
-            position=5,
-            control=control,
-            digest=control_digest(control),
-            author="x",
-            at_rest=at_rest,
-        )
-    )
-    assert kinds(taken) == ["RollbackAccepted", "RollbackEnded"]
-
-
 # At rest: a command to a stopped log.
 
 
@@ -495,120 +336,3 @@ def test_at_rest_a_rollback_is_decided(to: str) -> None:
     )
     follows = "RollbackEnded" if to == "a" else "FailoverStarted"
     assert kinds(taken)[3:] == ["RollbackAccepted", follows]
-
-
-# Configurations.
-
-
-def offer(tale: Story, **changes: object) -> list[Recorded]:
-    names = str(changes.pop("names", "abc"))
-    return tale.see(loaded(made(**changes), declared(names)))  # type: ignore[arg-type]
-
-
-def test_a_file_that_was_seen_before_decides_nothing() -> None:
-    tale = story()
-    assert kinds(tale.see(ev.ConfigurationLoaded(digest="same"))) == []
-    assert tale.state.fleet.file_digest == "same"
-
-
-def test_a_new_policy_is_adopted_and_who_is_new_is_added() -> None:
-    tale = story()
-    taken = offer(tale, names="abcd", fall=7)
-    assert kinds(taken) == ["PolicyAdopted", "MasterAdded"]
-    assert tale.state.policy_of(tale.group).probe.fall == 7
-    assert list(tale.group.masters) == ["a", "b", "c", "d"]
-
-
-def test_who_is_declared_otherwise_keeps_what_is_known_of_it() -> None:
-    tale = story()
-    masters = list(declared("abc"))
-    masters[1] = msgspec.structs.replace(masters[1], weight=9)
-    taken = tale.see(loaded(made(), tuple(masters)))
-    assert kinds(taken) == ["PolicyAdopted", "MasterAdded"]
-    assert (tale.master("b").declared.weight, tale.master("b").good) == (9, 2)
-
-
-def test_a_standby_may_be_removed_and_who_serves_may_not() -> None:
-    tale = story()
-    assert refused(offer(tale, names="bc")) == ("master a of g is active",)
-    taken = offer(tale, names="ab")
-    assert kinds(taken) == ["MasterRemoved", "PolicyAdopted"]
-    assert list(tale.group.masters) == ["a", "b"]
-
-
-def test_whom_a_failover_goes_to_may_not_be_removed() -> None:
-    tale = story()
-    switch(tale, "c")
-    (reason,) = refused(offer(tale, names="ab"))
-    assert reason.endswith("of g is open to c")
-    assert "MasterRemoved" in kinds(offer(tale, names="ac"))
-    tale.answers("preflight")
-    (reason,) = refused(offer(tale, names="a"))
-    assert reason.endswith("of g is open to c")
-
-
-def test_the_mode_of_a_group_that_is_served_stays() -> None:
-    tale = story()
-    reason = "group g is active-standby and is served"
-    assert refused(offer(tale, mode=Mode.ACTIVE_ACTIVE)) == (reason,)
-    assert kinds(offer(Story(), mode=Mode.ACTIVE_ACTIVE)) == ["PolicyAdopted"]
-
-
-def abandoned() -> Story:
-    """Return a story in which a, the last to be assigned, stands by like everybody else."""
-    tale = story(names="ab", attempts_max=1, automation=Automation.CONFIRM)
-    tale.ask(ev.Approved(author="x"))
-    tale.work()
-    tale.crashes("a")
-    tale.ask(ev.Approved(author="x"))
-    tale.answers("transfer", Result.FAILED)
-    tale.restarts("a")
-    tale.answers("fence")
-    return tale
-
-
-def two_groups() -> Story:
-    masters = (*declared("ab"), *declared("xy", group="h"))
-    return Story({"g": made(), "h": made(effects="none")}, masters=masters)
-
-
-def test_a_group_is_dropped_when_nobody_serves_it_and_nothing_is_open() -> None:
-    tale = two_groups()
-    tale.see(ev.MessageAccepted(key="k", lane="h", size=1, digest=b""), "h")
-    assert refused(tale.see(loaded(made(), declared("ab")))) == ("group h has 1 open messages",)
-    tale = two_groups()
-    taken = tale.see(loaded(made(), declared("ab")))
-    assert kinds(taken) == ["MasterRemoved", "MasterRemoved", "PolicyAdopted"]
-    assert list(tale.state.groups) == ["g"]
-
-
-def test_a_master_may_move_to_another_group() -> None:
-    tale = two_groups()
-    masters = (*declared("a"), *declared("xyb", group="h"))
-    taken = tale.see(loaded({"g": made(), "h": made(effects="none")}, masters))
-    assert kinds(taken) == ["MasterRemoved", "PolicyAdopted", "MasterAdded"]
-    assert tale.state.cache.places["b"].group.id == "h"
-
-
-def test_who_was_removed_is_assigned_no_longer() -> None:
-    tale = abandoned()
-    assert tale.group.assigned == "a"
-    assert "MasterRemoved" in kinds(offer(tale, names="b"))
-    assert tale.group.assigned == ""
-
-
-def test_each_group_is_decided_for_by_itself() -> None:
-    tale = two_groups()
-    taken = tale.ok("x", "y", "a", "b")
-    assert tale.state.groups["h"].assigned == "x"
-    assert tale.group.saga is not None
-    assert tale.group.saga.phase is Phase.TRANSFERRING
-    assert {"g", "h"} == {seen.subject for seen in taken if seen.subject in ("g", "h")}
-
-
-def test_a_command_to_the_fleet_lets_every_group_go_on() -> None:
-    tale = two_groups()
-    tale.see(ev.Paused(until_us=0, reason="", author="x"), FLEET)
-    assert "FailoverStarted" not in kinds(tale.ok("a", "b", "x", "y"))
-    taken = tale.see(ev.Resumed(author="x"), FLEET)
-    assert kinds(taken).count("FailoverStarted") == 2

@@ -12,7 +12,7 @@ from tests.engine.core.build import Story, kinds, made, only, story, subjects
 
 def told(**changes: object) -> Story:
     """Return a story whose policy is slow to doubt: four failed probes, three good ones."""
-    return story(**{"fall": 4, "rise": 3, **changes})
+    return story(**{"fall": 4, "rise": 3, **changes})  # type: ignore[arg-type]
 
 
 def test_one_answer_is_enough_for_a_master_that_never_failed() -> None:

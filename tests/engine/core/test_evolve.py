@@ -20,9 +20,7 @@ def put(tale: Story, event: AnyEvent, subject: str) -> None:
     """Append one fact that no rule decided upon."""
     evolve(
         tale.state,
-        Recorded(
-            seq=tale.state.seq + 1, at_us=tale.at_us, subject=subject, cause=0, event=event
-        ),
+        Recorded(seq=tale.state.seq + 1, at_us=tale.at_us, subject=subject, cause=0, event=event),
     )
 
 
@@ -81,14 +79,10 @@ def test_what_cannot_have_happened_is_a_corrupt_log(
 
 
 @pytest.mark.parametrize(("subject", "group"), [("a", "z"), ("z", "g")])
-def test_a_master_is_added_under_its_own_name_to_a_group_there_is(
-    subject: str, group: str
-) -> None:
+def test_a_master_is_added_under_its_own_name_to_a_group_there_is(subject: str, group: str) -> None:
     tale = story()
     (master,) = [each.declared for each in tale.group.masters.values() if each.declared.id == "a"]
-    moved = ev.MasterAdded(
-        master=type(master)(id="a", group=group, address=master.address)
-    )
+    moved = ev.MasterAdded(master=type(master)(id="a", group=group, address=master.address))
     with pytest.raises(LogCorrupted, match="no group"):
         put(tale, moved, subject)
 
@@ -193,8 +187,9 @@ def test_a_first_boot_id_is_no_restart() -> None:
     assert tale.group.assigned == "c"
     tale.boots["a"] = ""
     tale.ok("a")
-    assert tale.master("a").fence is not None
-    assert not tale.master("a").fence.is_restarted
+    fence = tale.master("a").fence
+    assert fence is not None
+    assert not fence.is_restarted
     assert (tale.master("a").boot, tale.master("a").health) == ("a1", Health.RECOVERING)
 
 
@@ -217,9 +212,7 @@ def based(tale: Story, *, seq: int = 0, state: bytes | None = None) -> Recorded:
         seq=seq or tale.state.seq,
         chain=hashlib.sha256(b"").digest(),
     )
-    return Recorded(
-        seq=tale.state.seq, at_us=tale.state.at_us, subject=FLEET, cause=0, event=event
-    )
+    return Recorded(seq=tale.state.seq, at_us=tale.state.at_us, subject=FLEET, cause=0, event=event)
 
 
 def test_a_log_may_begin_with_what_came_before() -> None:

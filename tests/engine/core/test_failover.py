@@ -4,10 +4,10 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.events import Result
-from engine.core.fleet import Mode, Role
-from engine.core.policy import MS, SECOND, Automation, FenceKind
+from engine.core.fleet import Role
+from engine.core.policy import MS, SECOND, FenceKind
 from engine.core.state import Phase
-from tests.engine.core.build import Story, kinds, loaded, made, only, story, subjects
+from tests.engine.core.build import Story, kinds, only, story, subjects
 
 
 def phase(tale: Story) -> Phase:
@@ -16,7 +16,7 @@ def phase(tale: Story) -> Phase:
 
 def crashed(**changes: object) -> Story:
     """Return a story whose active a has crashed; b is being given the state."""
-    tale = story(**changes)
+    tale = story(**changes)  # type: ignore[arg-type]
     tale.crashes("a")
     return tale
 
@@ -381,128 +381,3 @@ def test_nothing_is_given_to_an_active_that_failed() -> None:
     tale = story(names="a")
     tale.crashes("a")
     assert kinds(tale.accepts("k")) == []
-
-
-# Active-active.
-
-
-def serving(**changes: object) -> Story:
-    tale = Story(made(mode=Mode.ACTIVE_ACTIVE, rise=1, **changes))  # type: ignore[arg-type]
-    tale.ok("a", "b", "c")
-    return tale
-
-
-def test_every_well_master_serves_under_its_own_epoch() -> None:
-    tale = serving()
-    assert [tale.master(name).epoch for name in "abc"] == [1, 2, 3]
-    assert tale.group.saga is None
-    assert tale.group.assigned == ""
-
-
-def test_a_failed_one_is_fenced_and_comes_back_under_a_new_epoch() -> None:
-    tale = serving()
-    taken = tale.crashes("a")
-    assert kinds(taken) == ["MasterFailed", "MasterFenced", "FenceConfirmed", "MasterRejoined"]
-    assert only(taken, ev.FenceConfirmed).how == "assumed"
-    taken = tale.ok("a")
-    assert kinds(taken) == ["MasterRecovering", "MasterHealthy", "Activated"]
-    assert tale.master("a").epoch > 3
-
-
-def test_where_effects_are_sent_its_fence_is_owed() -> None:
-    tale = serving(effects="http")
-    assert kinds(tale.crashes("a")) == ["MasterFailed", "MasterFenced"]
-    assert tale.owed() == [("fence", "a")]
-
-
-def test_observing_takes_nobody_out() -> None:
-    tale = serving(automation=Automation.OBSERVE)
-    assert kinds(tale.crashes("a")) == ["MasterFailed"]
-
-
-def test_messages_go_to_whoever_has_least() -> None:
-    tale = serving()
-    taken = [recorded for key in "ijkl" for recorded in tale.accepts(key, lane=key)]
-    assert subjects(taken, ev.MessagesAssigned) == ["a", "b", "c", "a"]
-    tale.acks("j", "b", epoch=2)
-    assert subjects(tale.accepts("m", lane="m"), ev.MessagesAssigned) == ["b"]
-
-
-def test_what_a_failed_one_had_is_shared_by_the_others() -> None:
-    tale = serving()
-    for key in "ijkl":
-        tale.accepts(key, lane=key)
-    taken = tale.crashes("a")
-    assert subjects(taken, ev.MessagesAssigned) == ["b", "c"]
-
-
-def test_nobody_gets_a_message_while_nobody_serves() -> None:
-    tale = Story(made(mode=Mode.ACTIVE_ACTIVE))
-    tale.accepts("k")
-    assert subjects(tale.ok("b"), ev.MessagesAssigned) == ["b"]
-
-
-def test_an_excluded_one_finishes_what_it_has_and_stands_by() -> None:
-    tale = serving()
-    tale.accepts("k")
-    taken = tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "a")
-    assert kinds(taken) == ["ExclusionChanged", "DrainStarted"]
-    assert kinds(tale.ok("a")) == []
-    assert kinds(tale.acks("k", "a", epoch=1)) == ["MessageDone", "DrainEnded"]
-    taken = tale.ask(ev.ExclusionAsked(excluded=False, reason="", author="x"), "a")
-    assert kinds(taken) == ["ExclusionChanged", "Activated"]
-
-
-def test_one_that_fails_while_it_drains_is_fenced() -> None:
-    tale = serving()
-    tale.accepts("k")
-    tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "a")
-    taken = tale.crashes("a")
-    assert kinds(taken)[:2] == ["MasterFailed", "MasterFenced"]
-    assert subjects(taken, ev.MessagesAssigned) == ["b"]
-
-
-def test_maintenance_drains_while_it_lasts() -> None:
-    tale = serving()
-    declared = ev.MaintenanceDeclared(
-        from_us=tale.at_us, to_us=tale.at_us + SECOND, reason="", author="x"
-    )
-    assert kinds(tale.ask(declared, "a")) == ["DrainStarted", "DrainEnded"]
-    assert kinds(tale.ok("a")) == []
-    tale.wait(SECOND)
-    assert kinds(tale.ok("a")) == ["Activated"]
-
-
-def test_maintenance_of_a_group_is_of_all_its_masters() -> None:
-    tale = serving()
-    declared = ev.MaintenanceDeclared(
-        from_us=tale.at_us, to_us=tale.at_us + SECOND, reason="", author="x"
-    )
-    assert kinds(tale.ask(declared)) == ["DrainStarted", "DrainEnded"] * 3
-
-
-# Observing: roles follow what the masters report.
-
-
-def test_the_active_is_who_says_so_alone() -> None:
-    tale = Story(made(automation=Automation.OBSERVE))
-    tale.roles = {"a": "active"}
-    tale.ok("a", "b", "c")
-    assert (tale.group.assigned, tale.owed()) == ("a", [])
-    tale.roles = {"b": "active"}
-    assert kinds(tale.ok("b")) == []
-    taken = tale.ok("a")
-    assert kinds(taken) == ["DrainStarted", "DrainEnded", "Activated"]
-    assert (tale.group.assigned, tale.master("a").role) == ("b", Role.STANDBY)
-
-
-def test_who_is_fenced_does_not_follow() -> None:
-    tale = story()
-    tale.crashes("a")
-    tale.work()
-    masters = tuple(master.declared for master in tale.group.masters.values())
-    tale.see(loaded(made(automation=Automation.OBSERVE), masters))
-    tale.roles = {"a": "active"}
-    tale.ok("a", "a", "b")
-    assert tale.master("a").role is Role.FENCED
-    assert (tale.group.assigned, tale.master("b").role) == ("b", Role.ACTIVE)

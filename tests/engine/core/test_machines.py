@@ -19,6 +19,12 @@ TABLES: list[Table[Any]] = [HEALTH, ROLE, FAILOVER]
 IDS = ["health", "role", "failover"]
 
 
+def states_of(table: Table[Any]) -> list[enum.Enum]:
+    """Return all states, the first one first."""
+    kind: type[enum.Enum] = table.states
+    return list(kind)
+
+
 def by_transitions(table: Table[Any], kind: type, source: enum.Enum) -> object:
     """Return what the library itself does, the slow way; None if it refuses."""
     model = SimpleNamespace(state=source)
@@ -31,7 +37,7 @@ def by_transitions(table: Table[Any], kind: type, source: enum.Enum) -> object:
 
 @pytest.mark.parametrize("table", TABLES, ids=IDS)
 def test_every_cell_agrees_with_transitions(table: Table[Any]) -> None:
-    for kind, source in itertools.product(KINDS.values(), table.states):
+    for kind, source in itertools.product(KINDS.values(), states_of(table)):
         assert table.moves.get((kind, source)) is by_transitions(table, kind, source)
 
 
@@ -48,9 +54,9 @@ def test_there_is_no_trigger_past_the_table(table: Table[Any]) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=IDS)
 def test_every_state_but_the_first_is_reached_and_every_one_is_left(table: Table[Any]) -> None:
-    first, *others = table.states
+    first, *others = states_of(table)
     assert {dest for _, _, dest in table.rows} >= set(others)
-    assert {source for _, source, _ in table.rows} == set(table.states)
+    assert {source for _, source, _ in table.rows} == {first, *others}
     assert first in (Health.UNKNOWN, Role.STANDBY, Phase.IDLE)
 
 

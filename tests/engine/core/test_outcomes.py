@@ -70,9 +70,9 @@ def test_where_no_effect_is_sent_a_whole_failover_is_one_append() -> None:
     ] == [("b", "transfer"), ("b", "promote"), ("b", "verify"), ("a", "fence"), ("b", "switch")]
     refused = next(seen for seen in taken if isinstance(seen.event, ev.ProbeFailed))
     assert {seen.cause for seen in assumed} == {refused.seq}
-    assert {
-        seen.event.result for seen in assumed if isinstance(seen.event, ev.Outcome)
-    } == {Result.ASSUMED}
+    assert {seen.event.result for seen in assumed if isinstance(seen.event, ev.Outcome)} == {
+        Result.ASSUMED
+    }
 
 
 def test_an_assumed_promotion_is_not_owed_any_more() -> None:

@@ -3,13 +3,13 @@
 import pytest
 
 from engine.core import events as ev
+from engine.core.decider import decide
 from engine.core.errors import LogCorrupted
 from engine.core.events import Observation, Recorded
 from engine.core.policy import MS, SECOND
 from engine.core.replay import control_at, decide_again, replay
 from engine.core.state import control_of
 from engine.core.step import Step
-from engine.core.decider import decide
 from tests.engine.core.build import Story, kinds, made, story
 
 

@@ -1,10 +1,12 @@
 """Events for the tests of the log, and a projection that notices every event it misses."""
 
+import contextlib
 import hashlib
 from typing import Final
 
 import msgspec
 
+from engine.core.errors import LogFull
 from engine.core.events import (
     AnyEvent,
     ApprovalGiven,
@@ -14,6 +16,7 @@ from engine.core.events import (
     ProbeOk,
     Recorded,
 )
+from engine.log import Log
 
 START_US: Final = 1_700_000_000_000_000
 CHAIN: Final = hashlib.sha256(b"what came before").digest()
@@ -57,6 +60,16 @@ def message(seq: int, body: bytes) -> tuple[Recorded, dict[bytes, bytes]]:
     digest = hashlib.sha256(body).digest()
     event = MessageAccepted(key=f"k{seq}", lane="g", size=len(body), digest=digest)
     return at(seq, event), {digest: body}
+
+
+def fill(log: Log, batch: int) -> int:
+    """Return the head of `log` after it took batches until there was no space for another."""
+    head = log.head.seq
+    with contextlib.suppress(LogFull):
+        while True:
+            log.append(probes(head + 1, head + batch))
+            head += batch
+    return head
 
 
 class Seen(msgspec.Struct, kw_only=True):

@@ -58,7 +58,8 @@ def test_both_loops_over_rows_agree_with_the_definition_of_the_crc(
     assert decode_rows([row[:6] for row in rows]) == events
     assert crcs_of(rows, crc=crc) == [row[-1] for row in rows]
     for row in rows:
-        assert row[-1] == (crc := row_crc(row, crc))
+        crc = row_crc(row, crc)
+        assert row[-1] == crc
 
 
 @pytest.mark.parametrize("seqs", [(6,), (8,), (7, 9), (7, 7), (7, 6)])

@@ -8,6 +8,7 @@ import pytest
 from engine.core.errors import LogCorrupted
 from engine.core.events import MasterFailed, Recorded, encode
 from engine.log import open_log
+from engine.log.codec import crcs_of
 from engine.log.connection import driver_connect
 from engine.log.verify import PROBLEMS_MAX, Verification, verify
 from tests.engine.log.events import based, failed, message, probes
@@ -68,6 +69,20 @@ def test_a_changed_row_is_named(path: Path, damage: str, first_bad: int, problem
     assert all(line.startswith(f"event {first_bad}: ") for line in found.problems[:1])
     if problem != "cannot be read":
         assert found.events == LAST
+
+
+@pytest.mark.parametrize(("column", "value"), [(2, 99), (5, b"\xc1")])
+def test_what_means_nothing_is_found_even_with_fitting_crcs(
+    path: Path, column: int, value: object
+) -> None:
+    with open_log(path) as log:
+        before, last = log.rows(LAST - 2)
+    row = (*last[:column], value, *last[column + 1 :])
+    (crc,) = crcs_of([row], crc=before[-1])  # type: ignore[list-item]
+    set_to = ("kind = 99" if column == 2 else "payload = x'c1'") + f", crc = {crc}"
+    found = verified(path, f"UPDATE events SET {set_to} WHERE seq = {LAST}")
+    assert found.first_bad == LAST
+    assert len(found.problems) == 1
 
 
 def test_a_missing_row_is_named_and_leaves_no_digest(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The writer: one thread, one transaction for all that waited, one error for all behind a failure."""
+"""One thread, one transaction for all that waited, one error for all behind a failure."""
 
 import threading
 from concurrent.futures import Future
@@ -66,8 +66,9 @@ def test_a_transaction_has_a_limit() -> None:
     with Writer(log, hook=gate) as writer:
         futures = [writer.submit([probe(1)])]
         assert gate.reached.wait(WAIT_S)
-        for first in range(2, 2 + 3 * half, half):
-            futures.append(writer.submit(probes(first, first + half - 1)))
+        futures += [
+            writer.submit(probes(first, first + half - 1)) for first in range(2, 2 + 3 * half, half)
+        ]
         gate.open.set()
         assert outcomes(futures) == [None] * 4
     assert gate.transactions == 3

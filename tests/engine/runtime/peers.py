@@ -103,6 +103,14 @@ async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     await reader.read()
 
 
+async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say in `boot` which connection this is, by the caller's port."""
+    while True:
+        await request(reader)
+        port = writer.get_extra_info("peername")[1]
+        writer.write(answer(f'{{"boot":"{port}"}}'))
+
+
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close with a reset, as a system does for a process that left something unread."""
     sock = writer.get_extra_info("socket")

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from engine.core.events import Evidence
-from engine.runtime.connection import Connection, NoConnection, Place, dial
+from engine.runtime.connection import Address, Connection, NoConnection, Place, dial
 from engine.runtime.http1 import Response, get
 from tests.engine.runtime.peers import answer, closes, free_port, resets, says, server
 
@@ -23,6 +23,17 @@ class Calls:
             on_end=lambda _, evidence, __: self.seen.put_nowait(evidence),
             body_bytes_max=100,
         )
+
+
+class TwoAddresses(Place):
+    """A name that stands for more than one address."""
+
+    def __init__(self, both: list[Address]) -> None:
+        super().__init__("http://both:1")
+        self.both = both
+
+    async def addresses(self) -> list[Address]:
+        return self.both
 
 
 async def dialled(address: str, calls: Calls) -> Connection:
@@ -55,6 +66,18 @@ def test_no_connection_comes_with_its_evidence(host: str, evidence: Evidence) ->
         assert found.evidence is evidence
         assert found.detail
         assert not found.own
+
+    asyncio.run(body())
+
+
+def test_a_refusal_outweighs_what_the_other_addresses_say() -> None:
+    async def body() -> None:
+        one = await Place(f"http://127.0.0.1:{free_port()}").addresses()
+        other = await Place(f"http://255.255.255.255:{free_port()}").addresses()
+        for both in (one + other, other + one):
+            found = await dial(TwoAddresses(both), Calls().make)
+            assert isinstance(found, NoConnection)
+            assert found.evidence is Evidence.REFUSED
 
     asyncio.run(body())
 

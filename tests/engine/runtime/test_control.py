@@ -369,6 +369,32 @@ def test_close_idle_closes_all_but_the_connection_for_steps() -> None:
     asyncio.run(body())
 
 
+def test_close_idle_lets_a_busy_connection_finish_and_uses_it_no_more() -> None:
+    async def body() -> None:
+        arrived, gate = asyncio.Event(), asyncio.Event()
+        count = [0]
+
+        async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request(reader)
+            arrived.set()
+            await gate.wait()
+            writer.write(answer())
+            assert await reader.read() == b""
+
+        async with server(waits, counting(count)) as address:
+            control = Control(address)
+            busy = asyncio.create_task(sent(control))
+            await arrived.wait()
+            control.close_idle()
+            gate.set()
+            assert (await busy).kind == "done"
+            assert (await sent(control, key="m-2")).kind == "done"
+            assert count == [1]
+            await control.close()
+
+    asyncio.run(body())
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to count open files")
 def test_closing_leaves_no_socket_and_no_task_behind() -> None:
     async def body() -> None:

@@ -1,58 +1,28 @@
 import asyncio
-import contextlib
-import os
-import shutil
-import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.core.events import Evidence
 from engine.runtime import http1, probing
-from engine.runtime.clock import monotonic_us
-from engine.runtime.probing import Answer, Failure, Interrupted, Link, Probed, read_answer
+from engine.runtime.probing import Answer, Interrupted, Link, Probed, read_answer
+from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, link_to
 from tests.engine.runtime.peers import (
     LONG_US,
-    SHORT_US,
-    Ends,
     Handler,
     answer,
     closes,
+    counted,
     free_port,
     open_files,
     request,
     reset,
     resets,
-    sample,
     says,
     says_nothing,
     says_then_closes,
     server,
 )
-
-HEALTH = '{"status":"ok","boot":"b1","epoch":5,"role":"active","load":{"active":1}}'
-
-
-@contextlib.asynccontextmanager
-async def link_to(address: str, *, hold_open: bool = True) -> AsyncIterator[tuple[Link, Ends]]:
-    ends = Ends()
-    link = Link(address, "/health", ends, hold_open=hold_open)
-    try:
-        yield link, ends
-    finally:
-        await link.close()
-
-
-async def ask(link: Link, *, fresh: bool = False, timeout_us: int = LONG_US) -> Probed:
-    return await link.probe(fresh=fresh, timeout_us=timeout_us)
-
-
-def evidence_of(probed: Probed) -> Evidence:
-    assert isinstance(probed, Failure), probed
-    return probed.evidence
-
 
 # What an answer says.
 
@@ -99,20 +69,6 @@ def test_what_a_master_says_is_cut_to_a_length() -> None:
 
 
 # Connections.
-
-
-async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say in `boot` which connection this is, by the caller's port."""
-    while True:
-        await request(reader)
-        port = writer.get_extra_info("peername")[1]
-        writer.write(answer(f'{{"boot":"{port}"}}'))
-
-
-async def boot_of(link: Link, *, fresh: bool = False) -> str:
-    probed = await ask(link, fresh=fresh)
-    assert isinstance(probed, Answer), probed
-    return probed.boot
 
 
 def test_probes_share_the_held_connection_until_a_fresh_one_takes_its_place() -> None:
@@ -239,6 +195,18 @@ def test_a_fresh_probe_fails_with_its_evidence(handler: Handler, evidence: Evide
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("cut", [closes, resets])
+def test_a_fresh_connection_that_is_cut_is_tried_once_more(cut: Handler) -> None:
+    async def body() -> None:
+        async with server(cut, counted) as address, link_to(address) as (link, ends):
+            assert isinstance(await ask(link, fresh=True), Answer)
+            assert ends.seen == []
+        async with server(cut, cut, counted) as address, link_to(address) as (link, ends):
+            assert evidence_of(await ask(link)) in (Evidence.CLOSED, Evidence.RESET)
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize(
     ("host", "evidence"),
     [
@@ -297,162 +265,6 @@ def test_garbage_on_the_held_connection_is_a_failure_and_no_end() -> None:
     asyncio.run(body())
 
 
-# Time.
-
-
-def test_silence_is_overdue_after_the_time_out() -> None:
-    async def body() -> None:
-        async with server(says_nothing) as address, link_to(address) as (link, _):
-            probed = await ask(link, timeout_us=SHORT_US)
-            assert isinstance(probed, Failure)
-            assert probed.evidence is Evidence.OVERDUE
-            assert probed.waited_us >= SHORT_US
-
-    asyncio.run(body())
-
-
-def test_after_a_time_out_the_next_probe_is_fresh_and_the_old_connection_is_still_watched() -> None:
-    gate = asyncio.Event()
-
-    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        writer.write(answer(HEALTH))
-        await request(reader)
-        await gate.wait()
-
-    async def body() -> None:
-        async with (
-            server(hangs, says_nothing) as address,
-            link_to(address) as (link, ends),
-        ):
-            assert isinstance(await ask(link), Answer)
-            for _ in range(2):
-                assert evidence_of(await ask(link, timeout_us=SHORT_US)) is Evidence.OVERDUE
-            assert ends.seen == []
-            gate.set()
-            assert await ends.next() is Evidence.CLOSED
-
-    asyncio.run(body())
-
-
-def test_a_late_answer_is_not_taken_for_that_of_another_probe() -> None:
-    async def body() -> None:
-        gate, sent = asyncio.Event(), asyncio.Event()
-
-        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await request(reader)
-            writer.write(answer(HEALTH))
-            await request(reader)
-            await gate.wait()
-            writer.write(answer('{"boot":"late"}'))
-            await request(reader)
-            writer.write(answer('{"boot":"again"}'))
-            await reader.read()
-
-        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await request(reader)
-            gate.set()
-            sent.set()
-            await reader.read()
-
-        async with server(late, slow) as address, link_to(address) as (link, ends):
-            assert isinstance(await ask(link), Answer)
-            assert evidence_of(await ask(link, timeout_us=SHORT_US)) is Evidence.OVERDUE
-            assert evidence_of(await ask(link, timeout_us=SHORT_US)) is Evidence.OVERDUE
-            assert sent.is_set()
-            assert await boot_of(link) == "again"  # on the old one, which owes nothing any more
-            assert ends.seen == []
-
-    asyncio.run(body())
-
-
-def stall(us: int) -> None:
-    """Keep the loop from turning, as a busy thread or a stopped observer does."""
-    until_us = monotonic_us() + us
-    while monotonic_us() < until_us:
-        pass
-
-
-def test_an_answer_that_is_there_is_read_before_a_time_out_is_judged() -> None:
-    with sample("master") as master:
-
-        async def body() -> None:
-            async with link_to(master.address) as (link, _):
-                await ask(link)
-                probe = link.probe(fresh=False, timeout_us=SHORT_US)
-                # The answer comes while the loop stands still, past the time-out.
-                asyncio.get_running_loop().call_soon(stall, 3 * SHORT_US)
-                assert isinstance(await probe, Answer)
-
-        asyncio.run(body())
-
-
-def test_an_answer_is_read_even_if_the_loop_stalls_in_the_turn_of_the_time_out() -> None:
-    with sample("master") as master:
-
-        async def body() -> None:
-            async with link_to(master.address) as (link, _):
-                await ask(link)
-                os.kill(master.process.pid, signal.SIGSTOP)
-                loop = asyncio.get_running_loop()
-
-                def go_on() -> None:
-                    os.kill(master.process.pid, signal.SIGCONT)
-                    stall(2 * SHORT_US)
-
-                # Due in the same turn as the time-out, and called before it.
-                due_s = loop.time() + SHORT_US / 1e6
-                loop.call_at(due_s - 0.001, stall, 20_000)
-                loop.call_at(due_s - 0.0005, go_on)
-                assert isinstance(await link.probe(fresh=False, timeout_us=SHORT_US), Answer)
-
-        asyncio.run(body())
-
-
-def test_an_observer_that_was_late_says_by_how_much() -> None:
-    async def body() -> None:
-        async with server(says_nothing) as address, link_to(address) as (link, _):
-            for fresh in (False, True):
-                probe = link.probe(fresh=fresh, timeout_us=SHORT_US)
-                asyncio.get_running_loop().call_later(SHORT_US / 2e6, stall, 2 * SHORT_US)
-                probed = await probe
-                assert isinstance(probed, Failure)
-                assert probed.late_us >= SHORT_US
-
-    asyncio.run(body())
-
-
-def test_a_stall_before_the_request_went_out_counts_as_lateness() -> None:
-    async def body() -> None:
-        async with server(says_nothing) as address, link_to(address) as (link, _):
-            probe = link.probe(fresh=True, timeout_us=2 * SHORT_US)
-            asyncio.get_running_loop().call_soon(stall, SHORT_US)
-            probed = await probe
-            assert isinstance(probed, Failure)
-            assert probed.evidence is Evidence.OVERDUE
-            assert probed.late_us >= SHORT_US // 2
-
-    asyncio.run(body())
-
-
-def test_an_observer_without_files_blames_itself_beyond_every_limit() -> None:
-    resource = pytest.importorskip("resource", reason="this system has no limits to set")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    async def body() -> None:
-        async with link_to(f"http://127.0.0.1:{free_port()}") as (link, _):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
-            try:
-                probed = await ask(link)
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            assert isinstance(probed, Failure)
-            assert probed.evidence is Evidence.OVERDUE
-            assert probed.late_us == probing.LATE_OWN_US
-
-    asyncio.run(body())
-
-
 # Ends.
 
 
@@ -484,112 +296,3 @@ def test_a_cancelled_probe_makes_room_for_the_next() -> None:
             assert isinstance(await ask(link, fresh=True), Answer)
 
     asyncio.run(body())
-
-
-# Real processes.
-
-
-def test_a_killed_master_is_seen_at_once_and_then_refused() -> None:
-    with sample("master", "--boot", "b7") as master:
-
-        async def body() -> None:
-            async with link_to(master.address) as (link, ends):
-                probed = await ask(link)
-                assert isinstance(probed, Answer)
-                assert (probed.boot, probed.epoch, probed.role) == ("b7", 0, "standby")
-                master.process.kill()
-                assert await ends.next() in (Evidence.CLOSED, Evidence.RESET)
-                assert evidence_of(await ask(link, fresh=True)) is Evidence.REFUSED
-                assert len(ends.seen) == 1
-
-        asyncio.run(body())
-
-
-def test_a_stopped_master_is_overdue_and_its_death_is_still_seen() -> None:
-    with sample("master") as master:
-
-        async def body() -> None:
-            async with link_to(master.address) as (link, ends):
-                assert isinstance(await ask(link), Answer)
-                master.process.send_signal(signal.SIGSTOP)
-                for fresh in (False, True):
-                    probed = await ask(link, fresh=fresh, timeout_us=SHORT_US)
-                    assert evidence_of(probed) is Evidence.OVERDUE
-                assert ends.seen == []
-                master.process.kill()
-                assert await ends.next() in (Evidence.CLOSED, Evidence.RESET)
-
-        asyncio.run(body())
-
-
-def test_a_master_that_goes_on_answers_again() -> None:
-    with sample("master") as master:
-
-        async def body() -> None:
-            async with link_to(master.address) as (link, _):
-                await ask(link)
-                master.process.send_signal(signal.SIGSTOP)
-                assert evidence_of(await ask(link, timeout_us=SHORT_US)) is Evidence.OVERDUE
-                master.process.send_signal(signal.SIGCONT)
-                assert isinstance(await ask(link), Answer)
-
-        asyncio.run(body())
-
-
-NGINX = """
-daemon off; master_process on; worker_processes 1; error_log stderr crit; pid {root}/pid;
-events {{ worker_connections 64; }}
-http {{
-  access_log off; keepalive_timeout {keep_s}s; client_body_temp_path {root};
-  proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root}; scgi_temp_path {root};
-  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "well"; }} }}
-}}
-"""
-
-
-@contextlib.contextmanager
-def nginx(root: Path, *, keep_s: int) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed")
-    port = free_port()
-    config = root / "nginx.conf"
-    config.write_text(NGINX.format(root=root, port=port, keep_s=keep_s))
-    with subprocess.Popen([program, "-p", str(root), "-c", str(config)]) as process:
-        try:
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-async def until_up(link: Link) -> None:
-    """Ask until somebody listens."""
-    while not isinstance(await ask(link, fresh=True), Answer):
-        pass
-
-
-def test_a_reload_of_nginx_is_a_question_that_a_fresh_connection_answers(tmp_path: Path) -> None:
-    with nginx(tmp_path, keep_s=60) as (process, address):
-
-        async def body() -> None:
-            async with link_to(address) as (link, ends):
-                await until_up(link)
-                for count in (1, 2, 3):
-                    process.send_signal(signal.SIGHUP)
-                    assert await ends.next() is Evidence.CLOSED
-                    assert isinstance(await ask(link, fresh=True), Answer)
-                    assert len(ends.seen) == count
-
-        asyncio.run(body())
-
-
-def test_a_keep_alive_time_out_of_nginx_is_a_question_too(tmp_path: Path) -> None:
-    with nginx(tmp_path, keep_s=1) as (_, address):
-
-        async def body() -> None:
-            async with link_to(address) as (link, ends):
-                await until_up(link)
-                assert await ends.next() is Evidence.CLOSED
-                assert isinstance(await ask(link), Answer)
-
-        asyncio.run(body())

@@ -1,0 +1,75 @@
+"""The stored views of a log, kept near its head while an engine writes it.
+
+A view is a cache: it may lag, and whatever fails here is tried again later and stops nothing. The
+folding is done in a thread of its own. An append waits for it at most as long as one transaction
+that stores a view takes, and the rounds are paced so that this is rare.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from engine.core.errors import LogError
+from engine.core.events import Recorded
+from engine.log.protocol import Log
+
+PAUSE_S: Final = 1.0  # between two rounds, at least
+PAUSE_ROUNDS: Final = 20  # and as many times what the last round took: a twentieth of the time
+CHUNK_EVENTS: Final = 10_000  # in one transaction
+ROUND_CHUNKS_MAX: Final = 10  # for each view in one round; what is left is for the next one
+
+
+class Keeping:
+    """Folds what became durable into the views of `names`, which are attached to `log`."""
+
+    def __init__(self, log: Log, names: Sequence[str], *, pause_s: float = PAUSE_S) -> None:
+        """Begin at once; rounds are `pause_s` apart, or more [s]."""
+        self._log: Final = log
+        self._names: Final = tuple(names)
+        self._pause_s: Final = pause_s
+        self._ending: Final = asyncio.Event()
+        self._behind: Final = asyncio.Event()
+        self._behind.set()
+        self._task: Final = asyncio.create_task(self._run(), name="keep views")
+
+    def published(self, _: tuple[Recorded, ...]) -> None:
+        """Note that there is more to fold."""
+        self._behind.set()
+
+    async def close(self) -> None:
+        """Fold what there is, as far as one round goes, and end."""
+        self._ending.set()
+        self._behind.set()
+        await self._task
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._ending.is_set():
+            await self._behind.wait()
+            self._behind.clear()
+            began = loop.time()
+            await self._round()
+            pause_s = max(self._pause_s, PAUSE_ROUNDS * (loop.time() - began))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._ending.wait()
+        await self._round()
+
+    async def _round(self) -> None:
+        for name in self._names:
+            try:
+                await self._catch_up(name)
+            except LogError:
+                self._behind.set()  # the log says elsewhere that it cannot be written
+            except Exception as err:  # a fold is no part of the engine, which goes on without it
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"the view {name!r} cannot be kept", "exception": err}
+                )
+
+    async def _catch_up(self, name: str) -> None:
+        for _ in range(ROUND_CHUNKS_MAX):
+            count = await asyncio.to_thread(self._log.catch_up, name, limit_events=CHUNK_EVENTS)
+            if count < CHUNK_EVENTS:
+                return
+        self._behind.set()

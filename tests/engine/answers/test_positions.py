@@ -1,0 +1,59 @@
+import pytest
+
+from engine.answers.positions import last_until, resolve
+from engine.answers.times import iso
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.errors import ConfigurationError
+from engine.core.events import FLEET, Recorded
+from engine.log.memory import MemoryLog
+from tests.engine.answers.stories import BEGIN_US, failed_over
+
+
+def test_a_seq_is_itself_up_to_the_end_of_the_log() -> None:
+    log = failed_over().log
+    assert [resolve(log, str(seq)) for seq in (0, 1, log.head.seq)] == [0, 1, log.head.seq]
+    with pytest.raises(ConfigurationError, match=f"the log ends at {log.head.seq}"):
+        resolve(log, str(log.head.seq + 1))
+
+
+def test_a_time_is_the_last_event_not_later() -> None:
+    log = failed_over().log
+    events = list(log.read())
+    for at_us in {event.at_us + offset for event in events for offset in (-1, 0, 1)}:
+        expected = max((event.seq for event in events if event.at_us <= at_us), default=0)
+        assert last_until(log, at_us) == expected
+        assert resolve(log, iso(at_us)) == expected
+
+
+def test_an_empty_log_has_the_position_before_everything() -> None:
+    assert last_until(MemoryLog(), BEGIN_US) == 0
+    assert resolve(MemoryLog(), "0") == 0
+
+
+def test_a_checkpoint_is_where_it_was_first_marked() -> None:
+    story = failed_over()
+    marked = story.see(ev.CheckpointMarked(name="calm", author="me"))
+    story.probe(2)
+    story.see(ev.CheckpointMarked(name="calm", author="me"))
+    assert resolve(story.log, "calm") == marked == story.state.fleet.checkpoints["calm"]
+    with pytest.raises(ConfigurationError, match=r"no checkpoint 'storm' .*\(there: calm\)"):
+        resolve(story.log, "storm")
+
+
+def test_a_log_that_begins_with_a_base_knows_the_checkpoints_before_it() -> None:
+    story = failed_over()
+    marked = story.see(ev.CheckpointMarked(name="calm", author="me"))
+    base = ev.LogBased(state=st.dump(story.state), seq=story.state.seq, chain=bytes(32))
+    cut = MemoryLog()
+    at_us = story.state.at_us
+    cut.append([Recorded(seq=base.seq, at_us=at_us, subject=FLEET, cause=0, event=base)])
+    assert resolve(cut, "calm") == marked
+    assert last_until(cut, at_us) == base.seq
+    assert last_until(cut, at_us - 1) == 0
+
+
+@pytest.mark.parametrize("text", ["", "2026-01-01", "-1", "1.5", "²"])
+def test_what_is_no_position_is_refused_with_what_would_be_one(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="a seq, a time as .* or the name of a checkpoint"):
+        resolve(failed_over().log, text)

@@ -1,0 +1,53 @@
+"""Observing: roles follow what the masters report, and nothing is taken from anybody."""
+
+from engine.core import events as ev
+from engine.core.fleet import Role
+from engine.core.owed import deliveries
+from engine.core.policy import Automation
+from tests.engine.core.build import Story, declared, kinds, loaded, made, only, story, subjects
+
+
+def test_the_active_is_who_says_so_alone() -> None:
+    tale = Story(made(automation=Automation.OBSERVE))
+    tale.roles = {"a": "active"}
+    tale.ok("a", "b", "c")
+    assert (tale.group.assigned, tale.owed()) == ("a", [])
+    tale.roles = {"b": "active"}
+    assert kinds(tale.ok("b")) == []
+    taken = tale.ok("a")
+    assert kinds(taken) == ["DrainStarted", "DrainEnded", "Activated"]
+    assert (tale.group.assigned, tale.master("a").role) == ("b", Role.STANDBY)
+
+
+def test_what_an_active_had_when_observing_began_is_not_lost_with_its_role() -> None:
+    tale = story()
+    tale.accepts("k")
+    tale.see(loaded(made(automation=Automation.OBSERVE), declared("abc")))
+    tale.roles = {"b": "active"}
+    tale.ok("a", "b")
+    assert tale.group.assigned == "b"
+    assert list(deliveries(tale.group)) == []
+    taken = tale.see(loaded(made(), declared("abc")))
+    assert subjects(taken, ev.MessagesAssigned) == ["b"]
+
+
+def test_an_active_that_lost_its_activation_and_still_serves_is_adopted_anew() -> None:
+    tale = Story(made(automation=Automation.OBSERVE))
+    tale.roles = {"a": "active"}
+    tale.epochs = {"a": 7}
+    tale.ok("a", "b", "c", "a")
+    taken = tale.ok("a", epoch=0)
+    assert kinds(taken) == ["ActivationLost", "DrainStarted", "DrainEnded", "Activated"]
+    assert only(taken, ev.Activated).epoch == 8
+    assert not tale.master("a").lost_seq
+
+
+def test_who_is_fenced_does_not_follow() -> None:
+    tale = story()
+    tale.crashes("a")
+    tale.work()
+    tale.see(loaded(made(automation=Automation.OBSERVE), declared("abc")))
+    tale.roles = {"a": "active"}
+    tale.ok("a", "a", "b")
+    assert tale.master("a").role is Role.FENCED
+    assert (tale.group.assigned, tale.master("b").role) == ("b", Role.ACTIVE)

@@ -1,0 +1,315 @@
+"""Every law of the simulated world under generated schedules, and the mutant that each catches."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.core import events as ev
+from engine.core.decider import Decide, decide
+from engine.core.events import Observation, Recorded
+from engine.core.evolve import evolve
+from engine.core.fleet import Health, Mode, Role
+from engine.core.policy import MS, SECOND, Automation, FenceKind
+from engine.core.state import State
+from engine.core.step import Evolve, Step
+from engine.simulation import checkers
+from engine.simulation.checkers import Law, violations
+from engine.simulation.schedule import KINDS, Schedule, Setting, Turn, policy
+from engine.simulation.world import run
+
+FAST = settings(
+    max_examples=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+POLICIES = st.builds(
+    policy,
+    mode=st.sampled_from((Mode.ACTIVE_STANDBY, Mode.ACTIVE_STANDBY, Mode.ACTIVE_ACTIVE)),
+    automation=st.sampled_from((Automation.AUTO, Automation.AUTO, *Automation)),
+    fence=st.sampled_from(FenceKind),
+    fall=st.integers(1, 3),
+    rise=st.integers(1, 3),
+    delay_us=st.sampled_from((0, 80 * MS)),
+    hold_down_us=st.sampled_from((0, SECOND)),
+    limit=st.integers(0, 1),
+)
+SETTINGS = st.builds(
+    Setting,
+    policy=POLICIES,
+    masters=st.integers(2, 3),
+    message_every_us=st.sampled_from((0, 20 * MS)),
+    lanes=st.integers(1, 2),
+    acks_later=st.booleans(),
+    append_us=st.sampled_from((0, 300, 5 * MS)),
+    flush_us=st.sampled_from((0, 30 * MS)),
+    down_us=st.sampled_from((1 * MS, 200 * MS)),
+)
+TURNS = st.builds(
+    Turn,
+    kind=st.sampled_from(KINDS),
+    gap_us=st.sampled_from((0, MS, 30 * MS, 150 * MS)),
+    subject=st.sampled_from(("a", "b")),
+    count=st.integers(0, 5),
+)
+SCHEDULES = st.builds(Schedule, setting=SETTINGS, turns=st.lists(TURNS, max_size=12).map(tuple))
+
+
+RIGHT = (decide, evolve)
+
+
+def found_by(law: Law, schedule: Schedule, decide: Decide, evolve: Evolve) -> list[str]:
+    """Return what `law` finds in the run of `schedule` under these rules and this fold."""
+    is_mutant = (decide, evolve) != RIGHT
+    # A world that does not come to rest because of a mutant need not be waited for.
+    within_us = 3 * SECOND if is_mutant else None
+    made = run(schedule, decide=decide, evolve=evolve, within_us=within_us)
+    if law is checkers.decided_again:
+        return [str(one) for one in checkers.decided_again(made, decide, evolve)]
+    if law is checkers.folds_in_parts:
+        return [str(one) for one in checkers.folds_in_parts(made, evolve)]
+    return [str(one) for one in law(made)]
+
+
+@pytest.mark.parametrize("law", checkers.LAWS, ids=lambda law: law.__name__)
+@FAST
+@given(schedule=SCHEDULES)
+def test_the_law_holds(law: Law, schedule: Schedule) -> None:
+    assert found_by(law, schedule, decide, evolve) == []
+
+
+@settings(FAST, max_examples=15)
+@given(schedule=SCHEDULES)
+def test_live_state_is_replayed_state_after_every_single_event(schedule: Schedule) -> None:
+    made = run(schedule)
+    live = State()
+    for recorded in made.log:
+        evolve(live, recorded)
+        if recorded.seq % 9 == 0:
+            assert checkers.digest(checkers.copy(live)) == checkers.digest(live)
+    assert live == made.state
+
+
+# The mutants: rules and folds with one fault each.
+
+
+def eager(step: Step, event: Observation) -> None:
+    """Activates a standby although another one serves."""
+    decide(step, event)
+    place = step.state.cache.places.get(step.subject)
+    if isinstance(event, ev.ProbeOk) and place is not None:
+        serves = any(m.role is Role.ACTIVE for m in place.group.masters.values())
+        if serves and place.master.role is Role.STANDBY:
+            step.emit(ev.Activated(epoch=place.group.epoch + 1, rule="eager"))
+
+
+def hasty(step: Step, event: Observation) -> None:
+    """Takes a message that was sent for one that is done."""
+    decide(step, event)
+    if isinstance(event, ev.ProbeFailed):
+        ledger = step.state.groups["g"].ledger
+        for key in [message.key for message in ledger.open.values() if message.master]:
+            step.emit(ev.MessageDone(key=key), subject="g")
+
+
+def talkative(step: Step, event: Observation) -> None:
+    """Says that a healthy master is healthy."""
+    decide(step, event)
+    place = step.state.cache.places.get(step.subject)
+    if isinstance(event, ev.ProbeOk) and place is not None:
+        step.emit(ev.MasterHealthy(evidence=(step.seq,), rule="talkative"))
+
+
+def half_hearted(step: Step, event: Observation) -> None:
+    """Refuses, and does something all the same."""
+    decide(step, event)
+    if isinstance(event, ev.SwitchoverAsked):
+        step.emit(ev.StrategyChanged(strategy="priority"))
+
+
+def deaf(step: Step, event: Observation) -> None:
+    """Does not hear that a verification went well."""
+    if not (isinstance(event, ev.Outcome) and event.step == "verify"):
+        decide(step, event)
+
+
+def moody() -> Decide:
+    """Return rules that depend on how often they were asked."""
+    asked = 0
+
+    def rules(step: Step, event: Observation) -> None:
+        nonlocal asked
+        decide(step, event)
+        asked += 1
+        if asked % 7 == 0 and "g" in step.state.groups:
+            proposed = ev.FailoverProposed(why="mood", source="", heir="", table=())
+            step.emit(proposed, subject="g")
+
+    return rules
+
+
+def counting() -> Evolve:
+    """Return a fold that depends on how often it was called."""
+    calls = 0
+
+    def fold(state: State, recorded: Recorded) -> None:
+        nonlocal calls
+        evolve(state, recorded)
+        calls += 1
+        if calls % 50 == 0:
+            state.fleet.version += 1
+
+    return fold
+
+
+def after(
+    kind: type[ev.AnyEvent], change: Callable[[State, Recorded], None]
+) -> Callable[[], Evolve]:
+    """Return a fold that makes one more change after each event of `kind`."""
+
+    def fold(state: State, recorded: Recorded) -> None:
+        evolve(state, recorded)
+        if isinstance(recorded.event, kind):
+            change(state, recorded)
+
+    return lambda: fold
+
+
+def _other_epoch(state: State, recorded: Recorded) -> None:
+    saga = state.groups["g"].saga
+    assert saga is not None
+    saga.epoch += 1
+
+
+def rosy() -> Evolve:
+    """Return a fold that believes of a standby only good things."""
+
+    def fold(state: State, recorded: Recorded) -> None:
+        evolve(state, recorded)
+        place = state.cache.places.get(recorded.subject)
+        if place is not None and place.master.role is Role.STANDBY:
+            if isinstance(recorded.event, ev.MasterFailed):
+                place.master.health = Health.HEALTHY
+            if isinstance(recorded.event, ev.ProbeFailed):
+                place.master.good_us = recorded.at_us
+
+    return fold
+
+
+def _reused(state: State, recorded: Recorded) -> None:
+    state.groups["g"].epoch -= 1
+
+
+def _not_switched(state: State, recorded: Recorded) -> None:
+    state.groups["g"].switch_epoch = 0
+
+
+def _dropped(state: State, recorded: Recorded) -> None:
+    state.groups["g"].saga = None
+
+
+def _kept_strategy(state: State, recorded: Recorded) -> None:
+    assert isinstance(recorded.event, ev.RollbackAccepted)
+    state.groups["g"].strategy = recorded.event.before.strategy
+
+
+def lenient() -> Evolve:
+    """Return a fold that lets a healthy master become healthy."""
+
+    def fold(state: State, recorded: Recorded) -> None:
+        if isinstance(recorded.event, ev.MasterHealthy):
+            state.cache.places[recorded.subject].master.health = Health.UNKNOWN
+        evolve(state, recorded)
+
+    return fold
+
+
+def caching() -> Evolve:
+    """Return a fold whose result depends on a cache."""
+
+    def fold(state: State, recorded: Recorded) -> None:
+        place = state.cache.places.get(recorded.subject)
+        is_plain = place is not None and place.is_plain
+        evolve(state, recorded)
+        if place is not None and is_plain:
+            place.group.version += 1
+
+    return fold
+
+
+def story(*turns: tuple[int, str, str, int], **setting: object) -> Schedule:
+    """Return a schedule of (gap in ms, kind, subject, count)."""
+    return Schedule(
+        setting=msgspec.structs.replace(
+            Setting(policy=policy(fall=1, rise=1)),
+            **setting,  # type: ignore[arg-type]
+        ),
+        turns=tuple(
+            Turn(gap_us=gap * MS, kind=kind, subject=subject, count=count)
+            for gap, kind, subject, count in turns
+        ),
+    )
+
+
+CALM = story((200, "rest", "", 0))
+KILLS = story(
+    (100, "crash", "b", 0), (100, "crash", "a", 0), (200, "restart", "a", 0),
+    (0, "restart", "b", 0), (100, "crash", "c", 0), (200, "restart", "c", 0),
+)  # fmt: skip
+BACK = story(
+    (60, "checkpoint", "", 1), (30, "strategy", "", 1), (30, "rollback", "", 1),
+    (200, "rest", "", 0),
+)  # fmt: skip
+WAITS = story(
+    (60, "pause", "", 20 * MS), (100, "resume", "", 0), (100, "rest", "", 0),
+    policy=policy(automation=Automation.CONFIRM),
+)  # fmt: skip
+REFUSED = story((50, "switchover", "a", 0), (50, "rest", "", 0))
+
+Mutant = tuple[Law, Callable[[], Decide], Callable[[], Evolve], Schedule]
+MUTANTS: list[Mutant] = [  # at least one for each law
+    (checkers.watched, lambda: decide, counting, CALM),
+    (checkers.one_active, lambda: eager, lambda: evolve, CALM),
+    (
+        checkers.sink_admits_the_activated,
+        lambda: decide,
+        after(ev.PromotionStarted, _other_epoch),
+        CALM,
+    ),
+    (checkers.heirs_are_fit, lambda: decide, rosy, KILLS),
+    (checkers.epochs_ascend, lambda: decide, after(ev.MasterFenced, _reused), KILLS),
+    (checkers.messages_are_done_once, lambda: hasty, lambda: evolve, KILLS),
+    (checkers.effects_end, lambda: decide, after(ev.SwitchDone, _not_switched), CALM),
+    (checkers.one_failover_at_a_time, lambda: decide, after(ev.Paused, _dropped), WAITS),
+    (checkers.every_move_is_a_row, lambda: talkative, lenient, CALM),
+    (checkers.decided_again, moody, lambda: evolve, CALM),
+    (checkers.folds_in_parts, lambda: decide, caching, CALM),
+    (
+        checkers.rollbacks_are_exact,
+        lambda: decide,
+        after(ev.RollbackAccepted, _kept_strategy),
+        BACK,
+    ),
+    (checkers.refusals_stand_alone, lambda: half_hearted, lambda: evolve, REFUSED),
+    (checkers.comes_to_rest, lambda: deaf, lambda: evolve, CALM),
+]
+
+
+@pytest.mark.parametrize(
+    ("law", "rules", "fold", "schedule"),
+    MUTANTS,
+    ids=[mutant[0].__name__ for mutant in MUTANTS],
+)
+def test_each_law_catches_its_mutant(
+    law: Law, rules: Callable[[], Decide], fold: Callable[[], Evolve], schedule: Schedule
+) -> None:
+    assert violations(run(schedule)) == []
+    assert found_by(law, schedule, rules(), fold()) != []
+
+
+def test_every_law_has_a_mutant() -> None:
+    assert {mutant[0] for mutant in MUTANTS} == set(checkers.LAWS)
