@@ -10,7 +10,7 @@ leaving, what was observed is made durable; what is owed to masters stays owed t
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, Self, TypeVar
 
 import msgspec
@@ -224,7 +224,7 @@ class Engine:
         until = min(self.state.seq, after + count_max)
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
 
-    async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
+    async def follow(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """Yield every durable event after the seq `after`, in order, until the engine ends."""
         queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
         self._turning.listen(queue.put_nowait)

@@ -24,7 +24,7 @@ _FILE: Final = """\
 
 [engine]
 log = {log}  # a file, or an sqlite:// URL; one engine writes it
-listen = {listen}  # the page and the HTTP service
+listen = {listen}  # the HTTP service
 preset = {preset}  # lan, zone, region; bench is for loopback only
 
 [log]

@@ -14,6 +14,7 @@ from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
 
+ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
 RETRY_US: Final = 1_000_000  # the first back-off of a headless group; doubles up to the hold-down
 
 
@@ -78,7 +79,7 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
 
 def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | None:
     """Return what an automatic failover that is open waits for in *selecting*."""
-    if saga.is_approved or saga.attempt:
+    if saga.why in ASKED or saga.is_approved or saga.attempt:
         return None
     policy = state.policy_of(group)
     pause_us = paused_until(state, group, at_us)

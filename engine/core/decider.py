@@ -97,6 +97,7 @@ def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
     """
     for group in state.groups.values():
         yield from _staleness(state, group)
+        yield from _maintenance(state, group)
         if is_active_standby(state, group):
             yield from _acting(state, group)
 
@@ -107,6 +108,15 @@ def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
         for name, master in group.masters.items():
             if master.health is not Health.UNKNOWN:
                 yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
+
+
+def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+    """Return when a window begins or ends: who serves, and who may, changes by time alone."""
+    for name, master in group.masters.items():
+        for window in master.maintenance:
+            for at_us in window:
+                if at_us > state.at_us:
+                    yield True, (at_us, group.id, "maintenance", name)
 
 
 def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from engine.core import candidates, messages
 from engine.core import events as ev
 from engine.core.blocking import (
+    ASKED,
     RETRY_US,
     Want,
     blocked,
@@ -54,7 +55,7 @@ def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
 
 def consider_asked(state: State, group: GroupState, at_us: int) -> Todo | None:
     """Return what a command to a stopped log calls for at once, and nothing that it does not."""
-    if group.saga is not None and group.saga.why in ("switchover", "forced", "rollback"):
+    if group.saga is not None and group.saga.why in ASKED:
         return _consider_saga(state, group, group.saga, at_us)
     if group.rollback is not None:
         return _consider_rollback(state, group)
@@ -212,7 +213,7 @@ def _select_planned(state: State, group: GroupState, saga: Saga, at_us: int) -> 
 
 
 def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
-    is_automatic = saga.why in ("failed", "activation-lost", "headless", "first")
+    is_automatic = saga.why not in ASKED
     source = group.masters.get(saga.source)
     if is_automatic and source is not None and source.role is Role.ACTIVE and want(group) is None:
         return _end(group, saga, "abandoned", "the active recovered", at_us)

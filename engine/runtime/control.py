@@ -122,17 +122,17 @@ class Control:
         request = http1.post(self._heads[_PATHS[step]], _ENCODER.encode({**body, "step": step}))
         due_us = self._clock() + timeout_us
         pause_us = PAUSE_US
-        was_sent = False
+        last: Reply | None = None
         while True:
             asked = await self._ask(request, due_us=due_us)
             reply = _read_reply(asked)
             if reply.result in (Result.OK, Result.REFUSED):
                 return reply
-            was_sent = was_sent or reply.result is Result.UNKNOWN
+            # That the time was up while a connection opened says less than what came before.
+            if last is None or not _is_overdue(asked):
+                last = _after(last, reply)
             if self._closed.is_set() or self._clock() + pause_us >= due_us:
-                if was_sent and reply.result is Result.FAILED:
-                    return Reply(result=Result.UNKNOWN, detail=f"sent, then {reply.detail}")
-                return reply
+                return last
             await asyncio.sleep(pause_us / 1_000_000)
             pause_us = min(2 * pause_us, PAUSE_US_MAX)
 
@@ -260,6 +260,17 @@ class Control:
         if line is not None:
             self._lines.discard(line)
             self._leaving.discard(line)
+
+
+def _is_overdue(asked: Asked | NoConnection) -> bool:
+    return isinstance(asked, NoConnection) and asked.evidence is Evidence.OVERDUE
+
+
+def _after(last: Reply | None, reply: Reply) -> Reply:
+    """Return what is known after `reply`: what may have taken effect stays unknown."""
+    if last is None or last.result is not Result.UNKNOWN or reply.result is not Result.FAILED:
+        return reply
+    return Reply(result=Result.UNKNOWN, detail=f"sent, then {reply.detail}"[:TEXT_MAX])
 
 
 def _read_reply(asked: Asked | NoConnection) -> Reply:

@@ -95,6 +95,7 @@ class Master:
         self.boot: Final = boot
         self.role = role  # standby, active or fenced
         self.epoch = 0
+        self.fenced_at = 0  # the epoch of the newest fence; no activation has that one
         self.sessions: dict[str, Session] = {}  # by lane
         self._sink = sink
         self._done: dict[tuple[object, str, int], Json] = {}
@@ -188,11 +189,11 @@ class Master:
     async def _carry_out(self, step: str, epoch: int, body: Json) -> Reply:
         match step:
             case "fence":
-                self.epoch, self.role = epoch, "fenced"
+                self.epoch, self.role, self.fenced_at = epoch, "fenced", epoch
             case "demote":
                 self.epoch, self.role = epoch, "standby"
             case "promote":
-                if self.role == "fenced" and epoch == self.epoch:
+                if epoch == self.fenced_at:
                     return 409, {"reason": f"fenced under epoch {epoch}", "epoch": epoch}
                 self.epoch, self.role = epoch, "active"
             case "transfer":

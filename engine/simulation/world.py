@@ -599,11 +599,11 @@ class _World:
         if part.saga is not None or part.rollback is not None:
             return False
         masters = part.masters.values()
-        if any(m.fence is not None or m.health is not Health.HEALTHY for m in masters):
+        if any(master.health is not Health.HEALTHY for master in masters):
             return False
         if self.setting.policy.automation is Automation.OBSERVE:
-            return True
-        if part.ledger.open:
+            return True  # who else moves roles there may undo what was asked of the engine
+        if part.ledger.open or any(master.fence is not None for master in masters):
             return False
         if not self._has_epochs:
             return all(master.role is Role.ACTIVE for master in masters)

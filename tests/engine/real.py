@@ -157,7 +157,7 @@ async def seen(
 ) -> Recorded:
     """Return the first durable event after the seq `after` that is wanted."""
     following = engine.follow(after)
-    async with contextlib.aclosing(following):
+    async with contextlib.aclosing(engine.follow(after)) as following:
         async for recorded in following:
             if isinstance(wanted, type):
                 if isinstance(recorded.event, wanted):
@@ -174,8 +174,7 @@ def of(kind: type[ev.AnyEvent], subject: str) -> Callable[[Recorded], bool]:
 
 async def served_by(engine: Engine, master: str) -> None:
     """Wait until `master` is active and no failover is open."""
-    following = engine.follow(0)
-    async with contextlib.aclosing(following):
+    async with contextlib.aclosing(engine.follow(0)) as following:
         async for recorded in following:
             route = engine.pick(GROUP) if GROUP in engine.state.groups else None
             if (

@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from typing import Final, Self, TypeAlias
 
 Json: TypeAlias = dict[str, object]
 
-GUARD_S: Final = 60  # for what comes within a second or two on an idle machine [s]
+GUARD_S: Final = 30  # for what comes within a second or two on an idle machine [s]
 GROUP: Final = "main"
 NAMES: Final = ("master-1", "master-2", "master-3")
 
@@ -55,15 +56,15 @@ class Process:
         self._popen.stdin.write(json.dumps(command).encode() + b"\n")
         self._popen.stdin.flush()
 
-    def line(self) -> Json | None:
+    def line(self, within_s: float = GUARD_S) -> Json | None:
         """Return the next line; None at the end of the output.
 
         Raises:
-            Silent: It said nothing for `GUARD_S`.
+            Silent: It said nothing for `within_s`.
         """
         while b"\n" not in self._buffer:
-            if not self._selector.select(GUARD_S):
-                raise Silent(f"{self.name} said nothing for {GUARD_S} s")
+            if not self._selector.select(max(0, within_s)):
+                raise Silent(f"{self.name} did not say what was waited for")
             data = os.read(self._output, 65_536)
             if not data:
                 return None
@@ -73,8 +74,9 @@ class Process:
         return said
 
     def lines(self) -> Iterator[Json]:
-        """Return the lines to come, to the end of the output."""
-        while (said := self.line()) is not None:
+        """Return the lines to come, to the end of the output; all of them within `GUARD_S`."""
+        until_s = time.monotonic() + GUARD_S
+        while (said := self.line(until_s - time.monotonic())) is not None:
             yield said
 
     def strike(self, number: signal.Signals) -> None:

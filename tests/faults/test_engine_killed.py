@@ -70,7 +70,7 @@ SWITCHOVER = (
 ROLLBACK = (
     Kill("log.before_append/RollbackAccepted", ends="before"),
     Kill("log.after_commit/RollbackAccepted"),
-    Kill("observe.after/Outcome", after="RollbackAccepted"),
+    Kill("observe.after/RollbackRequested", ends="before"),
     Kill("effect.after/promote ok"),
     Kill("log.before_commit/Switched"),
     Kill("publish.after/RollbackEnded"),

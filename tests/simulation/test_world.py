@@ -19,11 +19,11 @@ from engine.simulation.schedule import KINDS as TURN_KINDS
 from engine.simulation.schedule import Schedule, Setting, Turn, draw, policy, shrink
 from engine.simulation.world import Run, run
 
-SEEDS = 120
-SLICES = 8  # of the seeds, each a test
+SEEDS = 100
 
-# A log never begins with another's state here: what cuts a log off is not part of the world.
-UNREACHED = {ev.LogBased}
+# Nothing cuts a log off here, and a source that drains is seldom struck at the right moment: the
+# story below is for that.
+UNREACHED = {"LogBased", "DrainCancelled"}
 
 
 def test_the_same_schedule_gives_the_same_log_to_the_byte() -> None:
@@ -33,44 +33,67 @@ def test_the_same_schedule_gives_the_same_log_to_the_byte() -> None:
     assert digest(one.state) == digest(other.state)
 
 
-@pytest.mark.parametrize("piece", range(SLICES))
-def test_no_seed_breaks_a_law(piece: int) -> None:
-    for seed in range(piece, SEEDS, SLICES):
-        schedule = draw(seed)
-        made = run(schedule)
+class Reached(msgspec.Struct, kw_only=True):
+    """What all seeds together brought about."""
+
+    kinds: Counter[str] = msgspec.field(default_factory=Counter)
+    results: Counter[str] = msgspec.field(default_factory=Counter)
+    whys: Counter[str] = msgspec.field(default_factory=Counter)
+    at_rest: Counter[str] = msgspec.field(default_factory=Counter)
+    turns: Counter[str] = msgspec.field(default_factory=Counter)
+    refused_stale: int = 0
+    refused_repeated: int = 0
+    crashes: int = 0
+    struck: int = 0
+    broken: list[int] = msgspec.field(default_factory=list)  # seeds
+
+    def take(self, made: Run) -> None:
+        """Count what this run brought about; its log is not kept."""
+        for recorded in made.log:
+            event = recorded.event
+            self.kinds[type(event).__name__] += 1
+            if isinstance(event, ev.FailoverEnded | ev.RollbackEnded):
+                self.results[event.result] += 1
+            if isinstance(event, ev.FailoverStarted):
+                self.whys[event.why] += 1
+            if getattr(event, "at_rest", False):
+                self.at_rest[type(event).__name__] += 1
+        self.turns.update(turn.kind for turn in made.schedule.turns)
+        self.refused_stale += made.sink.refused_stale
+        self.refused_repeated += made.sink.refused_repeated
+        self.crashes += made.crashes
+        self.struck += made.struck
+
+
+@pytest.fixture(scope="module")
+def reached() -> Reached:
+    found = Reached()
+    for seed in range(SEEDS):
+        made = run(draw(seed))
+        found.take(made)
         if violations(made):
-            small = shrink(schedule, lambda shorter: bool(violations(run(shorter))))
-            pytest.fail(f"seed {seed}: {violations(run(small))} of {small}")
+            found.broken.append(seed)
+    return found
 
 
-def reached(seeds: range) -> tuple[Counter[type], list[Run]]:
-    runs = [run(draw(seed)) for seed in seeds]
-    return Counter(type(recorded.event) for made in runs for recorded in made.log), runs
+def test_no_seed_breaks_a_law(reached: Reached) -> None:
+    for seed in reached.broken:
+        small = shrink(draw(seed), lambda shorter: bool(violations(run(shorter))))
+        pytest.fail(f"seed {seed}: {violations(run(small))} of {small}")
 
 
-def test_the_seeds_reach_what_the_world_is_for() -> None:
+def test_the_seeds_reach_what_the_world_is_for(reached: Reached) -> None:
     """A checker that never fires proves nothing: every kind of event happens, but for a few."""
-    kinds, runs = reached(range(SEEDS))
-    missing = {kind for kind in KINDS.values() if not kinds[kind]} - UNREACHED
-    assert {kind.__name__ for kind in missing} <= {"DrainCancelled"}
-    ended = Counter(
-        recorded.event.result
-        for made in runs
-        for recorded in made.log
-        if isinstance(recorded.event, ev.FailoverEnded | ev.RollbackEnded)
-    )
-    assert {"completed", "abandoned", "complete", "incomplete"} <= set(ended)
-    whys = {r.event.why for m in runs for r in m.log if isinstance(r.event, ev.FailoverStarted)}
-    assert whys == {
+    kinds = {kind.__name__ for kind in KINDS.values()}
+    assert kinds - reached.kinds.keys() <= UNREACHED
+    assert reached.results.keys() == {"completed", "abandoned", "complete", "incomplete"}
+    assert reached.whys.keys() == {
         "failed", "activation-lost", "headless", "first", "switchover", "forced", "rollback",
     }  # fmt: skip
-    assert any(made.sink.refused_stale for made in runs)
-    assert any(made.sink.refused_repeated for made in runs)
-    assert any(made.crashes for made in runs)
-    assert any(made.struck for made in runs)
-    at_rest = {type(r.event) for m in runs for r in m.log if getattr(r.event, "at_rest", False)}
-    assert {ev.SwitchoverAsked, ev.Paused, ev.ExclusionAsked} <= at_rest
-    assert {turn.kind for made in runs for turn in made.schedule.turns} == set(TURN_KINDS)
+    assert reached.at_rest.keys() >= {"SwitchoverAsked", "Paused", "ExclusionAsked"}
+    assert reached.turns.keys() == set(TURN_KINDS)
+    for count in ("refused_stale", "refused_repeated", "crashes", "struck"):
+        assert getattr(reached, count) > 0, count
 
 
 def test_a_source_serves_on_if_its_heir_fails_while_it_drains() -> None:
@@ -145,6 +168,7 @@ def test_a_receipt_before_its_message_is_durable_is_a_lost_message() -> None:
         setting=LOADED,
         turns=(
             Turn(kind="engine-crash", gap_us=100 * MS, count=1),
+            Turn(kind="accept", count=1),
             Turn(kind="rest", gap_us=200 * MS),
         ),
     )
@@ -162,5 +186,5 @@ def test_an_append_that_failed_must_be_folded_again() -> None:
         ),
     )
     assert violations(run(schedule)) == []
-    made = run(schedule, engine=Trusting, within_us=500 * MS)
-    assert violations(made) != []
+    with pytest.raises(AssertionError):  # what it has to send was never stored
+        run(schedule, engine=Trusting)

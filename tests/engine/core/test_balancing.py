@@ -35,11 +35,14 @@ def test_one_period_gives_everyone_exactly_its_weight(weights: list[int]) -> Non
     assert {name: picks.count(name) for name in named(weights)} == named(weights)
 
 
-@given(WEIGHTS, st.integers(1, 3))
-def test_no_prefix_is_a_whole_pick_away_from_the_exact_share(
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(1, 3))
+def test_no_prefix_of_up_to_three_is_a_whole_pick_away_from_the_exact_share(
     weights: list[int], periods: int
 ) -> None:
-    """|count_i(k) - k * w_i / W| < 1 for every prefix k, in integers."""
+    """|count_i(k) - k * w_i / W| < 1 for every prefix k, in integers.
+
+    From five masters on the algorithm itself reaches more: 1.1 with the weights 1, 1, 1, 9, 9, 9.
+    """
     total = sum(weights)
     picker, counts = SmoothWeighted(named(weights)), dict.fromkeys(named(weights), 0)
     for k in range(1, periods * total + 1):

@@ -1,0 +1,83 @@
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli.commands import PANELS, Command, overview
+from engine.cli.main import run
+from tests.engine.cli.shell import complaint, environment, tanist
+
+COMMANDS = [command for panel in PANELS.values() for command in panel]
+HEAVY = ("asyncio", "cyclopts", "rich", "sqlalchemy", "transitions")
+
+
+def test_help_has_six_panels_in_order_and_every_command_in_one(tmp_path: Path) -> None:
+    done = tanist("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    places = [lines.index(panel) for panel in ("Start", "Look", "Act", "Account", "Replay", "Keep")]
+    assert places == sorted(places)
+    for command in COMMANDS:
+        assert sum(line.startswith(f"  {command.name} ") for line in lines) == 1
+    assert tanist(cwd=tmp_path).stdout == done.stdout == overview()
+    assert max(len(line) for line in lines) <= 100
+
+
+def test_help_loads_nothing_that_takes_time(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from engine.cli.main import run
+assert run(["--help"]) == 0
+loaded = set(sys.modules) & set({HEAVY!r})
+assert not loaded, loaded
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=environment(), cwd=tmp_path, timeout=60
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_command_says_the_same_in_the_overview_and_in_its_own_help(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, _, name = command.place.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    text = inspect.getdoc(function) or ""
+    assert text.splitlines()[0] == command.summary
+    assert text.count(f"Example: tanist {command.name}") == 1
+    assert run([command.name, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert command.summary in shown
+    if "json" in inspect.signature(function).parameters:
+        assert "--json" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("frobnicate",), "frobnicate"),
+        (("status", "--jsn"), "--jsn"),
+        (("uptime", "--by", "moon"), "moon"),
+        (("import", "x.jsonl"), "--into"),
+        (("pause", "web"), "--reason"),
+        (("status", "a.db", "b.db"), "b.db"),
+        (("why", "a", "b", "c"), "c"),
+        (("run", "--listen"), "--listen"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_where_to_read_on(
+    words: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    said = complaint(tanist(*words, cwd=tmp_path), 2)
+    assert says in said
+    assert "see: tanist " in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_is_printed(tmp_path: Path) -> None:
+    done = tanist("--version", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.strip()

@@ -1,0 +1,396 @@
+import asyncio
+import hashlib
+
+import msgspec
+import pytest
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.errors import LogError, LogFull, LogUncertain
+from engine.core.events import FLEET
+from engine.core.policy import MS, SECOND
+from engine.core.replay import replay
+from engine.log.memory import Failure, MemoryLog
+from engine.runtime.clock import Clock
+from engine.runtime.loop import HEARTBEAT_US, STALL_US
+from tests.engine.real import (
+    GROUP,
+    At,
+    FullLog,
+    configuration,
+    kinds,
+    only,
+    policy_of,
+    run,
+    turning_on,
+)
+
+DECLARED = configuration({"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"})
+
+
+def message(key: str) -> tuple[ev.MessageAccepted, dict[bytes, bytes]]:
+    body = key.encode()
+    digest = hashlib.sha256(body).digest()
+    accepted = ev.MessageAccepted(key=key, lane=GROUP, size=len(body), digest=digest)
+    return accepted, {digest: body}
+
+
+async def accept(at: At, key: str) -> int:
+    event, bodies = message(key)
+    return (await at.turning.ask(event, subject=GROUP, bodies=bodies)).seq
+
+
+def marked(name: str) -> ev.CheckpointMarked:
+    return ev.CheckpointMarked(name=name, author="ann")
+
+
+# Answers.
+
+
+def test_an_answer_comes_when_it_is_durable_and_says_what_was_decided() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            answer = await at.turning.ask(
+                ev.StrategyAsked(strategy="round-robin", author="ann"), subject=GROUP
+            )
+            assert log.head.seq >= answer.seq
+            assert at.turning.state.seq == log.head.seq
+            assert [type(other.event) for other in answer.decisions] == [ev.StrategyChanged]
+            assert answer.reasons == ()
+
+    run(main())
+
+
+def test_a_refused_command_is_answered_with_the_reasons_that_the_log_has() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            first = await at.turning.ask(marked("monday"))
+            again = await at.turning.ask(marked("monday"))
+        assert again.reasons == (f"checkpoint 'monday' is taken: it marks {first.seq}",)
+        assert [refused.reasons for refused in only(log, ev.Refused)] == [again.reasons]
+
+    run(main())
+
+
+def test_who_waits_for_an_event_of_somebody_else_outlives_that_one_giving_up() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            event, bodies = message("m")
+            asking = at.turning.ask(event, subject=GROUP, bodies=bodies)
+            seq = at.turning.driver.working.seq
+            waiting = at.turning.durable(seq)
+            asking.cancel()
+            assert (await waiting).seq == seq
+
+    run(main())
+
+
+def test_what_is_durable_already_is_answered_at_once() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            seq = await accept(at, "m")
+            assert at.turning.durable(seq).done() or (await at.turning.durable(seq)).seq == seq
+
+    run(main())
+
+
+def test_listeners_hear_every_event_once_in_order_after_it_is_durable() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        ahead: list[int] = []
+        async with turning_on(log, DECLARED) as at:
+            at.turning.listen(lambda events: ahead.append(log.head.seq - events[-1].seq))
+            for number in range(20):
+                await accept(at, f"m-{number}")
+        assert at.published.seqs == list(range(1, log.head.seq + 1))
+        assert min(ahead) >= 0
+
+    run(main())
+
+
+def test_a_listener_that_fails_is_reported_and_keeps_nobody_from_hearing() -> None:
+    async def main() -> None:
+        reported: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+
+        def fails(_: object) -> None:
+            raise ValueError("not me")
+
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            at.turning.listen(fails)
+            heard: list[int] = []
+            at.turning.listen(lambda events: heard.extend(other.seq for other in events))
+            seq = await accept(at, "m")
+            at.turning.unlisten(fails)
+            assert seq in heard
+        assert reported
+        assert set(reported) == {"not me"}
+
+    run(main())
+
+
+# The time.
+
+
+def test_a_deadline_fires_by_itself() -> None:
+    async def main() -> None:
+        policy = policy_of()
+        probe = policy.probe
+        soon = msgspec.structs.replace(probe, unknown_after_us=50 * MS)
+        policy = msgspec.structs.replace(policy, probe=soon)
+        declared = configuration({"a": "http://127.0.0.1:1"}, policy=policy)
+        async with turning_on(MemoryLog(), declared) as at:
+            at.turning.start(NoHands())
+            await at.answered("a")
+            unknown = await at.published.kind(ev.MasterUnknown)
+            assert unknown.subject == "a"
+            heard = next(
+                other for other in at.published.events if isinstance(other.event, ev.ProbeOk)
+            )
+            passed = await at.published.kind(ev.DeadlinePassed)
+            assert passed.at_us == heard.at_us + 50 * MS
+
+    run(main())
+
+
+class NoHands:
+    """Carries nothing out: what is owed stays owed."""
+
+    def start(self, effect: object) -> None:
+        pass
+
+    def deliver(self, deliver: object) -> None:
+        pass
+
+
+class Jumping:
+    """Clocks that a test moves on."""
+
+    def __init__(self) -> None:
+        self.us = 1_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.us
+
+
+def test_a_stall_of_the_engine_is_recorded_before_what_was_seen_after_it() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        log = MemoryLog()
+        async with turning_on(log, DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
+            await at.answered("a")
+            last_us = log.head.at_us
+            jumping.us += STALL_US + 1
+            await at.answered("b")
+        stall = only(log, ev.EngineResumed)
+        assert stall == [ev.EngineResumed(stall_us=STALL_US + 1, stopped_at_us=last_us)]
+        names = kinds(log)
+        assert names.index("EngineResumed") < len(names) - 1 - names[::-1].index("ProbeOk")
+
+    run(main())
+
+
+def test_an_engine_that_is_only_a_little_late_says_nothing_of_it() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        log = MemoryLog()
+        async with turning_on(log, DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
+            jumping.us += STALL_US
+            await at.answered("a")
+        assert "EngineResumed" not in kinds(log)
+
+    run(main())
+
+
+def test_the_heartbeat_notices_a_stall_of_an_engine_that_sees_nothing() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        async with turning_on(MemoryLog(), DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
+            at.turning.start(NoHands())
+            jumping.us += 60 * SECOND
+            resumed = await at.published.kind(ev.EngineResumed)
+            assert isinstance(resumed.event, ev.EngineResumed)
+            assert resumed.event.stall_us == 60 * SECOND
+            assert HEARTBEAT_US < STALL_US
+
+    run(main())
+
+
+# The log says no.
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"), [(Failure.FAILED, LogError), (Failure.LOST, LogUncertain)]
+)
+def test_what_was_not_stored_never_happened(failure: Failure, error: type[LogError]) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            await accept(at, "before")
+            log.fail_next(failure)
+            with pytest.raises(error):
+                await accept(at, "lost")
+            assert at.turning.failure is not None
+            resumed = await at.published.kind(ev.EngineResumed)
+            assert at.turning.failure is None
+            assert await accept(at, "after") == resumed.seq + 1
+            ledger = at.turning.state.groups[GROUP].ledger
+            assert set(ledger.by_key) == {"before", "after"}
+            assert st.digest(at.turning.state) == st.digest(at.turning.driver.working)
+        assert st.digest(replay(log.read())) == st.digest(at.turning.state)
+        assert at.published.seqs == list(range(1, log.head.seq + 1))
+
+    run(main())
+
+
+def test_what_was_stored_without_anybody_knowing_is_published_when_it_is_known() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            log.fail_next(Failure.STORED)
+            with pytest.raises(LogUncertain):
+                await accept(at, "stored")
+            await at.published.kind(ev.EngineResumed)
+            assert "stored" in at.turning.state.groups[GROUP].ledger.by_key
+        assert at.published.seqs == list(range(1, log.head.seq + 1))
+        assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["stored"]
+
+    run(main())
+
+
+def test_nobody_is_told_that_a_lost_event_is_durable_because_another_got_its_seq() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            log.fail_next(Failure.FAILED)
+            with pytest.raises(LogError):
+                await accept(at, "lost")
+            lost = at.turning.driver.working.seq  # not thrown away yet
+            assert lost > at.turning.state.seq
+            with pytest.raises(LogError):
+                await at.turning.durable(lost)
+            await at.published.kind(ev.EngineResumed)
+        assert only(log, ev.MessageAccepted) == []
+
+    run(main())
+
+
+def test_everybody_who_waits_for_the_failed_append_hears_of_it() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            log.fail_next(Failure.FAILED)
+            asked = [at.turning.ask(marked(f"c{number}")) for number in range(3)]
+            results = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(result) for result in results] == [LogError] * 3
+            await at.published.kind(ev.EngineResumed)
+        assert only(log, ev.CheckpointMarked) == []
+
+    run(main())
+
+
+def test_while_nothing_can_be_written_the_engine_stands_still_and_says_so_all_the_time() -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with turning_on(log, DECLARED) as at:
+            await at.answered("a", "b")
+            before = st.digest(at.turning.state)
+            said: list[str] = []
+            enough = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def tried(tries: int) -> None:
+                said.append(str(at.turning.failure or ""))
+                if tries == 4:
+                    loop.call_soon_threadsafe(enough.set)
+
+            log.on_try, log.is_full = tried, True
+            with pytest.raises(LogFull):
+                await accept(at, "m")
+            assert at.turning.record(ev.ProbeOk(n=99, latency_us=1), subject="a") == 0
+            with pytest.raises(LogFull):
+                await accept(at, "m")
+            await enough.wait()
+            assert said == ["", *["no space is left, as the test wants it"] * 3]
+            assert st.digest(at.turning.state) == before
+            log.is_full = False
+            resumed = await at.published.kind(ev.EngineResumed)
+            assert at.turning.failure is None
+            assert isinstance(resumed.event, ev.EngineResumed)
+            assert resumed.event.stall_us > 0
+            assert resumed.event.stopped_at_us < resumed.at_us
+            await accept(at, "m")
+
+    run(main())
+
+
+def test_what_is_asked_while_nothing_can_be_written_fails_at_once() -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with turning_on(log, DECLARED) as at:
+            log.is_full = True
+            with pytest.raises(LogFull):
+                await at.turning.ask(marked("one"))
+            asked = at.turning.ask(marked("two"))
+            assert isinstance(asked.exception(), LogFull)
+
+    run(main())
+
+
+# The end.
+
+
+def test_what_may_wait_for_company_is_durable_before_it_ends() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED, flush_us=3_600 * SECOND) as at:
+            await at.answered("a", "b")
+            for n in range(50, 53):  # calm: nothing urgent takes them along
+                at.turning.record(
+                    ev.ProbeOk(n=n, latency_us=1, boot="a", epoch=0, role="standby"), subject="a"
+                )
+        counts = [answer.n for answer in only(log, ev.ProbeOk)]
+        assert counts[-3:] == [50, 51, 52]
+
+    run(main())
+
+
+def test_nothing_is_taken_after_the_end() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with turning_on(log, DECLARED) as at:
+            pass
+        seq = log.head.seq
+        with pytest.raises(LogError, match="the engine has ended"):
+            await at.turning.ask(marked("late"))
+        assert at.turning.record(ev.ProbeOk(n=1, latency_us=1), subject="a") == 0
+        assert log.head.seq == seq
+
+    run(main())
+
+
+def test_it_ends_while_nothing_can_be_written() -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with turning_on(log, DECLARED) as at:
+            log.is_full = True
+            with pytest.raises(LogFull):
+                await accept(at, "m")
+        assert at.turning.failure is not None
+
+    run(main())
+
+
+def test_it_ends_while_its_last_append_fails() -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with turning_on(log, DECLARED) as at:
+            log.is_full = True
+            asked = at.turning.ask(marked("last"), subject=FLEET)
+        with pytest.raises(LogFull):
+            await asked
+
+    run(main())
