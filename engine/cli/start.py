@@ -1,7 +1,7 @@
 """Start: a demonstration, a first configuration, its check, the engine itself."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -9,6 +9,9 @@ from engine.cli import output
 from engine.cli.options import Json, LogOption
 from engine.cli.places import CONFIGURATION
 from engine.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from engine.runtime.survey import Seen
 
 
 def demo(
@@ -53,30 +56,77 @@ def init(
         ),
     ] = (),
     preset: Annotated[
-        Literal["lan", "zone", "region", "bench"],
-        Parameter(help="How fast the network is: one machine room, one region, several regions."),
-    ] = "zone",
+        Literal["lan", "zone", "region", "bench"] | None,
+        Parameter(
+            help="How fast the network is: one machine room, one region, several regions. "
+            "Left out: what a look at the addresses shows; zone without any."
+        ),
+    ] = None,
+    look: Annotated[float, Parameter(help="How long the addresses are looked at [s].")] = 20.0,
     json: Json = False,
 ) -> None:
     """Write a commented tanist.toml.
 
     Every key is in it, with the value in force. It is written as an engine that only observes: it
-    logs what it would do. An existing file is never replaced.
+    logs what it would do. Addresses are probed first, and the preset follows from how fast they
+    answer. An existing file is never replaced.
 
     Example: tanist init --http http://10.0.0.1:8080 http://10.0.0.2:8080 --preset lan
     """
-    from engine.config import template
+    import msgspec
 
-    text = template(http or None, preset)
+    from engine.config import template
+    from engine.runtime.survey import fitting_preset
+
+    if file.exists():
+        raise ConfigurationError([f"{file} exists, and is not replaced: name another"])
+    template(http or None, preset or "zone")  # addresses that are none are named before the look
+    seen = _looked_at(http, seconds=look) if http and preset is None else []
+    chosen = preset or fitting_preset(seen)
+    text = template(http or None, chosen)
     try:
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError as err:
         raise ConfigurationError([f"{file} exists, and is not replaced: name another"]) from err
     if json:
-        output.document({"file": str(file), "preset": preset})
+        output.document({"file": str(file), "preset": chosen, "seen": msgspec.to_builtins(seen)})
         return
+    for one in seen:
+        output.text(_sentence(one))
+    if seen:
+        output.text(f"preset {chosen}: its time-out is well above the slowest answer")
     output.text(f"{file} is written. Look at it, then: tanist check {file}")
+
+
+def _looked_at(addresses: tuple[str, ...], *, seconds: float) -> list["Seen"]:
+    """Return what a look at `addresses` shows; it tells its progress on standard error."""
+    import asyncio
+
+    from engine.runtime.survey import survey
+
+    length_us = round(seconds * 1e6)
+    with output.progress("looking at the masters [ms]") as report:
+        return asyncio.run(
+            survey(
+                addresses,
+                path="/health",
+                length_us=length_us,
+                progress=lambda spent_us: report(spent_us // 1000, length_us // 1000),
+            )
+        )
+
+
+def _sentence(seen: "Seen") -> str:
+    """Return what was seen of one address."""
+    if not seen.answered:
+        return f"{seen.address}: no answer to {seen.failed} probes ({seen.last_failure})"
+    role = f", reports itself {seen.role}" if seen.role else ""
+    failed = f", {seen.failed} failed ({seen.last_failure})" if seen.failed else ""
+    return (
+        f"{seen.address}: {seen.answered} answers, median {seen.median_us / 1000:.1f} ms, "
+        f"slowest {seen.slowest_us / 1000:.1f} ms{role}{failed}"
+    )
 
 
 def check(

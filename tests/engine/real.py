@@ -217,14 +217,14 @@ class FullLog(MemoryLog):
 
 
 class BodilessLog(MemoryLog):
-    """A log that can read no body while `is_broken`."""
+    """A log whose bodies cannot be read ("broken"), or are not there ("lost")."""
 
-    is_broken = False
+    how = ""
 
     def body(self, digest: bytes) -> bytes | None:
-        if self.is_broken:
+        if self.how == "broken":
             raise LogError("the body cannot be read, as the test wants it")
-        return super().body(digest)
+        return None if self.how == "lost" else super().body(digest)
 
 
 class Published:

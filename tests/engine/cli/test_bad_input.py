@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.answers.stories import failed_over
-from tests.engine.cli.shell import complaint, kinds, minute, observations, stored, tanist
+from tests.engine.cli.shell import complaint, kinds, minute, observations, process, stored, tanist
 
 MISTAKES = """\
 [engine]
@@ -26,8 +26,11 @@ address = "http://h:1"
 def test_a_configuration_with_five_mistakes_names_all_five(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(MISTAKES)
     before = sorted(tmp_path.iterdir())
-    for words in (("check", "bad.toml"), ("run", "bad.toml"), ("check", "bad.toml", "--json")):
-        done = tanist(*words, cwd=tmp_path)
+    for done in (
+        process("check", "bad.toml", cwd=tmp_path),
+        tanist("check", "bad.toml", "--json", cwd=tmp_path),
+        tanist("run", "bad.toml", cwd=tmp_path),
+    ):
         assert (done.returncode, done.stdout) == (2, "")
         lines = done.stderr.splitlines()
         assert len(lines) == 5
@@ -94,13 +97,13 @@ def test_a_log_that_is_none_is_one_line_and_exit_3(
     make(path)
     before = path.read_bytes() if path.is_file() else None
     observed = observations(tmp_path / "o.jsonl", [minute(1)])
-    for words in (
-        ("status", "x.db"),
-        ("replay", "x.db", "--json"),
-        ("verify", "--log", "x.db"),
-        ("pause", "--reason", "r", "--log", "x.db"),
+    for done in (
+        process("status", "x.db", cwd=tmp_path),
+        tanist("replay", "x.db", "--json", cwd=tmp_path),
+        tanist("verify", "--log", "x.db", cwd=tmp_path),
+        tanist("pause", "--reason", "r", "--log", "x.db", cwd=tmp_path),
     ):
-        said = complaint(tanist(*words, cwd=tmp_path), 3)
+        said = complaint(done, 3)
         assert says in said
         assert "x.db" in said
     if make not in (absent, empty_file):
@@ -166,7 +169,7 @@ def test_a_bad_file_of_observations_is_one_line_and_nothing_is_written(
         assert first.returncode == 0
     make(tmp_path / "o.jsonl")
     before = sorted(tmp_path.iterdir()), None if is_new else kinds(log)
-    done = tanist("import", "o.jsonl", "--into", "x.db", "--group", "g", "--json", cwd=tmp_path)
+    done = process("import", "o.jsonl", "--into", "x.db", "--group", "g", "--json", cwd=tmp_path)
     assert says in complaint(done, 2)
     assert (sorted(tmp_path.iterdir()), None if is_new else kinds(log)) == before
 
@@ -229,7 +232,7 @@ def test_what_was_changed_in_a_log_is_named_and_exit_1(tmp_path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("UPDATE events SET at_us = at_us + 1 WHERE seq = 7")
     database.close()
-    done = tanist("verify", "x.db", "--json", cwd=tmp_path)
+    done = process("verify", "x.db", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
     assert (found["ok"], found["first_bad"]) == (False, 7)

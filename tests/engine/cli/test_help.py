@@ -8,14 +8,14 @@ import pytest
 
 from engine.cli.commands import PANELS, Command, overview
 from engine.cli.main import run
-from tests.engine.cli.shell import complaint, environment, tanist
+from tests.engine.cli.shell import complaint, environment, process, tanist
 
 COMMANDS = [command for panel in PANELS.values() for command in panel]
 HEAVY = ("asyncio", "cyclopts", "rich", "sqlalchemy", "transitions")
 
 
 def test_help_has_six_panels_in_order_and_every_command_in_one(tmp_path: Path) -> None:
-    done = tanist("--help", cwd=tmp_path)
+    done = process("--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     places = [lines.index(panel) for panel in ("Start", "Look", "Act", "Account", "Replay", "Keep")]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.core import events as ev
-from engine.core.events import Result
+from engine.core.events import Recorded, Result
 from engine.core.fleet import Mode
 from engine.log.memory import Failure, MemoryLog
 from engine.runtime.failpoints import nothing
-from engine.runtime.hands import HttpHands
+from engine.runtime.hands import UNDELIVERED_US, HttpHands
 from engine.samples.master import state_digest
 from tests.engine.real import (
     GROUP,
@@ -51,11 +51,14 @@ async def hands_on(
             await hands.close()
 
 
-async def accept(at: At, key: str, *, body: bytes = b"work") -> bytes:
+def done(key: str) -> Callable[[Recorded], bool]:
+    return lambda recorded: recorded.event == ev.MessageDone(key=key)
+
+
+async def accept(at: At, key: str, *, body: bytes = b"work") -> None:
     digest = hashlib.sha256(body).digest()
     accepted = ev.MessageAccepted(key=key, lane=key, size=len(body), digest=digest)
     await at.turning.ask(accepted, subject=GROUP, bodies={digest: body})
-    return digest
 
 
 def master(said: Said, reply: Callable[[str, dict[str, object], int], bytes]) -> Handler:
@@ -149,32 +152,42 @@ def test_what_the_group_keeps_is_transferred_whole_with_its_digest() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("is_broken", [True, False])
+@pytest.mark.parametrize(
+    ("how", "detail"), [("broken", "cannot be read"), ("lost", "holds no body of sessions/x")]
+)
 def test_state_that_the_log_cannot_give_is_a_failed_transfer_with_its_reason(
-    *, is_broken: bool
+    how: str, detail: str
 ) -> None:
     async def main() -> None:
         said: Said = []
         log = BodilessLog()
-        log.is_broken = is_broken
+        blob = base64.b64encode(b"seven").decode()
+
+        def keeping(path: str, body: dict[str, object], n: int) -> bytes:
+            if path == "/messages":
+                return answer(json.dumps({"state": {"sessions/x": blob}}))
+            return obliging(path, body, n)
+
         async with (
-            server(master(said, obliging)) as address,
-            hands_on(log, {"a": address}, Mode.ACTIVE_STANDBY) as (at, _),
+            server(master(said, keeping)) as address,
+            hands_on(log, {"a": address, "b": address}, Mode.ACTIVE_STANDBY) as (at, _),
         ):
-            digest = hashlib.sha256(b"kept nowhere").digest()
-            await accept(at, "m")  # acknowledged with a blob that the log never got
-            acked = ev.MessageAcked(key="m", epoch=0, keeps=(("k", 12, digest),))
-            await at.turning.ask(acked, subject="a")
-            state = at.turning.driver.working.groups[GROUP]
-            state.kept["k"] = digest
-            at.turning.state.groups[GROUP].kept["k"] = digest
-            await at.answered("a")
-            failed = await at.published.kind(ev.Outcome)
+            await at.answered("a", "b")
+            await at.published.kind(ev.SwitchDone)
+            await accept(at, "m")
+            done = await at.published.kind(ev.MessageDone)
+            log.how = how
+            said.clear()
+            await at.answered("a", "b")
+            await at.turning.ask(ev.FailoverAsked(to="b", author="ann"), subject=GROUP)
+            failed = await at.published.next(
+                lambda r: isinstance(r.event, ev.Outcome) and r.event.step == "transfer",
+                after=done.seq,
+            )
             assert isinstance(failed.event, ev.Outcome)
-            assert (failed.event.step, failed.event.result) == ("transfer", Result.FAILED)
-            expected = "cannot be read" if is_broken else "holds no body of k"
-            assert expected in failed.event.detail
-        assert said == []
+            assert failed.event.result is Result.FAILED
+            assert detail in failed.event.detail
+        assert "/control/transfer" not in by_path(said)
 
     run(main())
 
@@ -270,12 +283,12 @@ def test_what_was_taken_is_not_sent_again_meanwhile_and_done_when_that_is_said()
         async with server(master(said, takes)) as address, hands_on(log, {"a": address}) as (at, _):
             await at.answered("a")
             await accept(at, "slow")
-            # Sixty more turns pass, and more time than an undelivered message waits.
-            for number in range(60):
+            until_us = at.turning.clock.at_us() + 4 * UNDELIVERED_US
+            number = 0
+            while at.turning.clock.at_us() < until_us:
+                number += 1
                 await accept(at, f"m-{number}")
-                await at.published.next(
-                    lambda r, key=f"m-{number}": r.event == ev.MessageDone(key=key)  # type: ignore[misc]
-                )
+                await at.published.next(done(f"m-{number}"))
             assert [body["key"] for _, body in said].count("slow") == 1
             assert "slow" in at.turning.state.groups[GROUP].ledger.by_key
             epoch = at.turning.state.groups[GROUP].masters["a"].epoch
@@ -291,10 +304,15 @@ def test_a_body_that_is_not_at_hand_is_read_from_the_log() -> None:
         async with hands_on(log, {"a": "http://127.0.0.1:1"}) as (at, _):
             await accept(at, "m", body=b"before the restart")
         said: Said = []
-        async with server(master(said, obliging)) as address:
-            async with hands_on(log, {"a": address}) as (at, _):
-                await at.answered("a")
-                await at.published.kind(ev.MessageDone)
+        async with (
+            server(master(said, obliging)) as address,
+            hands_on(log, {"a": address}) as (
+                at,
+                _,
+            ),
+        ):
+            await at.answered("a")
+            await at.published.kind(ev.MessageDone)
         (_, body) = said[0]
         assert base64.b64decode(str(body["body"])) == b"before the restart"
 
@@ -313,10 +331,11 @@ def test_a_message_whose_body_cannot_be_read_stays_open_and_stops_nobody() -> No
             ),
         ):
             await accept(at, "lost")
-            log.is_broken = True
+            log.how = "broken"
             await at.answered("a")
-            hands.remember(await accept(at, "kept", body=b"kept"), b"kept")
-            await at.published.next(lambda r: r.event == ev.MessageDone(key="kept"))
+            hands.remember(hashlib.sha256(b"kept").digest(), b"kept")
+            await accept(at, "kept", body=b"kept")
+            await at.published.next(done("kept"))
             assert set(at.turning.state.groups[GROUP].ledger.by_key) == {"lost"}
         assert [body["key"] for _, body in said] == ["kept"]
 
@@ -393,10 +412,15 @@ def test_what_is_under_way_at_the_end_stays_owed() -> None:
             await reached.wait()
         assert "MessageDone" not in kinds(log)
         said: Said = []
-        async with server(master(said, obliging)) as address:
-            async with hands_on(log, {"a": address}) as (at, _):
-                await at.answered("a")
-                await at.published.kind(ev.MessageDone)
+        async with (
+            server(master(said, obliging)) as address,
+            hands_on(log, {"a": address}) as (
+                at,
+                _,
+            ),
+        ):
+            await at.answered("a")
+            await at.published.kind(ev.MessageDone)
         assert [body["key"] for _, body in said] == ["m"]
 
     run(main())
@@ -415,8 +439,7 @@ def test_a_real_master_does_what_it_is_told(tmp_path: Path) -> None:
                 for number in range(5):
                     await accept(at, f"m-{number}")
                 for number in range(5):
-                    key = f"m-{number}"
-                    await heard.next(lambda r, key=key: r.event == ev.MessageDone(key=key))  # type: ignore[misc]
+                    await heard.next(done(f"m-{number}"))
             assert sorted(await fleet.applied()) == [f"m-{number}" for number in range(5)]
 
         run(main())

@@ -1,0 +1,125 @@
+"""What only a process of its own shows: pipes, signals, a terminal, standard input."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.events import FLEET, Recorded
+from engine.log import open_log
+from tests.engine.answers.stories import failed_over
+from tests.engine.cli.shell import COMMAND, environment, minute, process, stored, tanist
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("status", "x.db", "--json"), 0),
+        (("why", "x.db"), 0),
+        (("events", "x.db", "--since", "30"), 0),
+        (("switchover", "x.db", "g", "--to", "a"), 1),
+        (("status", "x.db", "--at", "never"), 2),
+        (("status", "y.db"), 3),
+    ],
+)
+def test_a_process_says_and_returns_what_run_does(
+    words: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    stored(failed_over().log, tmp_path / "x.db")
+    ours, theirs = tanist(*words, cwd=tmp_path), process(*words, cwd=tmp_path)
+    assert (ours.returncode, theirs.returncode) == (code, code)
+    assert (ours.stdout, ours.stderr) == (theirs.stdout, theirs.stderr)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    story = failed_over()
+    story.probe(3_000)  # more than a pipe holds
+    stored(story.log, tmp_path / "x.db")
+    with subprocess.Popen(
+        [*COMMAND, "events", "x.db", "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["seq"] == 1
+        running.stdout.close()
+        assert running.wait(60) == 0
+        assert running.stderr.read() == ""
+
+
+def test_following_shows_what_is_appended_until_it_is_interrupted(tmp_path: Path) -> None:
+    story = failed_over()
+    path = stored(story.log, tmp_path / "x.db")
+    end = story.log.head
+    with subprocess.Popen(
+        [*COMMAND, "events", "x.db", "--json", "--follow", "--since", str(end.seq)],
+        cwd=tmp_path,
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["seq"] == end.seq
+        event = ev.CheckpointMarked(name="later", author="me")
+        with open_log(path, mode="write") as log:
+            log.append(
+                [Recorded(seq=end.seq + 1, at_us=end.at_us, subject=FLEET, cause=0, event=event)]
+            )
+        found = json.loads(running.stdout.readline())
+        assert (found["seq"], found["kind"]) == (end.seq + 1, "CheckpointMarked")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+        assert running.stdout.read() == ""
+        assert running.stderr.read() == ""
+
+
+def test_observations_come_from_standard_input_too(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"at": at, "master": master, "outcome": outcome})
+        for at, master, outcome in (minute(1), minute(2), minute(3, outcome="down"))
+    ]
+    words = ("import", "-", "--into", "x.db", "--group", "g", "--json")
+    done = process(*words, cwd=tmp_path, stdin="\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["observations"] == 3
+
+
+def test_progress_goes_to_a_terminal_and_never_into_the_answer(tmp_path: Path) -> None:
+    story = failed_over()
+    stored(story.log, tmp_path / "x.db")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "replay", "x.db", "--json"],
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    ) as running:
+        os.close(theirs)
+        assert running.stdout is not None
+        found = json.loads(running.stdout.read())
+        assert running.wait(60) == 0
+    assert found["seq"] == story.log.head.seq
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 65_536)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            break
+        if not part:
+            break
+        seen += part
+    os.close(ours)
+    assert b"events" in seen
