@@ -47,7 +47,7 @@ from projections.weights import WEIGHTS
 
 T = TypeVar("T")
 
-FOLLOW_MAX: Final = 100_000  # events that a slow follower may be behind before it reads the log
+FOLLOW_MAX: Final = 50_000  # batches that are held for a slow follower before it reads the log
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,8 +224,14 @@ class Engine:
         until = min(self.state.seq, after + count_max)
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
 
-    async def follow(self, after: int = 0) -> AsyncGenerator[Recorded, None]:
-        """Yield every durable event after the seq `after`, in order, until the engine ends."""
+    async def follow(
+        self, after: int = 0, *, held_max: int = FOLLOW_MAX
+    ) -> AsyncGenerator[Recorded, None]:
+        """Yield every durable event after the seq `after`, in order, until the engine ends.
+
+        Nobody waits for a slow follower: at most `held_max` batches are held for it, and then it
+        reads the log.
+        """
         queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
         self._turning.listen(queue.put_nowait)
 
@@ -237,7 +243,7 @@ class Engine:
             position = after
             while True:
                 head = self.state.seq
-                if position < head and queue.qsize() * 2 > FOLLOW_MAX:
+                if position < head and queue.qsize() > held_max:
                     while not queue.empty():
                         queue.get_nowait()  # too far behind to hold: the log has them all
                 if position < head and queue.empty():

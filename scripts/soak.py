@@ -34,7 +34,9 @@ def main(wanted: int, seed: int) -> int:
         run_s = time.monotonic()
         made = run(schedule, compare_every=5)
         in_world_s += time.monotonic() - run_s
-        broken += [f"seed {seed}: {found}" for found in violations(made)]
+        for found in violations(made):
+            broken.append(f"seed {seed}: {found}")
+            print(broken[-1], file=sys.stderr)
         for recorded in made.log:
             kinds[type(recorded.event).__name__] += 1
             observations += type(recorded.event) in OBSERVATIONS

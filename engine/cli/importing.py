@@ -179,10 +179,15 @@ class _Feed:
 
     def offer(self, policy: Policy, masters: tuple[Master, ...], *, at_us: int) -> None:
         """Offer what holds, unless it holds already."""
-        digest = content_digest(policy, masters)
-        before = self._driver.durable_state.fleet
-        if before.policy_digest == digest:
+        state = self._driver.durable_state
+        known = {
+            name: master.declared
+            for group in state.groups.values()
+            for name, master in group.masters.items()
+        }
+        if (state.fleet.policy, known) == (policy, {master.id: master for master in masters}):
             return
+        digest = content_digest(policy, masters)
         event = ev.ConfigurationLoaded(digest=digest, policy=policy, masters=masters)
         seq = self._driver.observe(event, subject=FLEET, at_us=at_us)
         reasons = refusal(self.flush(), seq)

@@ -16,7 +16,8 @@ def import_(
     file: Annotated[
         str,
         Parameter(
-            help="The observations: at, master and outcome on each line, and what else is known."
+            allow_leading_hyphen=True,  # or "-" would be taken for an option
+            help="The observations: at, master and outcome on each line, and what else is known.",
         ),
     ],
     /,

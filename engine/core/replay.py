@@ -9,7 +9,7 @@ from typing import cast
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import Decide, decide, step
+from engine.core.decider import SILENCE, Decide, decide, step
 from engine.core.events import GroupControl, Recorded
 from engine.core.evolve import evolve
 from engine.core.state import State
@@ -63,6 +63,10 @@ def decide_again(
     for recorded in log:
         at_us = recorded.at_us
         event = recorded.event
+        if type(event) is ev.DeadlinePassed and event.what != SILENCE:
+            # An engine ran then: what was due by then was acted upon before whatever came next,
+            # even if that was a command to the stopped log, which by itself acts on no deadline.
+            again += step(state, None, at_us=at_us, decide=decide, evolve=evolve)
         if recorded.cause or not _is_external(event):
             continue
         observed = cast("ev.Observation", event)

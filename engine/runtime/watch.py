@@ -27,6 +27,7 @@ class Watch:
             place.master.declared.address,
             probe.path,
             on_closed=self._closed,
+            hold_open=probe.hold_open,
             clock=turning.clock.monotonic_us,
         )
         self._n = place.master.observers.get("", 0)

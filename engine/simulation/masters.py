@@ -166,6 +166,34 @@ class SimulatedMaster:
             for request, reply in buffer:
                 reply(request())
 
+    def strike(self, kind: str, count: int) -> None:
+        """Let a fault befall it that ends no process, or end one."""
+        match kind:
+            case "hang":
+                self.hang()
+            case "continue":
+                self.go_on()
+            case "cut" | "join":
+                self.is_cut = kind == "cut"
+            case "mute" | "unmute":
+                self.is_mute = kind == "mute"
+            case "poor" | "well":
+                self.is_poor = kind == "poor"
+            case "slow":
+                self.slow_us = count
+            case "refuse":
+                self.refusals = count
+            case _:
+                raise AssertionError(kind)
+
+    def heal(self) -> None:
+        """End every fault."""
+        self.is_cut = self.is_mute = self.is_poor = False
+        self.slow_us = self.refusals = 0
+        self.go_on()
+        if self.phase is Phase.DOWN:
+            self.restart()
+
     def claim(self, epoch: int) -> None:
         """Make it active, as somebody else than the engine would."""
         self.role, self.epoch, self._newest = "active", epoch, max(epoch, self._newest)
@@ -186,9 +214,7 @@ class SimulatedMaster:
             is_poor=self.is_poor,
         )
 
-    def control(
-        self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]
-    ) -> Answer:
+    def control(self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]) -> Answer:
         """Take a step of a failover once; `kept` are the digests of the state that comes along."""
         key = (step, failover, epoch)
         if key in self._done:

@@ -3,71 +3,28 @@
 Between any two duties there is a *boundary*, at which the world may end this life: what was on the
 tape stays, all else is gone. The duties, in order: decided, appending, appended, durable,
 published, effect, issued, outcome, outcome-taken, ack, acked.
-
-Rule: a step is tried again only while the durable state owes it. Otherwise a promotion that was
-given up could reach the next process of a master whose restart was its fence.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from engine.core import events as ev
 from engine.core.decider import Decide
 from engine.core.detection import pace
 from engine.core.driver import Batch, Driver
 from engine.core.errors import LogError
-from engine.core.events import FLEET, Evidence, Observation, Recorded, Result
-from engine.core.fleet import Master
+from engine.core.events import FLEET, Evidence, Observation
 from engine.core.owed import Deliver, Effect, owed
 from engine.core.policy import MS, Policy, content_digest
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
-from engine.simulation.masters import Answer, Request, SimulatedMaster, Status
-from engine.simulation.schedule import GROUP, Setting
-from engine.simulation.tape import Tape
+from engine.simulation.masters import Answer, Status
+from engine.simulation.outside import RETRY_US, Outside
+from engine.simulation.schedule import GROUP
+from engine.simulation.trying import Try
 
-RETRY_US: Final = 15 * MS  # between two tries of a step or a message
 RELEASE: Final = "simulated"
-
-
-class Outside(Protocol):
-    """The world, as the engine meets it."""
-
-    now_us: int
-    setting: Setting
-    tape: Tape
-    masters: dict[str, SimulatedMaster]
-
-    def later(self, after_us: int, action: Callable[[], None]) -> None:
-        """Let `action` happen after a time."""
-
-    def boundary(self, name: str) -> None:
-        """End this life here, if that is what happens."""
-
-    def file_masters(self) -> tuple[Master, ...]:
-        """Return the masters as the file declares them now."""
-
-    def send(
-        self, master: str, request: Request, reply: Callable[[Answer], None],
-        refused: Callable[[], None],
-    ) -> None:  # fmt: skip
-        """Send a request; `refused`: nobody listens. There need not be an answer."""
-
-    def work(self, deliver: Deliver) -> Answer:
-        """Let the master do a message; it may acknowledge it later, on its own."""
-
-    def published(self, events: tuple[Recorded, ...]) -> None:
-        """Take note of what became durable."""
-
-    def receipt(self, key: str) -> None:
-        """Take note that the message is accepted."""
-
-    def issued(self, effect: Effect) -> None:
-        """Take note that the effect is issued."""
-
-    def spins(self) -> None:
-        """Take note that the timer would fire again and again, and nothing comes of it."""
 
 
 class Rim:
@@ -134,9 +91,7 @@ class Rim:
     def keep(self, key: str, body: bytes, digest: bytes) -> None:
         """Take a state blob."""
         kept = ev.StateKept(key=key, size=len(body), digest=digest)
-        self.driver.observe(
-            kept, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body}
-        )
+        self.driver.observe(kept, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body})
         self._pump()
 
     def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> None:
@@ -269,7 +224,7 @@ class Rim:
         for effect in self.driver.due_effects(now_us):
             self._outside.boundary("effect")
             self._outside.issued(effect)
-            _Try(self, self._outside, effect).begin()
+            Try(self, self._outside, effect).begin()
             self._outside.boundary("issued")
         for deliver in self.driver.due_deliveries(now_us):
             self._outside.boundary("effect")
@@ -408,73 +363,3 @@ class Rim:
                 self._probe(name)
 
         self._later(max(0, started_us + after_us - self._outside.now_us), next_one)
-
-
-class _Try:
-    """One effect, tried until the time of its step is up; then it has exactly one outcome."""
-
-    def __init__(self, rim: Rim, outside: Outside, effect: Effect) -> None:
-        self._rim: Final = rim
-        self._outside: Final = outside
-        self._effect: Final = effect
-        self._is_over = False
-        self._was_sent = False
-
-    def begin(self) -> None:
-        """Try it, and set its time."""
-        if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
-            self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
-            return
-        timeout_us = self._outside.setting.policy.failover.step_timeout_us
-        self._outside.later(timeout_us, self._rim.guarded(self._late))
-        self._attempt(0)
-
-    def _late(self, _: int) -> None:
-        self._end(Result.UNKNOWN if self._was_sent else Result.FAILED)
-
-    def _attempt(self, _: int) -> None:
-        effect, rim = self._effect, self._rim
-        if self._is_over or not rim.owes(effect):
-            return
-        master = self._outside.masters[effect.master]
-        kept = rim.kept()
-        self._outside.send(
-            effect.master,
-            lambda: master.control(
-                effect.step, failover=effect.failover, epoch=effect.epoch, kept=kept
-            ),
-            lambda answer: rim.guarded(lambda _: self._answered(answer))(),
-            rim.guarded(self._again),
-        )
-        # It may have been sent from here on; that nobody listened takes it back.
-        self._was_sent = self._was_sent or master.phase.value != "down"
-
-    def _again(self, _: int) -> None:
-        self._outside.later(RETRY_US, self._rim.guarded(self._attempt))
-
-    def _answered(self, answer: Answer) -> None:
-        match answer.status:
-            case Status.OK:
-                self._end(Result.OK, digest=answer.digest)
-            case Status.CLOSED:
-                self._again(0)
-            case _:
-                self._end(Result.REFUSED, detail=answer.status.name.lower())
-
-    def _end(self, result: Result, *, digest: str = "", detail: str = "") -> None:
-        if self._is_over:
-            return
-        self._is_over = True
-        effect = self._effect
-        self._rim.finished(
-            effect,
-            ev.Outcome(
-                step=effect.step,
-                failover=effect.failover,
-                epoch=effect.epoch,
-                result=result,
-                digest=digest,
-                detail=detail,
-            ),
-        )
-

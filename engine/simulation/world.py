@@ -23,63 +23,29 @@ from engine.core import events as ev
 from engine.core.decider import Decide, decide
 from engine.core.driver import Driver
 from engine.core.errors import LogFull, LogUncertain
-from engine.core.events import FLEET, Evidence, Observation, Recorded
+from engine.core.events import Evidence, Observation, Recorded
 from engine.core.evolve import evolve
-from engine.core.fleet import Health, Master, Mode, Role
+from engine.core.fleet import Master, Mode
 from engine.core.owed import Deliver, Effect
-from engine.core.policy import MS, SECOND, Automation, FenceKind, sums
-from engine.core.replay import control_at, replay
-from engine.core.state import Phase as SagaPhase
-from engine.core.state import State, active_of, control_digest
+from engine.core.policy import MS, Automation, FenceKind
+from engine.core.replay import replay
+from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
+from engine.simulation.operators import asked_by
+from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
-from engine.simulation.schedule import ENGINE_FAULTS, GROUP, Schedule, Setting, Turn
+from engine.simulation.runs import Issue, Run, Violation
+from engine.simulation.schedule import ENGINE_FAULTS, GROUP, MASTER_FAULTS, Schedule, Turn
 from engine.simulation.tape import Tape
 
 LATENCY_US: Final = 200  # one way, between engine and master
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
-AUTHOR: Final = "simulated operator"
 
 
-class Crash(Exception):  # noqa: N818
+class Crash(Exception):
     """The engine's process ends here."""
-
-
-class Violation(msgspec.Struct, frozen=True, kw_only=True):
-    """A law that did not hold, where, and what was found instead."""
-
-    law: str
-    seq: int  # 0: at no event
-    found: str
-
-
-class Issue(msgspec.Struct, frozen=True, kw_only=True):
-    """An effect that was issued, and the position of the durable state that owed it."""
-
-    effect: Effect
-    seq: int
-
-
-class Run(msgspec.Struct, kw_only=True):
-    """What came of a schedule."""
-
-    schedule: Schedule
-    log: list[Recorded]
-    state: State  # the fold of the log
-    sink: Sink
-    masters: dict[str, SimulatedMaster]
-    receipts: set[str]  # keys of the messages that the engine said it had accepted
-    issued: list[Issue]
-    done_early: list[str]  # keys that were done in the log before they were at the sink
-    seen: list[Violation]  # found while it ran
-    is_quiet: bool  # the world came to rest in time
-    boundaries: int  # passed [count]
-    crashes: int  # of the engine [count]
-    struck: int  # appends that a fault struck [count]
-    virtual_us: int
-    healed_seq: int  # the log's head when all faults stopped
 
 
 def run(
@@ -105,25 +71,6 @@ def run(
         schedule, decide=decide, evolve=evolve, compare_every=compare_every, engine=engine
     )
     return world.run(settles_within_us(schedule.setting) if within_us is None else within_us)
-
-
-def settles_within_us(setting: Setting) -> int:
-    """Return how long the world may take to come to rest once all faults have stopped [us].
-
-        grace + restoration on soft evidence + hold-down + limit window
-        + the longest back-off of a headless group (64 s) and of an effect (30 s)
-        + three deadlines and time-outs of deliveries, for what was under way
-    """
-    policy = setting.policy
-    failover = policy.failover
-    return (
-        failover.grace_us
-        + sums(policy).restore_staleness_us
-        + failover.hold_down_us
-        + (failover.limit_window_us if failover.limit else 0)
-        + 94 * SECOND
-        + 3 * (failover.deadline_us + policy.messages.deliver_timeout_us)
-    )
 
 
 class _World:
@@ -355,8 +302,8 @@ class _World:
     def _take(self, turn: Turn) -> None:
         if turn.kind in ENGINE_FAULTS:
             self._strike_engine(turn)
-        elif turn.subject and turn.kind in _FAULTS:
-            _FAULTS[turn.kind](self, self.masters[turn.subject], turn.count)
+        elif turn.subject and turn.kind in MASTER_FAULTS:
+            self._strike_master(turn, self.masters[turn.subject])
         else:
             self._work(turn)
 
@@ -372,14 +319,18 @@ class _World:
             case _:
                 self.tape.order(turn.kind, turn.count)
 
-    def _crash_master(self, master: SimulatedMaster, *, restarts: bool) -> None:
-        was_down = master.phase is Phase.DOWN
-        if restarts:
-            master.restart()
-        else:
-            master.crash()
-        if not was_down:
-            self._close(master)
+    def _strike_master(self, turn: Turn, master: SimulatedMaster) -> None:
+        match turn.kind:
+            case "crash" | "restart" | "close":
+                was_up = master.phase is not Phase.DOWN
+                if turn.kind == "crash":
+                    master.crash()
+                elif turn.kind == "restart":
+                    master.restart()
+                if was_up:
+                    self._close(master)
+            case _:
+                master.strike(turn.kind, turn.count)
 
     def _close(self, master: SimulatedMaster) -> None:
         rim = self.rim
@@ -404,6 +355,8 @@ class _World:
                     self._offer_new()
             case "keep":
                 self._keep()
+            case "claim":
+                self._claim(self.masters[turn.subject])
             case "rest":
                 pass
             case _:
@@ -460,7 +413,7 @@ class _World:
         part = state.groups.get(GROUP)
         if part is None or (turn.subject and turn.subject not in part.masters):
             return
-        asked = self._asked(turn, state)
+        asked = asked_by(turn, state, self)
         if asked is None:
             return
         event, subject = asked
@@ -479,64 +432,6 @@ class _World:
         with contextlib.suppress(LogFull, LogUncertain):
             self.tape.append(batch)
 
-    def _asked(self, turn: Turn, state: State) -> tuple[Observation, str] | None:
-        until_us = self.now_us + turn.count
-        match turn.kind:
-            case "switchover":
-                return ev.SwitchoverAsked(to=turn.subject, author=AUTHOR), GROUP
-            case "failover":
-                return ev.FailoverAsked(to=turn.subject, author=AUTHOR), GROUP
-            case "pause":
-                subject = FLEET if turn.subject == "a" else GROUP
-                ends_us = until_us if turn.count else 0
-                return ev.Paused(until_us=ends_us, reason="asked", author=AUTHOR), subject
-            case "resume":
-                return ev.Resumed(author=AUTHOR), FLEET if turn.subject == "a" else GROUP
-            case "approve":
-                return ev.Approved(author=AUTHOR), GROUP
-            case "exclude" | "include":
-                excluded = turn.kind == "exclude"
-                asked = ev.ExclusionAsked(excluded=excluded, reason="asked", author=AUTHOR)
-                return asked, turn.subject
-            case "maintain":
-                return ev.MaintenanceDeclared(
-                    from_us=self.now_us, to_us=until_us, reason="asked", author=AUTHOR
-                ), turn.subject
-            case "release":
-                if turn.subject:
-                    # Who vouches for a fence has looked: the process is gone.
-                    if self.masters[turn.subject].phase is not Phase.DOWN:
-                        return None
-                    return ev.Released(scope="fence", author=AUTHOR), turn.subject
-                scope = "limit" if turn.count % 2 else "hold-down"
-                return ev.Released(scope=scope, author=AUTHOR), GROUP
-            case "checkpoint":
-                name = f"c{len(state.fleet.checkpoints) // max(1, turn.count)}"
-                return ev.CheckpointMarked(name=name, author=AUTHOR), FLEET
-            case "strategy":
-                strategy = ("priority", "round-robin", "none")[turn.count % 3]
-                return ev.StrategyAsked(strategy=strategy, author=AUTHOR), GROUP
-            case "rollback" | "rollback-force":
-                return self._rollback(turn, state)
-            case _:
-                raise AssertionError(turn.kind)
-
-    def _rollback(self, turn: Turn, state: State) -> tuple[Observation, str] | None:
-        marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= self.tape.head)
-        if not marked:
-            return None
-        position = marked[-min(turn.count or 1, len(marked))]
-        control = control_at(self.tape.log, GROUP, position=position)
-        if control is None:
-            return None
-        return ev.RollbackRequested(
-            position=position,
-            control=control,
-            digest=control_digest(control),
-            author=AUTHOR,
-            force=turn.kind == "rollback-force",
-        ), GROUP
-
     def file_masters(self) -> tuple[Master, ...]:
         """Return the masters as the file declares them now."""
         declared = self.setting.declared(weights_from=self.weights_from)
@@ -549,101 +444,23 @@ class _World:
         self._crash_in.clear()
         self.tape.heal()
         for master in self.masters.values():
-            master.is_cut = master.is_mute = master.is_poor = False
-            master.slow_us = master.refusals = 0
-            master.go_on()
-            if master.phase is Phase.DOWN:
-                master.restart()
+            master.heal()
         self._left_out = ""
         self._do(self._start_engine)
         self._lift()
 
     def _lift(self) -> None:
-        """Lift what people have laid upon the group, again until it is lifted."""
-        if self.rim is None or self.rim.is_stalled or not self._is_declared():
-            self.later(20 * MS, self._lift)
-            return
-        state = self.rim.driver.working
-        part = state.groups.get(GROUP)
-        is_lifted = part is not None
-        if part is not None and len(part.masters) < self.setting.masters:
-            is_lifted = False
-            self.rim.offer_file()
-        for subject, pause in ((FLEET, state.fleet.pause_until_us),) + (
-            ((GROUP, part.pause_until_us),) if part is not None else ()
-        ):
-            if pause:
-                is_lifted = False
-                self.rim.observe(ev.Resumed(author=AUTHOR), subject)
-        for name, master in (part.masters if part is not None else {}).items():
-            if master.is_excluded:
-                is_lifted = False
-                asked = ev.ExclusionAsked(excluded=False, reason="healed", author=AUTHOR)
-                self.rim.observe(asked, name)
-        saga = part.saga if part is not None else None
-        if saga is not None and saga.phase is SagaPhase.SELECTING and not saga.is_approved:
-            self.rim.observe(ev.Approved(author=AUTHOR), GROUP)
-        is_confirm = self.setting.policy.automation is Automation.CONFIRM
-        if not is_lifted or is_confirm:
+        rim = self.rim
+        if rim is None or rim.is_stalled or not lift(rim, self.setting):
             self.later(20 * MS, self._lift)
 
     def _is_quiet(self) -> bool:
-        """Return whether all is served, all is done, and nothing is under way."""
         rim = self.rim
         if rim is None or rim.is_stalled or self._offered:
             return False
-        state = rim.driver.durable_state
-        part = state.groups.get(GROUP)
-        if part is None or not part.masters:
-            return False
-        if part.saga is not None or part.rollback is not None:
-            return False
-        masters = part.masters.values()
-        if any(master.health is not Health.HEALTHY for master in masters):
-            return False
-        if self.setting.policy.automation is Automation.OBSERVE:
-            return True  # who else moves roles there may undo what was asked of the engine
-        if part.ledger.open or any(master.fence is not None for master in masters):
-            return False
-        if not self._has_epochs:
-            return all(master.role is Role.ACTIVE for master in masters)
-        active = active_of(part)
-        if not active:
-            return False
-        master = part.masters[active]
-        is_told = part.switch_epoch == master.epoch and not master.promote_owed
-        return is_told and self.masters[active].epoch == master.epoch
+        return is_at_rest(rim.driver.durable_state, self.setting, self.masters)
 
 
 def _is_same(one: State, other: State) -> bool:
     """Return what `dump(one) == dump(other)` would, and sooner."""
     return (one.at_us, one.fleet, one.groups) == (other.at_us, other.fleet, other.groups)
-
-
-_Fault = Callable[[_World, SimulatedMaster, int], None]
-
-
-def _set(name: str, value: bool | None = None) -> _Fault:
-    def strike(world: _World, master: SimulatedMaster, count: int) -> None:
-        del world
-        setattr(master, name, count if value is None else value)
-
-    return strike
-
-
-_FAULTS: Final[dict[str, _Fault]] = {
-    "crash": lambda world, master, _: world._crash_master(master, restarts=False),
-    "restart": lambda world, master, _: world._crash_master(master, restarts=True),
-    "hang": lambda _, master, __: master.hang(),
-    "continue": lambda _, master, __: master.go_on(),
-    "close": lambda world, master, _: world._close(master),
-    "claim": lambda world, master, _: world._claim(master),
-    "cut": _set("is_cut", True),
-    "join": _set("is_cut", False),
-    "mute": _set("is_mute", True),
-    "unmute": _set("is_mute", False),
-    "poor": _set("is_poor", True),
-    "well": _set("is_poor", False),
-    "slow": _set("slow_us"),
-    "refuse": _set("refusals"),
-}

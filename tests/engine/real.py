@@ -110,6 +110,14 @@ def configuration(
     )
 
 
+NOBODY = {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:1"}  # nobody listens there
+
+
+def nobody(mode: Mode = Mode.ACTIVE_STANDBY) -> Configuration:
+    """Return a configuration of two masters that are not there."""
+    return configuration(NOBODY, policy=policy_of(mode))
+
+
 class Fleet:
     """Masters and the sink that they work at, each a process of its own."""
 
@@ -156,7 +164,6 @@ async def seen(
     engine: Engine, wanted: Callable[[Recorded], bool] | type[ev.AnyEvent], *, after: int = 0
 ) -> Recorded:
     """Return the first durable event after the seq `after` that is wanted."""
-    following = engine.follow(after)
     async with contextlib.aclosing(engine.follow(after)) as following:
         async for recorded in following:
             if isinstance(wanted, type):

@@ -56,9 +56,7 @@ def patient() -> GroupPolicy:
         bench,
         detect_within_us=2 * PATIENCE_US,
         probe=replace(bench.probe, timeout_us=PATIENCE_US),
-        failover=replace(
-            bench.failover, step_timeout_us=PATIENCE_US, deadline_us=10 * PATIENCE_US
-        ),
+        failover=replace(bench.failover, step_timeout_us=PATIENCE_US, deadline_us=10 * PATIENCE_US),
     )
 
 
@@ -121,6 +119,7 @@ class Service:
         self._armed: Final = armed
         self._tasks: set[asyncio.Task[None]] = set()
         self._load: asyncio.Task[None] | None = None
+        self._is_stopping = False
         self._changed = asyncio.Event()
         engine.listen(armed.published)
         engine.listen(lambda _: self._changed.set())
@@ -135,8 +134,8 @@ class Service:
                 self._load = asyncio.create_task(self._send(int(command["first"])))
             case "stop":
                 assert self._load is not None
-                self._load.cancel()
-                await asyncio.gather(self._load, return_exceptions=True)
+                self._is_stopping = True
+                await self._load
                 say(said="stop")
             case _:
                 task = asyncio.create_task(self._work(command))
@@ -181,6 +180,8 @@ class Service:
     async def _send(self, first: int) -> None:
         async with asyncio.TaskGroup() as sending:
             for number in itertools.count(first):
+                if self._is_stopping:
+                    break  # those under way are waited for
                 sending.create_task(self._accept(number))
                 await asyncio.sleep(PAUSE_S)
 

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -99,11 +99,18 @@ class Process:
         assert self._popen.stdin is not None
         self._selector.close()
         self._popen.stdout.close()
-        try:
+        with suppress(BrokenPipeError):  # a command that nobody read any more
             self._popen.stdin.close()
-        except BrokenPipeError:
-            pass  # a command that nobody read any more
         return code
+
+
+def port_of(process: Process) -> int:
+    """Return where a sample listens, as its first line says."""
+    hello = process.line()
+    assert hello is not None, f"{process.name} ended before it listened"
+    port = hello["port"]
+    assert isinstance(port, int)
+    return port
 
 
 def get(url: str) -> Json:
@@ -121,10 +128,10 @@ class Fleet:
         self._record: Final = directory / "steps.jsonl"
         self._record.touch()
         sink = self._start("engine.samples.sink", "--file", str(directory / "sink.db"))
-        self._sink: Final = f"http://127.0.0.1:{self._port(sink)}"
+        self._sink: Final = f"http://127.0.0.1:{port_of(sink)}"
         # All are started before the first is waited for.
         self._masters: Final = {name: self._start_master(name, port=0) for name in NAMES}
-        ports = {name: self._port(process) for name, process in self._masters.items()}
+        ports = {name: port_of(process) for name, process in self._masters.items()}
         self._ports: Final = ports
         self.addresses: Final = {name: f"http://127.0.0.1:{ports[name]}" for name in NAMES}
 
@@ -137,14 +144,6 @@ class Fleet:
         arguments = ("--name", name, "--group", GROUP, "--port", str(port), "--sink", self._sink)
         return self._start("tests.faults.telling", "--record", str(self._record), *arguments)
 
-    @staticmethod
-    def _port(process: Process) -> int:
-        hello = process.line()
-        assert hello is not None
-        port = hello["port"]
-        assert isinstance(port, int)
-        return port
-
     def kill(self, name: str) -> None:
         """End a master by SIGKILL, and wait until it is gone."""
         self._masters[name].end()
@@ -152,7 +151,7 @@ class Fleet:
     def start_again(self, name: str) -> None:
         """Start a master that was killed, where it was; it knows nothing of what was."""
         process = self._masters[name] = self._start_master(name, port=self._ports[name])
-        assert self._port(process) == self._ports[name]
+        assert port_of(process) == self._ports[name]
 
     def health(self) -> dict[str, Json]:
         """Return what each master says of itself."""

@@ -252,9 +252,7 @@ def changes_are_whole(log: list[Recorded]) -> None:
     kinds = Counter(type(each.event) for each in log)
     assert kinds[ev.RollbackAccepted] == kinds[ev.RollbackEnded]
     assert all(
-        each.event.result == "complete"
-        for each in log
-        if isinstance(each.event, ev.RollbackEnded)
+        each.event.result == "complete" for each in log if isinstance(each.event, ev.RollbackEnded)
     )
 
 

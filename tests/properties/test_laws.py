@@ -13,7 +13,7 @@ from engine.core.events import Observation, Recorded
 from engine.core.evolve import evolve
 from engine.core.fleet import Health, Mode, Role
 from engine.core.policy import MS, SECOND, Automation, FenceKind
-from engine.core.state import State
+from engine.core.state import State, copy, digest
 from engine.core.step import Evolve, Step
 from engine.simulation import checkers
 from engine.simulation.checkers import Law, violations
@@ -90,7 +90,7 @@ def test_live_state_is_replayed_state_after_every_single_event(schedule: Schedul
     for recorded in made.log:
         evolve(live, recorded)
         if recorded.seq % 9 == 0:
-            assert checkers.digest(checkers.copy(live)) == checkers.digest(live)
+            assert digest(copy(live)) == digest(live)
     assert live == made.state
 
 
@@ -246,7 +246,7 @@ def story(*turns: tuple[int, str, str, int], **setting: object) -> Schedule:
     return Schedule(
         setting=msgspec.structs.replace(
             Setting(policy=policy(fall=1, rise=1)),
-            **setting,  # type: ignore[arg-type]
+            **setting,
         ),
         turns=tuple(
             Turn(gap_us=gap * MS, kind=kind, subject=subject, count=count)

@@ -11,8 +11,9 @@ import pytest
 from engine.core import events as ev
 from engine.core.policy import MS, FenceKind
 from engine.simulation.checkers import violations
+from engine.simulation.runs import Run
 from engine.simulation.schedule import Schedule, Setting, Turn, policy
-from engine.simulation.world import Run, run
+from engine.simulation.world import run
 
 PLACES_MAX = 2_000  # a story longer than this does not end
 

@@ -15,9 +15,10 @@ from engine.core.state import digest
 from engine.core.step import Step
 from engine.simulation.checkers import comes_to_rest, messages_are_done_once, violations
 from engine.simulation.rim import Rim
+from engine.simulation.runs import Run
 from engine.simulation.schedule import KINDS as TURN_KINDS
 from engine.simulation.schedule import Schedule, Setting, Turn, draw, policy, shrink
-from engine.simulation.world import Run, run
+from engine.simulation.world import run
 
 SEEDS = 100
 

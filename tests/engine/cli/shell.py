@@ -32,9 +32,7 @@ def environment(**more: str) -> Mapping[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **more}
 
 
-def process(
-    *words: str, cwd: Path, stdin: str = "", env: Mapping[str, str] | None = None
-) -> Done:
+def process(*words: str, cwd: Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
     """Run the command to its end, as a process of its own."""
     return subprocess.run(
         [*COMMAND, *words],

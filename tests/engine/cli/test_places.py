@@ -9,7 +9,9 @@ import pytest
 from engine.cli import places
 from engine.core.errors import ConfigurationError
 
-GROUP = '[groups.g]\nmode = "active-active"\n[[groups.g.masters]]\nid = "a"\naddress = "http://h:1"\n'
+GROUP = (
+    '[groups.g]\nmode = "active-active"\n[[groups.g.masters]]\nid = "a"\naddress = "http://h:1"\n'
+)
 
 
 @pytest.fixture(autouse=True)

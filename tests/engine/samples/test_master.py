@@ -16,6 +16,7 @@ from tests.engine.runtime.peers import Sample, sample
 def master(*, role: str = "standby", epoch: int = 0) -> Master:
     made = Master(name="a", group="main", boot="b1", role=role, sink=None)
     made.epoch = epoch
+    made.fenced_at = epoch if role == "fenced" else 0
     return made
 
 
@@ -156,6 +157,14 @@ def test_an_older_step_that_was_done_is_stale_all_the_same() -> None:
     assert post(made, "/control/fence", failover=2, step="fence", epoch=7)[0] == 200
     assert post(made, "/control/promote", **promote)[0] == 409
     assert made.role == "fenced"
+
+
+def test_a_fenced_master_takes_over_under_the_epoch_of_its_transfer() -> None:
+    made = master(epoch=4)
+    assert post(made, "/control/fence", failover=1, step="fence", epoch=5)[0] == 200
+    assert transfer(made, {"sessions/l": b"3 m-3"}, epoch=6) == 200
+    assert post(made, "/control/promote", failover=2, step="promote", epoch=6)[0] == 200
+    assert (made.role, made.epoch) == ("active", 6)
 
 
 def test_sessions_count_each_message_once_and_move_on() -> None:

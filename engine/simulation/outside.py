@@ -1,0 +1,62 @@
+"""The world, as the simulated engine meets it."""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from engine.core.events import Recorded
+from engine.core.fleet import Master
+from engine.core.owed import Deliver, Effect
+from engine.core.policy import MS
+from engine.simulation.masters import Answer, Request, SimulatedMaster
+from engine.simulation.schedule import Setting
+from engine.simulation.tape import Tape
+
+RETRY_US: Final = 15 * MS  # between two tries of a step or a message
+
+
+class Outside(Protocol):
+    """The world, as the engine meets it."""
+
+    now_us: int
+
+    @property
+    def setting(self) -> Setting:
+        """Return the fleet that it happens to."""
+
+    @property
+    def tape(self) -> Tape:
+        """Return the log."""
+
+    @property
+    def masters(self) -> dict[str, SimulatedMaster]:
+        """Return the masters by id."""
+
+    def later(self, after_us: int, action: Callable[[], None]) -> None:
+        """Let `action` happen after a time."""
+
+    def boundary(self, name: str) -> None:
+        """End this life here, if that is what happens."""
+
+    def file_masters(self) -> tuple[Master, ...]:
+        """Return the masters as the file declares them now."""
+
+    def send(
+        self, master: str, request: Request, reply: Callable[[Answer], None],
+        refused: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Send a request; `refused`: nobody listens. There need not be an answer."""
+
+    def work(self, deliver: Deliver) -> Answer:
+        """Let the master do a message; it may acknowledge it later, on its own."""
+
+    def published(self, events: tuple[Recorded, ...]) -> None:
+        """Take note of what became durable."""
+
+    def receipt(self, key: str) -> None:
+        """Take note that the message is accepted."""
+
+    def issued(self, effect: Effect) -> None:
+        """Take note that the effect is issued."""
+
+    def spins(self) -> None:
+        """Take note that the timer would fire again and again, and nothing comes of it."""

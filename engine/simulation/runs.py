@@ -1,0 +1,44 @@
+"""What came of a schedule, for whoever judges it."""
+
+import msgspec
+
+from engine.core.events import Recorded
+from engine.core.owed import Effect
+from engine.core.state import State
+from engine.simulation.masters import SimulatedMaster, Sink
+from engine.simulation.schedule import Schedule
+
+
+class Violation(msgspec.Struct, frozen=True, kw_only=True):
+    """A law that did not hold, where, and what was found instead."""
+
+    law: str
+    seq: int  # 0: at no event
+    found: str
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect that was issued, and the position of the durable state that owed it."""
+
+    effect: Effect
+    seq: int
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """What came of a schedule."""
+
+    schedule: Schedule
+    log: list[Recorded]
+    state: State  # the fold of the log
+    sink: Sink
+    masters: dict[str, SimulatedMaster]
+    receipts: set[str]  # keys of the messages that the engine said it had accepted
+    issued: list[Issue]
+    done_early: list[str]  # keys that were done in the log before they were at the sink
+    seen: list[Violation]  # found while it ran
+    is_quiet: bool  # the world came to rest in time
+    boundaries: int  # passed [count]
+    crashes: int  # of the engine [count]
+    struck: int  # appends that a fault struck [count]
+    virtual_us: int
+    healed_seq: int  # the log's head when all faults stopped

@@ -1,0 +1,100 @@
+"""One effect of the simulated engine: tried until the time of its step is up, then one outcome.
+
+Rule: a step is tried again only while the durable state owes it. Otherwise a promotion that was
+given up could reach the next process of a master whose restart was its fence.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from engine.core import events as ev
+from engine.core.events import Result
+from engine.core.owed import Effect
+from engine.core.policy import MS
+from engine.simulation.masters import Answer, Phase, Status
+from engine.simulation.outside import RETRY_US, Outside
+
+
+class Trier(Protocol):
+    """The engine's process, as one of its effects meets it."""
+
+    def guarded(self, action: Callable[[int], None]) -> Callable[[], None]:
+        """Return what happens only in this life."""
+
+    def owes(self, effect: Effect) -> bool:
+        """Return whether the durable state owes `effect`."""
+
+    def kept(self) -> Mapping[str, bytes]:
+        """Return the digests of the group's kept state."""
+
+    def finished(self, effect: Effect, outcome: ev.Outcome) -> None:
+        """Take the one outcome of an effect."""
+
+
+class Try:
+    """One effect, tried until the time of its step is up; then it has exactly one outcome."""
+
+    def __init__(self, rim: Trier, outside: Outside, effect: Effect) -> None:
+        self._rim: Final = rim
+        self._outside: Final = outside
+        self._effect: Final = effect
+        self._is_over = False
+        self._was_sent = False
+
+    def begin(self) -> None:
+        """Try it, and set its time."""
+        if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
+            self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
+            return
+        timeout_us = self._outside.setting.policy.failover.step_timeout_us
+        self._outside.later(timeout_us, self._rim.guarded(self._late))
+        self._attempt(0)
+
+    def _late(self, _: int) -> None:
+        self._end(Result.UNKNOWN if self._was_sent else Result.FAILED)
+
+    def _attempt(self, _: int) -> None:
+        effect, rim = self._effect, self._rim
+        if self._is_over or not rim.owes(effect):
+            return
+        master = self._outside.masters[effect.master]
+        kept = rim.kept()
+        self._outside.send(
+            effect.master,
+            lambda: master.control(
+                effect.step, failover=effect.failover, epoch=effect.epoch, kept=kept
+            ),
+            lambda answer: rim.guarded(lambda _: self._answered(answer))(),
+            rim.guarded(self._again),
+        )
+        # It may have been sent from here on; that nobody listened takes it back.
+        self._was_sent = self._was_sent or master.phase is not Phase.DOWN
+
+    def _again(self, _: int) -> None:
+        self._outside.later(RETRY_US, self._rim.guarded(self._attempt))
+
+    def _answered(self, answer: Answer) -> None:
+        match answer.status:
+            case Status.OK:
+                self._end(Result.OK, digest=answer.digest)
+            case Status.CLOSED:
+                self._again(0)
+            case _:
+                self._end(Result.REFUSED, detail=answer.status.name.lower())
+
+    def _end(self, result: Result, *, digest: str = "", detail: str = "") -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        effect = self._effect
+        self._rim.finished(
+            effect,
+            ev.Outcome(
+                step=effect.step,
+                failover=effect.failover,
+                epoch=effect.epoch,
+                result=result,
+                digest=digest,
+                detail=detail,
+            ),
+        )

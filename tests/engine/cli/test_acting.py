@@ -1,0 +1,264 @@
+"""Commands to a log at rest, and to the engine that runs it."""
+
+import getpass
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.policy import preset
+from engine.core.replay import control_at, replay
+from engine.log import open_log
+from tests.engine.answers.stories import GROUP, Story, failed_over
+from tests.engine.cli.shell import COMMAND, answer, complaint, environment, kinds, stored, tanist
+
+
+@pytest.fixture
+def story() -> Story:
+    """Return the story in which b took over from a, which came back and rejoined."""
+    told = failed_over()
+    told.dead.clear()
+    told.probe(20)
+    assert told.state.groups[GROUP].masters["a"].fence is None
+    return told
+
+
+@pytest.fixture
+def log(story: Story, tmp_path: Path) -> Path:
+    return stored(story.log, tmp_path / "x.db")
+
+
+def last(path: Path) -> ev.Recorded:
+    with open_log(path) as opened:
+        return list(opened.read())[-1]
+
+
+def status(path: Path) -> dict[str, Any]:
+    return answer("status", str(path), cwd=path.parent)
+
+
+def test_a_pause_at_rest_is_by_the_user_and_ends_by_itself(log: Path) -> None:
+    found = answer("pause", "x.db", "--for", "2h", "--reason", "racks", cwd=log.parent)
+    recorded = last(log)
+    assert isinstance(recorded.event, ev.Paused)
+    assert recorded.event.until_us == recorded.at_us + 7_200_000_000
+    assert recorded.event.author == getpass.getuser()
+    assert recorded.event.at_rest
+    assert (found["seq"], found["at_rest"], found["owed"]) == (recorded.seq, True, [])
+    assert status(log)["paused"]["reason"] == "racks"
+    assert "PAUSED until" in tanist("status", "x.db", cwd=log.parent).stdout.splitlines()[0]
+    answer("resume", "x.db", cwd=log.parent)
+    assert status(log)["paused"] is None
+
+
+def test_a_pause_of_a_group_is_its_own(log: Path) -> None:
+    answer("pause", "x.db", GROUP, "--reason", "racks", cwd=log.parent)
+    assert status(log)["paused"] is None
+    assert status(log)["groups"][GROUP]["paused"] == {"until": None, "reason": "racks"}
+
+
+def test_a_switchover_at_rest_is_owed_to_the_next_run(log: Path, tmp_path: Path) -> None:
+    done = tanist("switchover", "--log", "x.db", "--to", "a", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "accepted" in done.stdout
+    assert done.stderr == "tanist: owed to the next tanist run: preflight of a\n"
+    failover = status(log)["groups"][GROUP]["failover"]
+    assert (failover["why"], failover["source"], failover["to"]) == ("switchover", "b", "a")
+    refused = complaint(tanist("switchover", "x.db", GROUP, cwd=tmp_path), 1)
+    assert "is open" in refused
+
+
+def test_a_forced_failover_at_rest_takes_its_first_steps(log: Path) -> None:
+    found = answer("failover", "x.db", GROUP, "--to", "c", cwd=log.parent)
+    assert {"step": "transfer", "master": "c"}.items() <= found["owed"][0].items()
+    assert "b" in {owed["master"] for owed in found["owed"] if owed["step"] == "fence"}
+
+
+def test_a_refused_command_leaves_the_request_and_its_refusal(log: Path, tmp_path: Path) -> None:
+    before = len(kinds(log))
+    said = complaint(tanist("switchover", "x.db", GROUP, "--to", "zz", cwd=tmp_path), 1)
+    assert "zz is no master of g" in said
+    added = [kind for kind in kinds(log, after=before) if kind not in STALE]
+    assert added == ["SwitchoverAsked", "Refused"]
+    assert tanist("verify", "x.db", cwd=tmp_path).returncode == 0
+
+
+STALE = ("DeadlinePassed", "MasterUnknown")  # silence since the story was told
+
+
+def test_every_reason_of_a_refusal_is_in_its_one_line(story: Story, tmp_path: Path) -> None:
+    for name in ("a", "c"):
+        story.see(ev.ExclusionAsked(excluded=True, reason="old", author="me"), name)
+    stored(story.log, tmp_path / "y.db")
+    said = complaint(tanist("switchover", "y.db", GROUP, cwd=tmp_path), 1)
+    assert all(reason in said for reason in ("a: excluded", "b: serving", "c: excluded"))
+
+
+def test_a_group_that_does_not_exist_is_refused_and_nothing_is_written(
+    log: Path, tmp_path: Path
+) -> None:
+    before = kinds(log)
+    for words in (
+        ("pause", "x.db", "h", "--reason", "r"),
+        ("approve", "x.db", "h"),
+        ("failover", "x.db", "h"),
+        ("rollback", "x.db", "5", "--group", "h"),
+    ):
+        assert "no group 'h': expected one of g" in complaint(tanist(*words, cwd=tmp_path), 1)
+    assert kinds(log) == before
+
+
+def test_an_approval_lets_a_waiting_failover_go(tmp_path: Path) -> None:
+    story = Story(preset("zone"))
+    story.probe(2)
+    path = stored(story.log, tmp_path / "x.db")
+    assert "no failover of g waits" in complaint(tanist("approve", "x.db", cwd=tmp_path), 1)
+    assert kinds(path)[-2:] == ["Approved", "Refused"]
+
+
+def test_a_checkpoint_is_a_position_and_its_name_is_never_used_twice(
+    log: Path, tmp_path: Path
+) -> None:
+    found = answer("checkpoint", "x.db", "calm", cwd=tmp_path)
+    assert answer("replay", "x.db", "--to", "calm", cwd=tmp_path)["seq"] == found["seq"]
+    assert "is taken" in complaint(tanist("checkpoint", "x.db", "calm", cwd=tmp_path), 1)
+    assert "starts with a letter" in complaint(tanist("checkpoint", "x.db", "1st", cwd=tmp_path), 1)
+
+
+def test_a_rollback_carries_the_control_that_the_position_gives(
+    story: Story, log: Path, tmp_path: Path
+) -> None:
+    position = story.last(ev.MasterFailed) - 1
+    rehearsed = answer("rollback", "x.db", str(position), "--dry-run", cwd=tmp_path)
+    assert (rehearsed["before"]["active"], rehearsed["after"]["active"]) == ("b", "a")
+    assert kinds(log) == kinds(stored(story.log, tmp_path / "copy.db"))
+    found = answer("rollback", "x.db", str(position), "--group", GROUP, cwd=tmp_path)
+    with open_log(log) as opened:
+        requested = next(opened.read(found["seq"] - 1)).event
+        control = control_at(opened.read(), GROUP, position=position)
+    assert isinstance(requested, ev.RollbackRequested)
+    assert (requested.control, requested.position) == (control, position)
+    assert control is not None
+    assert requested.digest == st.control_digest(control)
+    assert found["owed"][0]["step"] == "preflight"
+    assert status(log)["groups"][GROUP]["rollback"] is not None
+    assert answer("verify", "x.db", cwd=tmp_path)["ok"] is True
+
+
+def test_a_rollback_whose_control_is_not_the_positions_does_not_verify(
+    story: Story, tmp_path: Path
+) -> None:
+    position = story.last(ev.MasterFailed) - 1
+    control = control_at(story.log.read(), GROUP, position=story.log.head.seq)
+    assert control is not None
+    forged = ev.RollbackRequested(
+        position=position, control=control, digest=st.control_digest(control), author="me"
+    )
+    seq = story.see(forged, GROUP)
+    stored(story.log, tmp_path / "y.db")
+    done = tanist("verify", "y.db", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["ok"], found["first_bad"]) == (1, False, seq)
+    assert f"position {position}" in found["problems"][0]
+
+
+def test_a_rollback_to_nobody_is_refused_with_its_reason(log: Path, tmp_path: Path) -> None:
+    said = complaint(tanist("rollback", "x.db", "6", "--dry-run", cwd=tmp_path), 1)
+    assert "had no active master at position 6" in said
+
+
+def test_a_log_that_another_process_writes_is_exit_3(log: Path, tmp_path: Path) -> None:
+    before = kinds(log)
+    with open_log(log, mode="write"):
+        for words in (
+            ("pause", "x.db", "--reason", "r"),
+            ("failover", "x.db"),
+            ("checkpoint", "x.db", "n"),
+        ):
+            said = complaint(tanist(*words, cwd=tmp_path), 3)
+            assert "is being written by process" in said
+    assert kinds(log) == before
+
+
+CONFIGURATION = """\
+[engine]
+log = "live.db"
+listen = "127.0.0.1:0"
+preset = "bench"
+[groups.g]
+mode = "active-standby"
+automation = "observe"
+[[groups.g.masters]]
+id = "a"
+address = "http://127.0.0.1:9"
+[[groups.g.masters]]
+id = "b"
+address = "http://127.0.0.1:19"
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a running engine whose masters refuse every connection."""
+    (tmp_path / "tanist.toml").write_text(CONFIGURATION)
+    with subprocess.Popen(
+        [*COMMAND, "run", "tanist.toml"],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        assert "watching g" in line, line
+        yield running
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 0
+
+
+@pytest.mark.usefixtures("engine")
+def test_commands_go_to_the_engine_that_runs_the_log(tmp_path: Path) -> None:
+    paused = answer("pause", "g", "--reason", "racks", cwd=tmp_path)
+    assert paused["at_rest"] is False
+    url = json.loads((tmp_path / "live.db.engine.json").read_text())["url"]
+    by_file = answer("status", cwd=tmp_path)
+    by_engine = answer("status", url, cwd=tmp_path)
+    for found in (by_file, by_engine):
+        assert found["groups"]["g"]["paused"] == {"until": None, "reason": "racks"}
+        assert found["seq"] >= paused["seq"]
+    marked = answer("checkpoint", "live.db", "calm", cwd=tmp_path)
+    token = (tmp_path / "tanist.token").read_text().strip()
+    resumed = answer(
+        "resume", "g", cwd=tmp_path, env=environment(TANIST_URL=url, TANIST_TOKEN=token)
+    )
+    assert resumed["seq"] > marked["seq"]
+    done = tanist("events", url, "--json", "--since", str(paused["seq"]), cwd=tmp_path)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0]["kind"] == "Paused"
+    assert rows[0]["data"]["author"] == getpass.getuser()
+    ours = tanist("events", "--json", "--since", str(paused["seq"]), cwd=tmp_path)
+    assert ours.stdout.splitlines()[: len(rows)] == done.stdout.splitlines()
+
+
+@pytest.mark.usefixtures("engine")
+def test_an_engine_refuses_as_a_log_at_rest_does(tmp_path: Path) -> None:
+    for words, code, says in (
+        (("switchover", "g"), 1, "no active master"),
+        (("failover", "h"), 1, "no group 'h'"),
+        (("rollback", "4"), 1, "had no active master at position 4"),
+        (("rollback", "nowhere"), 2, "no checkpoint 'nowhere'"),
+    ):
+        assert says in complaint(tanist(*words, cwd=tmp_path), code)
+    strange = environment(TANIST_TOKEN="not the token")
+    said = complaint(tanist("resume", cwd=tmp_path, env=strange), 2)
+    assert "401" in said
+    other = complaint(tanist("run", "tanist.toml", cwd=tmp_path), 3)
+    assert "is being written by process" in other
+    with open_log(tmp_path / "live.db") as log:
+        assert replay(log.read()).groups["g"].pause_until_us == 0

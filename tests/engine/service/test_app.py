@@ -1,0 +1,458 @@
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from engine.core import events as ev
+from engine.core.errors import LogError
+from engine.core.fleet import Mode
+from engine.embed import Engine
+from engine.log.memory import MemoryLog
+from engine.service.app import BODY_BYTES_MAX, COMMANDS, COUNT_MAX, EVENTS_MAX
+from engine.service.running import served
+from tests.engine.real import (
+    GROUP,
+    Fleet,
+    FullLog,
+    configuration,
+    fleet,
+    kinds,
+    nobody,
+    only,
+    run,
+    seen,
+    served_by,
+)
+
+__all__ = ["fleet"]
+
+
+class Api:
+    """A running engine, asked over HTTP."""
+
+    def __init__(self, engine: Engine, url: str, token: str, http: aiohttp.ClientSession) -> None:
+        self.engine = engine
+        self.url = url
+        self.token = token
+        self.http = http
+
+    async def get(self, path: str, **headers: str) -> tuple[int, object]:
+        """Return the status and the JSON document."""
+        async with self.http.get(f"{self.url}{path}", headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def post(
+        self, path: str, body: object, *, raw: bytes | None = None, **headers: str
+    ) -> tuple[int, object]:
+        """Return the status and the JSON document; with the token unless `headers` has another."""
+        data = json.dumps(body).encode() if raw is None else raw
+        whole = {"Authorization": f"Bearer {self.token}", **headers}
+        async with self.http.post(f"{self.url}{path}", data=data, headers=whole) as answer:
+            return answer.status, await answer.json()
+
+
+@contextlib.asynccontextmanager
+async def api_on(engine: Engine, directory: Path) -> AsyncIterator[Api]:
+    """Serve `engine`, whose log is in `directory`."""
+    async with served(engine, directory / "t.db", "127.0.0.1:0") as url:
+        token = (directory / "tanist.token").read_text().strip()
+        async with aiohttp.ClientSession() as http:
+            yield Api(engine, url, token, http)
+
+
+# Looking.
+
+
+def test_the_status_is_that_of_the_durable_state(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.get("/api/status")
+            assert code == 200
+            assert isinstance(said, dict)
+            assert said["groups"][GROUP]["automation"] == "auto"
+            assert set(said["masters"]) == {"a", "b"}
+            assert 0 < said["seq"] <= engine.state.seq
+
+    run(main())
+
+
+def test_events_come_in_order_after_the_seq_that_was_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            first = await engine.checkpoint("monday")
+            await engine.checkpoint("tuesday")
+            code, rows = await api.get(f"/api/events?after={first - 1}")
+            assert code == 200
+            assert isinstance(rows, list)
+            assert [row["seq"] for row in rows][:2] == [first, first + 1]
+            assert rows[0]["kind"] == "CheckpointMarked"
+            assert rows[0]["data"]["name"] == "monday"
+            assert rows[0]["at"].endswith("Z")
+            assert await api.get(f"/api/events?after={10**17}") == (200, [])
+
+    run(main())
+
+
+def test_one_answer_holds_only_so_many_events(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            for number in range(EVENTS_MAX + 10):
+                engine._turning.record(ev.CheckpointMarked(name=f"c{number}", author="ann"))
+            await engine.checkpoint("last")
+            _, rows = await api.get("/api/events")
+            assert isinstance(rows, list)
+            assert [row["seq"] for row in rows] == list(range(1, EVENTS_MAX + 1))
+
+    run(main())
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "%C2%B2", "9" * 19, "9" * 5_000])
+def test_what_is_no_seq_is_a_bad_request(after: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.get(f"/api/events?after={after}")
+            assert code == 400
+            assert "expected a seq" in str(said)
+
+    run(main())
+
+
+async def streamed(answer: aiohttp.ClientResponse, count: int) -> list[tuple[int, str]]:
+    """Return the id and the kind of the next `count` events of a stream."""
+    found: list[tuple[int, str]] = []
+    while len(found) < count:
+        name, _, value = (await answer.content.readline()).decode().strip().partition(": ")
+        if name == "id":
+            number = int(value)
+        elif name == "data":
+            row = json.loads(value)
+            assert row["seq"] == number
+            found.append((number, row["kind"]))
+    return found
+
+
+def test_a_stream_goes_on_after_the_last_event_that_was_seen(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            mark = await engine.checkpoint("begin")
+            url = f"{api.url}/api/events?follow=1&after={mark}"
+            async with api.http.get(url) as answer:
+                assert answer.content_type == "text/event-stream"
+                await engine.checkpoint("one")
+                (first,) = await streamed(answer, 1)
+                assert first == (mark + 1, "CheckpointMarked") or first[0] == mark + 1
+            # The connection is lost: the browser asks again with what it had.
+            await engine.checkpoint("two")
+            headers = {"Last-Event-ID": str(first[0])}
+            async with api.http.get(url, headers=headers) as answer:
+                await engine.checkpoint("three")
+                found = await streamed(answer, 2)
+            assert [seq for seq, _ in found] == [first[0] + 1, first[0] + 2]
+
+    run(main())
+
+
+def test_a_stream_ends_with_the_service_and_does_not_hold_it_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            async with contextlib.AsyncExitStack() as stack:
+                api = await stack.enter_async_context(api_on(engine, tmp_path))
+                answer = await api.http.get(f"{api.url}/api/events?follow=1")
+                await streamed(answer, 1)
+                rest = asyncio.create_task(answer.read())
+                service = stack.pop_all()
+                session = api.http
+                # Only the service is closed here: the client is still there and reads on.
+                leaving = asyncio.create_task(service.aclose())
+                await asyncio.gather(leaving, rest, return_exceptions=True)
+                assert leaving.exception() is None
+                assert session.closed
+
+    run(main())
+
+
+def test_a_route_is_the_pick_of_the_engine(fleet: Fleet, tmp_path: Path) -> None:
+    async def main() -> None:
+        declared = configuration(fleet.addresses)
+        async with Engine(declared, log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            await served_by(engine, "a")
+            route = engine.pick(GROUP)
+            assert route is not None
+            expected = {"master": "a", "address": fleet.addresses["a"], "epoch": route.epoch}
+            assert await api.get(f"/api/route/{GROUP}") == (200, expected)
+
+    run(main())
+
+
+def test_where_nobody_serves_there_is_no_route(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            assert await api.get(f"/api/route/{GROUP}") == (503, {"error": "nobody of g serves"})
+            code, said = await api.get("/api/route/nothing")
+            assert code == 404
+            assert said == {"error": "no group 'nothing': expected one of g"}
+
+    run(main())
+
+
+def test_it_is_ready_while_the_log_can_be_written_and_says_why_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with Engine(nobody(), log=log) as engine, api_on(engine, tmp_path) as api:
+            assert await api.get("/readyz") == (200, {"ready": True})
+            log.is_full = True
+            with pytest.raises(LogError):
+                await engine.checkpoint("c")
+            expected = {"error": "no space is left, as the test wants it"}
+            assert await api.get("/readyz") == (503, expected)
+            assert await api.get("/livez") == (200, {"alive": True})
+            code, _ = await api.post("/api/commands/resume", {"author": "ann"})
+            assert code == 503
+            code, _ = await api.post("/api/acks", {"master": "a", "key": "m", "epoch": 1})
+            assert code == 503
+            log.is_full = False
+            await seen(engine, ev.EngineResumed)
+            assert await api.get("/readyz") == (200, {"ready": True})
+
+    run(main())
+
+
+# Who may.
+
+
+@pytest.mark.parametrize("path", ["/api/commands/checkpoint", "/api/acks"])
+@pytest.mark.parametrize("given", ["", "Bearer ", "Bearer wrong", "Basic dTpw", "Bearer \u00e9"])
+def test_without_the_token_nothing_is_taken(path: str, given: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(nobody(), log=log) as engine, api_on(engine, tmp_path) as api:
+            body = {"name": "monday", "author": "eve", "master": "a", "key": "m", "epoch": 0}
+            code, said = await api.post(path, body, Authorization=given)
+            assert code == 401
+            assert said == {"error": "expected the token that lies beside the log"}
+        assert not {"CheckpointMarked", "MessageAcked"} & set(kinds(log))
+
+    run(main())
+
+
+FOREIGN = [
+    {"Host": "evil.example"},
+    {"Host": "evil.example:8600"},
+    {"Host": "[::1"},
+    {"Host": ""},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://[::1"},
+    {"Origin": "http://127.0.0.1.evil.example"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/api/status", "/livez", "/api/nothing"])
+def test_what_a_foreign_page_sends_is_refused(
+    headers: dict[str, str], path: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.get(path, **headers)
+            assert code == 403
+            assert "is not this engine's" in str(said)
+            code, _ = await api.post("/api/commands/resume", {"author": "eve"}, **headers)
+            assert code == 403
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost"},
+        {"Host": "localhost:1"},
+        {"Host": "[::1]:8600"},
+        {"Host": "LOCALHOST"},
+        {"Origin": "http://localhost:8600"},
+        {"Origin": "http://127.0.0.1"},
+    ],
+)
+def test_what_comes_from_this_machine_is_answered(headers: dict[str, str], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            assert await api.get("/livez", **headers) == (200, {"alive": True})
+
+    run(main())
+
+
+def test_a_check_of_an_old_proxy_that_names_no_host_is_answered(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            host, _, port = api.url.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert (await reader.readline()).split()[1] == b"200"
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+# Commands.
+
+
+def test_a_command_is_answered_with_its_place_in_the_log(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(nobody(), log=log) as engine, api_on(engine, tmp_path) as api:
+            sent = [
+                ("pause", {"group": GROUP, "reason": "work", "author": "ann", "for_us": 9}),
+                ("resume", {"group": GROUP, "author": "ann"}),
+                ("pause", {"reason": "work", "author": "ann"}),
+                ("resume", {"author": "ann"}),
+                ("checkpoint", {"name": "monday", "author": "ann"}),
+            ]
+            found = []
+            for name, body in sent:
+                code, said = await api.post(f"/api/commands/{name}", body)
+                assert code == 200
+                assert isinstance(said, dict)
+                (recorded,) = log.read(after=said["seq"] - 1, until=said["seq"])
+                found.append((type(recorded.event).__name__, recorded.subject))
+        assert found == [
+            ("Paused", GROUP),
+            ("Resumed", GROUP),
+            ("Paused", "fleet"),
+            ("Resumed", "fleet"),
+            ("CheckpointMarked", "fleet"),
+        ]
+        assert {paused.author for paused in only(log, ev.Paused)} == {"ann"}
+
+    run(main())
+
+
+def test_switchover_failover_and_rollback_are_commands_too(fleet: Fleet, tmp_path: Path) -> None:
+    async def main() -> None:
+        declared = configuration(fleet.addresses)
+        async with Engine(declared, log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            await served_by(engine, "a")
+            position = await engine.checkpoint("before")
+            body: dict[str, object] = {"group": GROUP, "author": "ann", "wait": True}
+            sent: list[tuple[str, dict[str, object], str]] = [
+                ("switchover", {**body, "to": "b"}, "b"),
+                ("failover", {**body, "to": "a"}, "a"),
+                ("switchover", body, "b"),
+                ("rollback", {**body, "position": position}, "a"),
+            ]
+            for name, fields, expected in sent:
+                code, said = await api.post(f"/api/commands/{name}", fields)
+                assert (code, said) == (200, said)
+                assert isinstance(said, dict)
+                await served_by(engine, expected)
+                other = "a" if expected == "b" else "b"
+                await seen(
+                    engine,
+                    lambda r, other=other: (
+                        isinstance(r.event, ev.MasterRejoined)  # type: ignore[misc]
+                        and r.subject == other
+                    ),
+                    after=said["seq"],
+                )
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "reason"),
+    [
+        ("approve", {"group": GROUP}, "no failover of g waits for an approval"),
+        ("switchover", {"group": GROUP}, "g has no active master: a failover is needed"),
+        ("failover", {"group": GROUP, "to": "z"}, "z is no master of g: expected one of a, b"),
+        ("failover", {"group": "nothing"}, "no group 'nothing': expected one of g"),
+        ("checkpoint", {"name": "7"}, "expected a name that starts with a letter, found '7'"),
+        ("rollback", {"group": GROUP, "position": 1}, "there was no group g at position 1"),
+    ],
+)
+def test_a_refused_command_is_a_conflict_with_its_reasons(
+    name: str, body: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            answer = await api.post(f"/api/commands/{name}", {"author": "ann", **body})
+            assert answer == (409, {"reasons": [reason]})
+
+    run(main())
+
+
+def test_an_unknown_command_is_not_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.post("/api/commands/explode", {"author": "ann"})
+            assert code == 404
+            assert all(name in str(said) for name in COMMANDS)
+
+    run(main())
+
+
+BAD = [
+    ("resume", b"", "author: expected a text, found null"),
+    ("resume", b"[]", "expected a JSON object"),
+    ("resume", b"{", "property name"),
+    ("resume", b"\xff", "utf-8"),
+    ("resume", b"[" * 30_000, "nested too deeply"),
+    ("resume", b'{"author":7}', "author: expected a text, found 7"),
+    ("resume", b'{"author":""}', 'author: expected a text, found ""'),
+    ("resume", b'{"author":"\\ud800"}', "surrogate"),
+    ("resume", b'{"author":"ann","group":1}', "group: expected a text, found 1"),
+    ("pause", b'{"author":"ann","reason":"r","for_us":-1}', "for_us: expected a count, found -1"),
+    ("pause", b'{"author":"ann","reason":"r","for_us":1.5}', "for_us: expected a count"),
+    ("pause", b'{"author":"ann","reason":"r","for_us":true}', "for_us: expected a count"),
+    ("pause", b'{"author":"ann","reason":"r","for_us":%d}' % (COUNT_MAX + 1), "expected a count"),
+    ("pause", b'{"author":"ann","reason":"r","for_us":1%s}' % (b"0" * 40), "expected a count"),
+    ("pause", b'{"author":"ann"}', "reason: expected a text, found null"),
+    ("rollback", b'{"author":"ann","group":"g"}', "position: expected a count, found null"),
+    ("failover", b'{"author":"ann","group":"g","wait":"no"}', "wait: expected true or false"),
+    ("resume", b'{"author":"' + b"x" * BODY_BYTES_MAX + b'"}', "at most 65536 bytes"),
+]
+
+
+@pytest.mark.parametrize(("name", "raw", "what"), BAD, ids=[what for _, _, what in BAD])
+def test_a_body_that_is_not_understood_is_a_bad_request_and_no_event(
+    name: str, raw: bytes, what: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(nobody(), log=log) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.post(f"/api/commands/{name}", None, raw=raw)
+            assert code == 400
+            assert isinstance(said, dict)
+            assert what in said["error"]
+            assert engine.failure == ""
+        assert not {"Paused", "Resumed", "RollbackRequested"} & set(kinds(log))
+
+    run(main())
+
+
+# Acknowledgements.
+
+
+def test_a_taken_message_is_acknowledged_over_http(tmp_path: Path) -> None:
+    async def main() -> None:
+        declared = nobody(Mode.ACTIVE_ACTIVE)
+        async with Engine(declared, log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            await engine.accept(GROUP, b"work", key="m")
+            engine._turning.record(ev.ProbeOk(n=99, latency_us=1, boot="a"), subject="a")
+            assigned = await seen(engine, ev.MessagesAssigned)
+            assert isinstance(assigned.event, ev.MessagesAssigned)
+            body = {"master": "a", "key": "m", "epoch": assigned.event.epoch}
+            stale = {**body, "epoch": assigned.event.epoch + 1}
+            assert (await api.post("/api/acks", stale))[0] == 409
+            assert (await api.post("/api/acks", {**body, "master": "b"}))[0] == 409
+            assert (await api.post("/api/acks", {**body, "master": "z"}))[0] == 404
+            assert (await api.post("/api/acks", {**body, "epoch": "one"}))[0] == 400
+            assert "m" in engine.state.groups[GROUP].ledger.by_key
+            assert await api.post("/api/acks", body) == (200, {})
+            assert "m" in engine.state.groups[GROUP].ledger.done
+
+    run(main())
