@@ -44,16 +44,18 @@ async def kills(directory: Path, rounds: int) -> dict[str, object]:
     port = port_of(master)
     times = []
     address = f"http://127.0.0.1:{port}"
-    async with watching({"victim": address}, directory / "kill.db") as watched:
-        for _ in range(rounds):
-            took_ms, place = await struck(watched, master, signal.SIGKILL)
-            times.append(took_ms)
-            master.wait()
-            master = Process("engine.samples.master", "--port", str(port))
-            port_of(master)
-            await watched.next(ev.MasterHealthy, after=place)
-        wrong = watched.count(ev.MasterFailed) - rounds
-    master.end()
+    try:
+        async with watching({"victim": address}, directory / "kill.db") as watched:
+            for _ in range(rounds):
+                took_ms, place = await struck(watched, master, signal.SIGKILL)
+                times.append(took_ms)
+                master.wait()
+                master = Process("engine.samples.master", "--port", str(port))
+                port_of(master)
+                await watched.next(ev.MasterHealthy, after=place)
+            wrong = watched.count(ev.MasterFailed) - rounds
+    finally:
+        master.end()
     return {**figures(times), "wrong": wrong}
 
 
@@ -62,14 +64,16 @@ async def hangs(directory: Path, rounds: int) -> dict[str, object]:
     master = Process("engine.samples.master")
     address = f"http://127.0.0.1:{port_of(master)}"
     times = []
-    async with watching({"victim": address}, directory / "hang.db") as watched:
-        for _ in range(rounds):
-            took_ms, place = await struck(watched, master, signal.SIGSTOP)
-            times.append(took_ms)
-            master.strike(signal.SIGCONT)
-            await watched.next(ev.MasterHealthy, after=place)
-        wrong = watched.count(ev.MasterFailed) - rounds
-    master.end()
+    try:
+        async with watching({"victim": address}, directory / "hang.db") as watched:
+            for _ in range(rounds):
+                took_ms, place = await struck(watched, master, signal.SIGSTOP)
+                times.append(took_ms)
+                master.strike(signal.SIGCONT)
+                await watched.next(ev.MasterHealthy, after=place)
+            wrong = watched.count(ev.MasterFailed) - rounds
+    finally:
+        master.end()
     return {**figures(times), "wrong": wrong}
 
 

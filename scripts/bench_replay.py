@@ -87,6 +87,7 @@ def timed(run: Callable[[Path], int], path: Path) -> float:
 
 
 def main() -> None:
+    """Run the benchmark that the arguments ask for, and print its report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--observations", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)

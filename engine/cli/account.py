@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from engine.cli import output, places
 from engine.cli.options import Json, LogOption, Place
+from engine.core.policy import HOUR, SECOND
 
 
 def uptime(
@@ -64,12 +65,13 @@ def uptime(
     if json:
         output.document(found.document())
         return
-    hours = [
+    scale_us, unit = _scale(found.to_us - found.from_us)
+    spent = [
         (
             row.subject,
             *(
-                f"{spent / 3_600_000_000:.3f}"
-                for spent in (
+                f"{part_us / scale_us:.3f}"
+                for part_us in (
                     row.up_us,
                     row.degraded_us,
                     row.down_us,
@@ -81,9 +83,15 @@ def uptime(
         )
         for row in found.rows
     ]
-    columns = (by, "up h.", "degraded h.", "down h.", "maintenance h.", "unknown h.", "available.")
+    buckets = ("up", "degraded", "down", "maintenance", "unknown")
+    columns = (by, *(f"{bucket} {unit}." for bucket in buckets), "available.")
     title = f"{output.moment(iso(found.from_us))} to {output.moment(iso(found.to_us))}"
-    output.console().print(output.table(columns, hours, title=title))
+    output.console().print(output.table(columns, spent, title=title))
+
+
+def _scale(elapsed_us: int) -> tuple[int, str]:
+    """Return the unit that a table of such a window is read in [us], and its name."""
+    return (HOUR, "h") if elapsed_us > 2 * HOUR else (SECOND, "s")
 
 
 def audit(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> None:

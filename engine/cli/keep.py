@@ -22,7 +22,9 @@ def import_(
     ],
     /,
     *,
-    into: Annotated[str, Parameter(help="The log; made if there is none.")],
+    into: Annotated[
+        str, Parameter(name=("--into", "--log"), help="The log; made if there is none.")
+    ],
     map_: Annotated[
         str | None,
         Parameter(name="--map", help="What the file calls the fields, as in at=t,master=target."),

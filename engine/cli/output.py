@@ -29,6 +29,11 @@ def text(value: str) -> None:
     sys.stdout.write(value if value.endswith("\n") else value + "\n")
 
 
+def flush() -> None:
+    """Let who reads a pipe have what was printed so far."""
+    sys.stdout.flush()
+
+
 def note(value: str) -> None:
     """Say something that is not the answer."""
     sys.stderr.write(f"tanist: {value}\n")

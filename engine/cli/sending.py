@@ -21,22 +21,18 @@ from engine.runtime.clock import Clock
 
 
 def give(target: str, command: Command, *, json: bool) -> None:
-    """Give the command, and print what came of it.
+    """Give the command, and print what came of it: a document also if it was refused.
 
     Raises:
         CommandRefused: It was refused, with every reason.
         LogError: The log cannot be used, or its engine does not answer.
     """
-    engine = places.running(target)
-    if engine is None:
-        try:
-            answer = _at_rest(target, command)
-        except LogLocked:
-            engine = places.running(target)  # it started between the two
-            if engine is None:
-                raise
-    if engine is not None:
-        answer = _to_engine(engine.url, target, command)
+    try:
+        answer = {**_given(target, command), "accepted": True}
+    except CommandRefused as err:
+        if json:
+            output.document(_refusal(command, err))
+        raise
     if json:
         output.document(answer)
         return
@@ -45,6 +41,23 @@ def give(target: str, command: Command, *, json: bool) -> None:
     if isinstance(owed, list):
         for one in owed:
             output.note(f"owed to the next tanist run: {one['step']} of {one['master']}")
+
+
+def _given(target: str, command: Command) -> dict[str, object]:
+    """Return the answer of whoever has the log."""
+    engine = places.running(target)
+    if engine is None:
+        try:
+            return _at_rest(target, command)
+        except LogLocked:
+            engine = places.running(target)  # it started between the two
+            if engine is None:
+                raise
+    return _to_engine(engine.url, target, command)
+
+
+def _refusal(command: Command, err: CommandRefused) -> dict[str, object]:
+    return {"command": command.name, "accepted": False, "reasons": list(err.reasons)}
 
 
 def rehearse(target: str, command: Command, *, json: bool) -> None:
@@ -62,7 +75,12 @@ def rehearse(target: str, command: Command, *, json: bool) -> None:
     seq = driver.observe(command.event(group, author(), at_us), subject=group, at_us=at_us)
     batch = driver.take_batch(at_us)
     assert batch is not None
-    _raise_if_refused(batch.events, seq)
+    try:
+        _raise_if_refused(batch.events, seq)
+    except CommandRefused as err:
+        if json:
+            output.document({"dry_run": True, **_refusal(command, err)})
+        raise
     after = driver.working.groups[group]
     found = {
         "dry_run": True,

@@ -7,7 +7,7 @@ from typing import Final
 from engine.answers.positions import last_until, resolve
 from engine.answers.search import decoded
 from engine.answers.times import iso, microseconds
-from engine.cli import places, remote
+from engine.cli import output, places, remote
 from engine.core.errors import ConfigurationError
 from engine.core.events import KINDS, jsonable
 from engine.log.protocol import Log
@@ -59,6 +59,7 @@ def of_log(
             after = max(after, upto)
             if not follow or (end is not None and after >= end):
                 return
+            output.flush()
             time.sleep(POLL_S)
 
 
@@ -84,6 +85,7 @@ def of_engine(
         if not found:
             if not follow:
                 return
+            output.flush()
             time.sleep(POLL_S)
 
 

@@ -31,6 +31,7 @@ from engine.core.policy import MS, Automation, FenceKind
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
+from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
 from engine.simulation.operators import asked_by
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
@@ -110,10 +111,7 @@ class _World:
         self._crash_in: list[int] = []  # boundaries until then
         self._shadow = State()  # the fold of what was read back from the tape
         self._batches = 0
-        self._receipts: set[str] = set()
-        self._offered: dict[str, str] = {}  # key: lane, until there is a receipt
-        self._keys = 0
-        self._is_healing = False
+        self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
         self._issued: list[Issue] = []
         self._done_early: list[str] = []
         self._seen: list[Violation] = []
@@ -231,9 +229,8 @@ class _World:
                 self._violated("live is replayed", f"the {name} state is not the fold of the log")
 
     def receipt(self, key: str) -> None:
-        """Take note that the engine said it has the message."""
-        self._receipts.add(key)
-        self._offered.pop(key, None)
+        """Give a client the receipt of its message."""
+        self._clients.receipt(key)
 
     def issued(self, effect: Effect) -> None:
         """Take note of an effect that is issued."""
@@ -271,8 +268,7 @@ class _World:
     def run(self, within_us: int) -> Run:
         """Play the schedule, stop all faults, and wait until it is quiet."""
         self._start_engine()
-        if self.setting.message_every_us:
-            self.later(0, self._accept_steadily)
+        self._clients.begin()
         if self.setting.policy.automation is Automation.OBSERVE and self._has_epochs:
             self.masters["a"].claim(1)
         for turn in self.schedule.turns:
@@ -287,7 +283,7 @@ class _World:
             state=replay(self.tape.log, evolve=self._evolve),
             sink=self.sink,
             masters=self.masters,
-            receipts=self._receipts,
+            receipts=self._clients.receipts,
             issued=self._issued,
             done_early=self._done_early,
             seen=self._seen,
@@ -352,7 +348,7 @@ class _World:
         match turn.kind:
             case "accept":
                 for _ in range(turn.count):
-                    self._offer_new()
+                    self._clients.send()
             case "keep":
                 self._keep()
             case "claim":
@@ -371,31 +367,6 @@ class _World:
 
     def _is_declared(self) -> bool:
         return self.rim is not None and GROUP in self.rim.driver.working.groups
-
-    # Messages.
-
-    def _accept_steadily(self) -> None:
-        if not self._is_healing:
-            self._offer_new()
-            self.later(self.setting.message_every_us, self._accept_steadily)
-
-    def _offer_new(self) -> None:
-        self._keys += 1
-        key = f"m{self._keys}"
-        self._offered[key] = f"lane-{self._keys % self.setting.lanes}"
-        self._offer(key)
-
-    def _offer(self, key: str) -> None:
-        """Offer a message, again and again until there is a receipt."""
-        if key not in self._offered:
-            return
-        # First: whatever happens in the offer, the client tries again.
-        self.later(60 * MS, lambda: self._offer(key))
-        rim = self.rim
-        if rim is None or rim.is_stalled or not self._is_declared():
-            return
-        body = f"body of {key}".encode()
-        rim.accept(key, self._offered[key], body, hashlib.sha256(body).digest())
 
     # Operators.
 
@@ -440,7 +411,7 @@ class _World:
     # The end of all faults.
 
     def _heal(self) -> None:
-        self._is_healing = True
+        self._clients.stop()
         self._crash_in.clear()
         self.tape.heal()
         for master in self.masters.values():
@@ -456,7 +427,7 @@ class _World:
 
     def _is_quiet(self) -> bool:
         rim = self.rim
-        if rim is None or rim.is_stalled or self._offered:
+        if rim is None or rim.is_stalled or self._clients.offered:
             return False
         return is_at_rest(rim.driver.durable_state, self.setting, self.masters)
 

@@ -224,8 +224,12 @@ def test_while_the_disk_is_full_the_engine_says_so_and_traffic_goes_on(fleet: Fl
             assert engine.failure == ""
             tried = asyncio.Event()
             loop = asyncio.get_running_loop()
-            log.on_try = lambda tries: tries > 2 and loop.call_soon_threadsafe(tried.set)  # type: ignore[func-returns-value,return-value]
-            log.is_full = True
+
+            def on_try(tries: int) -> None:
+                if tries == 3:
+                    loop.call_soon_threadsafe(tried.set)
+
+            log.on_try, log.is_full = on_try, True
             await tried.wait()
             assert engine.failure == "no space is left, as the test wants it"
             with pytest.raises(LogFull):

@@ -45,11 +45,6 @@ class Process:
         self._selector.register(self._output, selectors.EVENT_READ)
         self._buffer = b""
 
-    @property
-    def pid(self) -> int:
-        """Return the number of the process."""
-        return self._popen.pid
-
     def tell(self, **command: object) -> None:
         """Give it a command."""
         assert self._popen.stdin is not None
@@ -186,7 +181,6 @@ class EngineProcess:
             *("--log", str(log), "--masters", json.dumps(addresses)),
             environment={"TANIST_FAILPOINT": failpoint},
         )
-        self._heard: list[Json] = []
 
     def __enter__(self) -> Self:
         return self

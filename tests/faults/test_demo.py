@@ -14,7 +14,7 @@ from engine.log.sqlite import open_log
 from engine.log.verify import verify
 
 GUARD_S: Final = 120  # it takes some eight seconds [s]
-SECONDS: Final = 7.0
+SECONDS: Final = 6.0
 DEMO: Final = """
 import sys
 from engine.demo.main import demo

@@ -87,6 +87,10 @@ def test_a_refused_command_leaves_the_request_and_its_refusal(log: Path, tmp_pat
     added = [kind for kind in kinds(log, after=before) if kind not in STALE]
     assert added == ["SwitchoverAsked", "Refused"]
     assert tanist("verify", "x.db", cwd=tmp_path).returncode == 0
+    done = tanist("switchover", "x.db", GROUP, "--to", "zz", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["accepted"]) == (1, False)
+    assert "zz is no master of g" in found["reasons"][0]
 
 
 STALE = ("DeadlinePassed", "MasterUnknown")  # silence since the story was told

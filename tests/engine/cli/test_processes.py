@@ -63,7 +63,7 @@ def test_following_shows_what_is_appended_until_it_is_interrupted(tmp_path: Path
     with subprocess.Popen(
         [*COMMAND, "events", "x.db", "--json", "--follow", "--since", str(end.seq)],
         cwd=tmp_path,
-        env=environment(PYTHONUNBUFFERED="1"),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -54,6 +54,7 @@ def test_the_source_finishes_what_it_has_and_gets_nothing_new() -> None:
     taken = tale.answers("preflight")
     assert kinds(taken) == ["AttemptStarted", "DrainStarted"]
     assert is_draining(tale.group)
+    assert not is_draining(story().group)
     assert kinds(tale.accepts("j")) == []
     assert kinds(tale.acks("i", "a")) == ["MessageDone", "MasterFenced", "TransferStarted"]
     tale.work()

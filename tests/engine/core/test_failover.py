@@ -57,9 +57,10 @@ def test_the_only_one_that_reports_itself_active_is_adopted_under_its_own_epoch(
     assert (tale.group.assigned, tale.group.epoch, tale.owed()) == ("b", 7, [])
 
 
-def test_who_has_no_epoch_is_told_one() -> None:
+@pytest.mark.parametrize("epoch", [0, None])
+def test_who_has_no_epoch_is_told_one(epoch: int | None) -> None:
     tale = Story()
-    tale.ok("b", role="active", epoch=0)
+    tale.ok("b", role="active", epoch=epoch)
     tale.ok("a", "c")
     assert (tale.group.assigned, tale.owed()) == ("b", [("promote", "b")])
     assert kinds(tale.ok("b", role="active")) == []

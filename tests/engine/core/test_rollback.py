@@ -133,6 +133,15 @@ def test_force_tries_a_target_that_looks_dead_and_a_dead_one_leaves_all_as_it_is
     assert (tale.group.assigned, tale.master("a").epoch) == ("a", 1)
 
 
+def test_without_force_a_target_that_dies_before_its_preflight_is_left_alone() -> None:
+    tale = story()
+    rollback(tale, 5, to="b")
+    taken = tale.crashes("b")
+    assert only(taken, ev.FailoverEnded).reason == "b became unfit: health-failed"
+    assert only(taken, ev.RollbackEnded).result == "incomplete"
+    assert (tale.group.assigned, tale.master("a").epoch) == ("a", 1)
+
+
 def test_force_never_chooses_what_is_fenced_or_excluded() -> None:
     tale = story()
     tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "b")

@@ -1,0 +1,142 @@
+import asyncio
+from typing import Any
+
+from engine.core import events as ev
+from engine.core.errors import LogError
+from engine.core.events import Recorded
+from engine.log.memory import MemoryLog
+from engine.log.protocol import Projection
+from engine.runtime import keeping
+from engine.runtime.keeping import Keeping
+from tests.engine.real import configuration, run, turning_on
+
+NEVER_S = 3_600.0
+DECLARED = configuration({"a": "http://127.0.0.1:1"})
+
+
+class Counted:
+    """A view that counts the events: the smallest fold that notices one too many."""
+
+    name = "count"
+    version = 1
+
+    def new(self) -> list[int]:
+        return [0]
+
+    def project(self, view: list[int], recorded: Recorded) -> None:
+        view[0] += 1
+
+    def dump(self, view: list[int]) -> bytes:
+        return str(view[0]).encode()
+
+    def restore(self, data: bytes) -> list[int]:
+        return [int(data)]
+
+
+class Told(MemoryLog):
+    """A log that tells of every view that is stored, and fails as often as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions: list[int] = []
+        self.errors: list[Exception] = []
+        self.loop = asyncio.get_running_loop()
+        self.stored = asyncio.Event()
+        self.tried = asyncio.Event()
+        projection: Projection[Any] = Counted()
+        self.attach(projection)
+
+    def catch_up(self, name: str, *, limit_events: int = keeping.CHUNK_EVENTS) -> int:
+        self.loop.call_soon_threadsafe(self.tried.set)
+        if self.errors:
+            raise self.errors.pop(0)
+        count = super().catch_up(name, limit_events=limit_events)
+        stored = self.load_view(name)
+        if stored is not None and count:
+            self.positions.append(stored.position)
+            self.loop.call_soon_threadsafe(self.stored.set)
+        return count
+
+    @property
+    def count(self) -> int:
+        stored = self.load_view("count")
+        return int(stored.data) if stored is not None else 0
+
+
+def test_what_the_log_holds_already_is_folded_at_once() -> None:
+    async def main() -> None:
+        log = Told()
+        async with turning_on(log, DECLARED):
+            pass
+        kept = Keeping(log, ("count",), pause_s=NEVER_S)
+        await log.stored.wait()
+        assert log.count == log.head.seq
+        await kept.close()
+
+    run(main())
+
+
+def test_rounds_follow_the_log_and_the_end_waits_for_no_pause() -> None:
+    async def main() -> None:
+        log = Told()
+        async with turning_on(log, DECLARED) as at:
+            kept = Keeping(log, ("count",), pause_s=NEVER_S)
+            at.turning.listen(kept.published)
+            await log.stored.wait()
+            rounds = len(log.positions)
+            for number in range(5):
+                await at.turning.ask(ev.CheckpointMarked(name=f"c{number}", author="ann"))
+            assert len(log.positions) == rounds  # the pause is not over
+        await kept.close()
+        assert log.count == log.head.seq
+        assert log.positions[-1] == log.head.seq
+
+    run(main())
+
+
+def test_after_the_pause_comes_the_next_round() -> None:
+    async def main() -> None:
+        log = Told()
+        async with turning_on(log, DECLARED) as at:
+            kept = Keeping(log, ("count",), pause_s=0.001)
+            at.turning.listen(kept.published)
+            await log.stored.wait()
+            log.stored.clear()
+            await at.turning.ask(ev.CheckpointMarked(name="c", author="ann"))
+            await log.stored.wait()
+            await kept.close()
+
+    run(main())
+
+
+def test_what_failed_is_tried_again_though_nothing_new_came() -> None:
+    async def main() -> None:
+        log = Told()
+        async with turning_on(log, DECLARED):
+            pass
+        log.errors = [LogError("not now"), LogError("not yet")]
+        kept = Keeping(log, ("count",), pause_s=0.001)
+        await log.stored.wait()
+        assert log.count == log.head.seq
+        await kept.close()
+
+    run(main())
+
+
+def test_a_fold_that_is_broken_is_reported_and_the_others_are_kept() -> None:
+    async def main() -> None:
+        reported: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(str(context["exception"])))
+        log = Told()
+        async with turning_on(log, DECLARED):
+            pass
+        log.errors = [ZeroDivisionError("a mistake")]
+        kept = Keeping(log, ("broken", "count"), pause_s=NEVER_S)
+        await log.stored.wait()
+        assert reported == ["a mistake"]
+        log.errors = []
+        await kept.close()
+        assert log.count == log.head.seq
+
+    run(main())

@@ -1,0 +1,240 @@
+"""The service as people run it: `tanist run` in a process of its own."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import ConfigurationError
+from engine.embed import Engine
+from engine.log.memory import MemoryLog
+from engine.log.sqlite import open_log
+from engine.runtime.failpoints import nothing
+from engine.service.running import failpoint_of_environment, served, token_beside
+from tests.engine.real import Fleet, fleet, kinds, nobody, run
+
+__all__ = ["fleet"]
+
+
+class Served:
+    """`tanist run` as a process, and what it has said."""
+
+    def __init__(self, process: "subprocess.Popen[str]", said: str) -> None:
+        self.process = process
+        self.said = said  # the line that it began with
+
+    def ends(self, number: signal.Signals) -> tuple[int, str]:
+        """Return the exit code and what else it said on standard error."""
+        self.process.send_signal(number)
+        _, rest = self.process.communicate()
+        return self.process.returncode, rest
+
+
+def written(directory: Path, addresses: dict[str, str], *, automation: str = "auto") -> Path:
+    """Return a configuration file of one group of masters."""
+    lines = [
+        "[engine]",
+        'log = "t.db"',
+        'listen = "127.0.0.1:0"',
+        "[groups.g]",
+        'mode = "active-standby"',
+        'preset = "lan"',
+        f'automation = "{automation}"',
+    ]
+    for name, address in addresses.items():
+        lines += ["[[groups.g.masters]]", f'id = "{name}"', f'address = "{address}"']
+    path = directory / "tanist.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def command(file: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "engine.cli.main", "run", str(file), *arguments]
+
+
+@contextlib.contextmanager
+def serving(file: Path, *arguments: str, **environment: str) -> Iterator[Served]:
+    """Run the service; it listens when this is entered."""
+    with subprocess.Popen(
+        command(file, *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    ) as process:
+        try:
+            assert process.stderr is not None
+            yield Served(process, process.stderr.readline())
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def get(url: str) -> dict[str, object]:
+    with urllib.request.urlopen(url) as answer:
+        document: dict[str, object] = json.loads(answer.read())
+        return document
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_end_and_ends_well(
+    fleet: Fleet, tmp_path: Path, number: signal.Signals
+) -> None:
+    file = written(tmp_path, fleet.addresses)
+    place = tmp_path / "t.db.engine.json"
+    with serving(file) as service:
+        log = tmp_path / "t.db"
+        assert service.said.startswith(f"tanist: watching g (auto); log {log}; http://127.0.0.1:")
+        found = json.loads(place.read_text())
+        assert found == {"url": service.said.split()[-1], "pid": service.process.pid}
+        assert get(f"{found['url']}/readyz") == {"ready": True}
+        code, rest = service.ends(number)
+    assert code == 0
+    assert rest == "tanist: ending: what was observed is made durable\n"
+    assert not place.exists()
+    with open_log(log) as stored:
+        assert kinds(stored)[:3] == ["EngineStarted", "ConfigurationLoaded", "PolicyAdopted"]
+
+
+def test_its_token_is_for_its_owner_and_stays_the_same(fleet: Fleet, tmp_path: Path) -> None:
+    file = written(tmp_path, fleet.addresses)
+    token = tmp_path / "tanist.token"
+    seen = set()
+    for _ in range(2):
+        with serving(file) as service:
+            assert stat.S_IMODE(token.stat().st_mode) == 0o600
+            seen.add(token.read_text())
+            service.ends(signal.SIGTERM)
+    (text,) = seen
+    assert len(text.strip()) >= 40
+
+
+def test_it_ends_while_somebody_follows_the_events(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        url = service.said.split()[-1]
+        with urllib.request.urlopen(f"{url}/api/events?follow=1") as stream:
+            assert stream.readline() == b"id: 1\n"
+            service.process.send_signal(signal.SIGTERM)
+            assert stream.read().endswith(b"\n\n")  # whole events, and an end that is no cut
+        assert service.process.wait() == 0
+
+
+def test_one_log_has_one_service(fleet: Fleet, tmp_path: Path) -> None:
+    file = written(tmp_path, fleet.addresses)
+    with serving(file) as service:
+        second = subprocess.run(command(file), capture_output=True, text=True, check=False)
+        assert second.returncode == 3
+        (line,) = second.stderr.splitlines()
+        assert str(service.process.pid) in line
+        assert get(f"{service.said.split()[-1]}/readyz") == {"ready": True}
+        assert (tmp_path / "t.db.engine.json").exists()
+        assert service.ends(signal.SIGTERM)[0] == 0
+
+
+def test_where_it_cannot_listen_is_one_line_and_exit_2(fleet: Fleet, tmp_path: Path) -> None:
+    file = written(tmp_path, fleet.addresses)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            command(file, "--listen", listen), capture_output=True, text=True, check=False
+        )
+    expected = f"tanist: listen {listen}: Address already in use\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+
+
+@pytest.mark.parametrize(
+    "listen", ["here", "127.0.0.1:http", "127.0.0.1:65536", ":8600", "h:\u00b2"]
+)
+def test_what_is_no_place_to_listen_at_is_refused(listen: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            with pytest.raises(ConfigurationError, match="expected HOST:PORT"):
+                async with served(engine, tmp_path / "t.db", listen):
+                    raise AssertionError("it listens")
+        assert not os.listdir(tmp_path)
+
+    run(main())
+
+
+def test_a_refused_configuration_is_not_run(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        url = service.said.split()[-1]
+        with urllib.request.urlopen(f"{url}/api/events?follow=1") as stream:
+            while b'"kind": "SwitchDone"' not in (line := stream.readline()):
+                assert line
+        service.ends(signal.SIGTERM)
+    file = written(tmp_path, {"b": fleet.addresses["b"]})
+    for _ in range(2):
+        done = subprocess.run(command(file), capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (2, "tanist: master a of g is active\n")
+
+
+def test_a_failpoint_of_the_environment_ends_the_process_there(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    file = written(tmp_path, fleet.addresses)
+    with serving(file, TANIST_FAILPOINT="log.after_commit/PolicyAdopted") as service:
+        assert service.process.wait() == -signal.SIGKILL
+    with open_log(tmp_path / "t.db") as log:
+        assert "PolicyAdopted" in kinds(log)
+    with serving(file) as service:
+        assert get(f"{service.said.split()[-1]}/readyz") == {"ready": True}
+
+
+def test_an_unknown_failpoint_of_the_environment_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TANIST_FAILPOINT", "nowhere")
+    with pytest.raises(ConfigurationError, match="TANIST_FAILPOINT: expected one of"):
+        failpoint_of_environment()
+    monkeypatch.setenv("TANIST_FAILPOINT", "")
+    assert failpoint_of_environment() is nothing
+
+
+def test_a_token_file_that_was_left_empty_lets_nobody_in(tmp_path: Path) -> None:
+    path = tmp_path / "tanist.token"
+    path.touch(mode=0o600)
+    token = token_beside(tmp_path / "t.db")
+    assert len(token) >= 40
+    assert path.read_text() == f"{token}\n"
+    assert token_beside(tmp_path / "other.db") == token
+
+
+def test_it_listens_when_its_address_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            Engine(nobody(), log=MemoryLog()) as engine,
+            served(engine, tmp_path / "t.db", "127.0.0.1:0") as url,
+        ):
+            found = json.loads((tmp_path / "t.db.engine.json").read_text())
+            assert found == {"url": url, "pid": os.getpid()}
+            host, _, port = url.removeprefix("http://").partition(":")
+            _, writer = await asyncio.open_connection(host, int(port))  # not a moment later
+            writer.close()
+            await writer.wait_closed()
+        assert os.listdir(tmp_path) == ["tanist.token"]
+
+    run(main())
+
+
+def test_an_ipv6_address_is_written_as_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            Engine(nobody(), log=MemoryLog()) as engine,
+            served(engine, tmp_path / "t.db", "[::1]:0") as url,
+        ):
+            assert url.startswith("http://[::1]:")
+            assert await asyncio.to_thread(get, f"{url}/livez") == {"alive": True}
+
+    run(main())
