@@ -24,9 +24,11 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.core import events as ev
+from engine.core.policy import preset
 from tests.faults.fleet import Process, port_of
 from tests.faults.watching import Watched, nginx, nginx_program, watching
 
+INTERVAL_S: Final = preset("bench").probe.interval_us / 1e6
 KEPT: Final = "keepalive_timeout 60s; keepalive_requests 1000000;"
 
 
@@ -66,7 +68,9 @@ async def hangs(directory: Path, rounds: int) -> dict[str, object]:
     times = []
     try:
         async with watching({"victim": address}, directory / "hang.db") as watched:
-            for _ in range(rounds):
+            for number in range(rounds):
+                # Each round strikes at another moment between two probes.
+                await asyncio.sleep(INTERVAL_S * number / rounds)
                 took_ms, place = await struck(watched, master, signal.SIGSTOP)
                 times.append(took_ms)
                 master.strike(signal.SIGCONT)

@@ -5,8 +5,9 @@ A refusal is an event beside the request; nothing else follows from a refused co
 
 from engine.core import candidates
 from engine.core import events as ev
+from engine.core.blocking import ASKED
 from engine.core.fleet import Mode, Role
-from engine.core.policy import STRATEGIES
+from engine.core.policy import STRATEGIES, FenceKind
 from engine.core.state import (
     GroupState,
     Phase,
@@ -152,7 +153,13 @@ def decide_approved(step: Step) -> None:
     """Let a waiting failover go."""
     group = step.state.groups[step.subject]
     saga = group.saga
-    if saga is None or saga.phase is not Phase.SELECTING or saga.is_approved:
+    if (
+        saga is None
+        or saga.phase is not Phase.SELECTING
+        or saga.why in ASKED
+        or saga.is_approved
+        or saga.attempt
+    ):
         reason = f"no failover of {group.id} waits for an approval"
         step.emit(ev.Refused(what="approve", reasons=(reason,)))
         return
@@ -189,11 +196,11 @@ def decide_exclusion(step: Step, event: ev.ExclusionAsked) -> None:
 def decide_checkpoint(step: Step, event: ev.CheckpointMarked) -> None:
     """Refuse a name that was used, or that could be mistaken for a position."""
     reasons = []
-    marked = step.state.fleet.checkpoints[event.name]
-    if marked != step.seq:
-        reasons.append(f"checkpoint {event.name!r} is taken: it marks {marked}")
-    if not event.name[:1].isalpha():
+    marked = step.state.fleet.checkpoints.get(event.name)
+    if marked is None:
         reasons.append(f"expected a name that starts with a letter, found {event.name!r}")
+    elif marked != step.seq:
+        reasons.append(f"checkpoint {event.name!r} is taken: it marks {marked}")
     if reasons:
         step.emit(ev.Refused(what="checkpoint", reasons=tuple(reasons)))
 
@@ -218,7 +225,10 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
             if known is not None and known.group == group.id:
                 continue
             removed.append(name)
-            if master.role is not Role.STANDBY:
+            is_out = master.fence is not None and (
+                master.fence.is_confirmed or _fence_kind(step, group) is FenceKind.GATE
+            )
+            if master.role is not Role.STANDBY and not is_out:
                 reasons.append(f"master {name} of {group.id} is {master.role.value}")
             if group.saga is not None and name in (group.saga.heir, group.saga.to):
                 reasons.append(f"failover {group.saga.id} of {group.id} is open to {name}")
@@ -233,6 +243,10 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
         place = state.cache.places.get(name)
         if place is None or place.master.declared != declaration:
             step.emit(ev.MasterAdded(master=declaration), subject=name)
+
+
+def _fence_kind(step: Step, group: GroupState) -> FenceKind:
+    return step.state.policy_of(group).fence.kind
 
 
 def _mode(step: Step, group: GroupState) -> Mode:

@@ -74,7 +74,7 @@ def decide(step: Step, event: Observation) -> None:
 def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
     """A message is done if the master it is assigned to says so under that activation.
 
-    What the master asks to be kept counts with it or not at all: a returning one overwrites nothing.
+    What the master asks to be kept counts with it or not at all: who returns overwrites nothing.
     """
     place = step.state.cache.places[step.subject]
     ledger = place.group.ledger

@@ -38,6 +38,38 @@ Sending = tuple[str, str]  # group, message
 Digest = bytes
 
 
+# What an observation may be about, where it is not the fleet.
+_SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        (
+            ev.ProbeOk,
+            ev.ProbeDegraded,
+            ev.ProbeFailed,
+            ev.ConnectionClosed,
+            ev.MessageAcked,
+            ev.Outcome,
+            ev.ExclusionAsked,
+        ),
+        ("master",),
+    ),
+    **dict.fromkeys(
+        (
+            ev.MessageAccepted,
+            ev.Approved,
+            ev.SwitchoverAsked,
+            ev.FailoverAsked,
+            ev.StrategyAsked,
+            ev.RollbackRequested,
+        ),
+        ("group",),
+    ),
+    ev.Paused: ("group", "fleet"),
+    ev.Resumed: ("group", "fleet"),
+    ev.Released: ("master", "group"),
+    ev.MaintenanceDeclared: ("master", "group", "fleet"),
+}
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What has to be appended in one transaction."""
 
@@ -110,13 +142,31 @@ class Driver:
         """Decide upon `event` and return its seq, which is not durable yet.
 
         Time never goes back: an observation stamped before the state's time is taken at it.
+
+        Raises:
+            CommandRefused: There is no such master or group; nothing was recorded.
         """
+        self._check_subject(event, subject)
         if bodies:
             self._bodies.update(bodies)
         taken = self._step(event, subject, at_us)
         if len(taken) == 1:
             return taken[0].seq
         return next(recorded.seq for recorded in taken if recorded.event is event)
+
+    def _check_subject(self, event: Observation, subject: str) -> None:
+        """Refuse what is about nobody: in the log it would be a corrupt event."""
+        state = self.working
+        if type(event) is ev.ProbeOk and subject in state.cache.places:
+            return
+        is_known = {
+            "master": subject in state.cache.places,
+            "group": subject in state.groups,
+            "fleet": subject == FLEET,
+        }
+        expected = _SUBJECTS.get(type(event), ("fleet",))
+        if not any(is_known[kind] for kind in expected):
+            raise CommandRefused((f"expected a {' or a '.join(expected)}, found {subject!r}",))
 
     def tick(self, at_us: int) -> None:
         """Fire the deadlines that are due."""
@@ -222,6 +272,7 @@ class Driver:
         elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
             alive = {_key(effect) for effect in owed(self.durable_state)}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
+            self._issued &= alive
 
     # What the durable state owes.
 

@@ -178,16 +178,11 @@ class MessageAcked(Event, frozen=True, kw_only=True):
     keeps: tuple[tuple[str, int, bytes], ...] = ()
 
 
-class StateKept(Event, frozen=True, kw_only=True):
-    """The subject (a group) keeps this blob for its masters; a later one of `key` replaces it."""
-
-    key: str
-    size: int  # [bytes]; -1: the key is dropped
-    digest: bytes
-
-
 class Outcome(Event, frozen=True, kw_only=True):
-    """How an effect on the subject (a master) ended; its key is (failover, step, subject, epoch)."""
+    """How an effect on the subject (a master) ended.
+
+    Its key is (failover, step, subject, epoch).
+    """
 
     step: str
     failover: int  # 0: owed outside a failover
@@ -486,6 +481,18 @@ class MessagesAssigned(Event, frozen=True, kw_only=True):
     upto: int
 
 
+class StateKept(Event, frozen=True, kw_only=True):
+    """The subject (a group) keeps this blob for its masters; a later one of `key` replaces it.
+
+    It was asked for with an acknowledgement that counted, so none comes while a failover moves
+    what is kept.
+    """
+
+    key: str
+    size: int  # [bytes]; -1: the key is dropped
+    digest: bytes
+
+
 class MessageDone(Event, frozen=True, kw_only=True):
     """The message is done: the master it was assigned to acknowledged it under its epoch."""
 
@@ -575,7 +582,6 @@ Observation: TypeAlias = (
     | ConnectionClosed
     | MessageAccepted
     | MessageAcked
-    | StateKept
     | Outcome
     | Paused
     | Resumed
@@ -615,6 +621,7 @@ Decision: TypeAlias = (
     | Switched
     | SwitchDone
     | MessagesAssigned
+    | StateKept
     | MessageDone
     | AttemptFailed
     | Compensated
@@ -652,7 +659,6 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     7: ConnectionClosed,
     8: MessageAccepted,
     9: MessageAcked,
-    10: StateKept,
     11: Outcome,
     12: Paused,
     13: Resumed,
@@ -702,6 +708,7 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     133: DrainStarted,
     134: DrainCancelled,
     135: DrainEnded,
+    136: StateKept,
 }
 OBSERVATIONS: Final[frozenset[type]] = frozenset(get_args(Observation))
 _CODES: Final[dict[type, int]] = {event_type: code for code, event_type in KINDS.items()}

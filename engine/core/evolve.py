@@ -9,14 +9,14 @@ from typing import Final
 import msgspec
 
 from engine.core import events as ev
-from engine.core import messages, state as st
+from engine.core import messages
+from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import Evidence, ProbeOk, Recorded
 from engine.core.fleet import Role
 from engine.core.machines import FAILOVER, HEALTH, ROLE
 from engine.core.state import GroupState, MasterState, Phase, Place, State
 from engine.core.step import Evolve
-
 
 COUNTED_MAX: Final = 1_000  # starts of failovers kept for the limit of a group [count]
 
@@ -28,10 +28,10 @@ def evolve(state: State, recorded: Recorded) -> None:
         LogCorrupted: It does not follow the position, or names a move or a master there is not.
     """
     event, seq, at_us = recorded.event, recorded.seq, recorded.at_us
+    if state.seq == 0 and type(event) is ev.LogBased:
+        _log_based(state, recorded, event)
+        return
     if seq != state.seq + 1 or at_us < state.at_us:
-        if type(event) is ev.LogBased and state.seq == 0:
-            _log_based(state, recorded, event)
-            return
         raise LogCorrupted(
             seq, f"expected seq {state.seq + 1} at {state.at_us} us or later, found {at_us} us"
         )
@@ -347,7 +347,8 @@ def _checkpoint(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.CheckpointMarked)
     state.fleet.version += 1
-    state.fleet.checkpoints.setdefault(event.name, recorded.seq)  # a name is never reused
+    if event.name[:1].isalpha():  # anything else could be mistaken for a position
+        state.fleet.checkpoints.setdefault(event.name, recorded.seq)  # a name is never reused
 
 
 def _noted(state: State, recorded: Recorded) -> None:

@@ -37,6 +37,7 @@ from engine.core.state import (
     control_digest,
     control_of,
     is_active_standby,
+    next_epoch,
 )
 from engine.core.transfer import kept_digest
 
@@ -67,7 +68,8 @@ def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | Non
         return _consider_saga(state, group, group.saga, at_us)
     if group.rollback is not None:
         return _consider_rollback(state, group)
-    if state.policy_of(group).automation is Automation.OBSERVE:
+    # Who is the first is settled by `want`: only when every master was heard, or the grace is over.
+    if group.epoch and state.policy_of(group).automation is Automation.OBSERVE:
         todo = _follow_reports(group)
         if todo is not None:
             return todo
@@ -126,7 +128,7 @@ def _first_wait(state: State, group: GroupState, wanted: Want, at_us: int) -> st
 def _adopted_epoch(group: GroupState, name: str) -> int:
     """Return the epoch a running primary is adopted under: its own, if that is a new one."""
     reported = group.masters[name].reported_epoch or 0
-    return reported if reported > group.epoch else group.epoch + 1
+    return reported if reported > group.epoch else next_epoch(group)
 
 
 def _follow_reports(group: GroupState) -> Todo | None:
@@ -149,7 +151,7 @@ def _fence(group: GroupState, name: str, *, reason: str) -> Todo:
     back = messages.assigned_to(group.ledger, name)
     return name, ev.MasterFenced(
         revokes=group.masters[name].epoch,
-        confirm_at=group.epoch + 1,
+        confirm_at=next_epoch(group),
         requeued=len(back),
         first=back[0] if back else 0,
         last=back[-1] if back else 0,
@@ -238,7 +240,7 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
 
 def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, ...]) -> Todo:
     return group.id, ev.AttemptStarted(
-        n=saga.attempt + 1, heir=heir, epoch=group.epoch + 1, table=verdicts
+        n=saga.attempt + 1, heir=heir, epoch=next_epoch(group), table=verdicts
     )
 
 
@@ -344,7 +346,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
         is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
         match master.role:
             case Role.STANDBY if is_well and not is_out:
-                return name, ev.Activated(epoch=group.epoch + 1, rule="healthy")
+                return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
             case Role.ACTIVE | Role.DRAINING if acts and master.health is Health.FAILED:
                 return _fence(group, name, reason="failed")
             case Role.ACTIVE if is_out:
@@ -370,7 +372,7 @@ def _consider_queue(state: State, group: GroupState) -> Todo | None:
     if is_active_standby(state, group):
         upto = group.ledger.queue[-1]
         return able[0], ev.MessagesAssigned(epoch=group.masters[able[0]].epoch, upto=upto)
-    load = {name: 0 for name in able}
+    load = dict.fromkeys(able, 0)
     for message in group.ledger.open.values():
         if message.master in load:
             load[message.master] += 1

@@ -44,7 +44,6 @@ from engine.core.events import (
 from engine.core.fleet import Health, Role
 from engine.core.state import Phase
 
-
 S = TypeVar("S", bound=enum.Enum)
 Row: TypeAlias = tuple[type[AnyEvent], S, S]
 

@@ -63,6 +63,10 @@ def decide_again(
     for recorded in log:
         at_us = recorded.at_us
         event = recorded.event
+        if type(event) is ev.LogBased:
+            evolve(state, recorded)
+            again.append(recorded)
+            continue
         if type(event) is ev.DeadlinePassed and event.what != SILENCE:
             # An engine ran then: what was due by then was acted upon before whatever came next,
             # even if that was a command to the stopped log, which by itself acts on no deadline.

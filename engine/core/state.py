@@ -311,6 +311,15 @@ def control_digest(control: GroupControl) -> str:
     return hashlib.sha256(_CANONICAL.encode(control)).hexdigest()
 
 
+def next_epoch(group: GroupState) -> int:
+    """Return the epoch to draw next: above every one drawn, and every one that a master reports.
+
+    A master may report a newer one than the log knows of if the log is an older copy.
+    """
+    reported = (master.reported_epoch or 0 for master in group.masters.values())
+    return max((group.epoch, *reported)) + 1
+
+
 def is_active_standby(state: State, group: GroupState) -> bool:
     """Return whether one master of `group` serves and the others stand by."""
     return state.policy_of(group).mode is Mode.ACTIVE_STANDBY

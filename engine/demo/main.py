@@ -1,7 +1,8 @@
-"""The demonstration: a real fleet loses its active master, and carries on without losing a message.
+"""The demonstration: a real fleet loses its active master, and no message with it.
 
-Three masters, a sink that no fault strikes, the engine, a steady load, and a fault: `kill` (SIGKILL)
-or `hang` (SIGSTOP, and SIGCONT later: the zombie is stopped at the sink and refused by the engine).
+Three masters, a sink that no fault strikes, the engine, a steady load, and a fault: `kill` is
+SIGKILL; `hang` is SIGSTOP, and SIGCONT later: the zombie is stopped at the sink and refused by the
+engine.
 What was lost or done twice is counted at the sink.
 """
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from engine.core import events as ev
 from engine.core.errors import LogError
 from engine.core.events import Recorded, Result
-from engine.core.owed import Deliver, Effect
+from engine.core.owed import Deliver, Effect, owed
 from engine.core.policy import MS
 from engine.core.transfer import kept_digest
 from engine.runtime.control import Control
@@ -18,6 +18,8 @@ from engine.runtime.failpoints import Failpoint
 from engine.runtime.loop import Turning
 
 UNDELIVERED_US: Final = 50 * MS  # a message that did not arrive is tried again after this [us]
+# After these a step that is under way may not be owed any more.
+_SETTLING: Final = frozenset({ev.AttemptFailed, ev.FailoverEnded, ev.MasterFenced})
 CONCURRENT_MAX: Final = 256  # messages under way to all masters [count]
 
 
@@ -33,6 +35,7 @@ class HttpHands:
         self._on_switch: Final = on_switch
         self._controls: dict[str, Control] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._steps: dict[Effect, asyncio.Task[None]] = {}
         self._bodies: dict[bytes, bytes] = {}
         self._gate = asyncio.Semaphore(CONCURRENT_MAX)
         turning.listen(self._published)
@@ -50,11 +53,23 @@ class HttpHands:
         self._bodies[digest] = body
 
     def _published(self, events: tuple[Recorded, ...]) -> None:
+        if self._steps and any(type(recorded.event) in _SETTLING for recorded in events):
+            self._give_up_settled()
         for recorded in events:
             if type(recorded.event) is ev.MasterFenced:
                 control = self._controls.get(recorded.subject)
                 if control is not None:
                     control.close_idle()
+
+    def _give_up_settled(self) -> None:
+        """Give up steps that are not owed any more: one that is tried again late could still act.
+
+        A promotion must not reach a master whose restart was taken for its fence.
+        """
+        alive = set(owed(self._turning.state))
+        for effect, task in self._steps.items():
+            if effect not in alive:
+                task.cancel()
 
     def _control(self, master: str) -> Control:
         control = self._controls.get(master)
@@ -63,16 +78,23 @@ class HttpHands:
             control = self._controls[master] = Control(place.master.declared.address)
         return control
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # Steps.
 
     def start(self, effect: Effect) -> None:
         """Begin to carry out `effect`; its outcome is reported once."""
-        self._spawn(self._carry_out(effect))
+        task = self._spawn(self._carry_out(effect))
+        self._steps[effect] = task
+        task.add_done_callback(lambda done: self._forget(effect, done))
+
+    def _forget(self, effect: Effect, done: asyncio.Task[None]) -> None:
+        if self._steps.get(effect) is done:
+            del self._steps[effect]
 
     async def _carry_out(self, effect: Effect) -> None:
         self._failpoint("effect.before", effect.step)

@@ -41,6 +41,8 @@ class Rim:
         self._asked: dict[str, int] = {}  # by master: the probe whose answer is awaited
         self._n: dict[str, int] = {}
         self._held: set[str] = set()
+        # Blobs by key that the next acknowledgement asks to be kept: digest and body.
+        self._keeps: dict[str, tuple[bytes, bytes]] = {}
         self._silent: set[str] = set()  # masters whose last probe failed
         self._waiting: list[tuple[int, str]] = []  # accepted messages that are not durable
         self._taken_up_at: Final = outside.tape.head
@@ -89,10 +91,8 @@ class Rim:
         self._pump()
 
     def keep(self, key: str, body: bytes, digest: bytes) -> None:
-        """Take a state blob."""
-        kept = ev.StateKept(key=key, size=len(body), digest=digest)
-        self.driver.observe(kept, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body})
-        self._pump()
+        """Have a state blob that the next acknowledgement asks to be kept."""
+        self._keeps[key] = (digest, body)
 
     def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> None:
         """Take a message; its receipt is given when it is durable."""
@@ -124,7 +124,17 @@ class Rim:
         if master not in self._members():
             return
         self._outside.boundary("ack")
-        self._observe(ev.MessageAcked(key=deliver.key, epoch=deliver.epoch), master)
+        keeps, self._keeps = self._keeps, {}
+        self.driver.observe(
+            ev.MessageAcked(
+                key=deliver.key,
+                epoch=deliver.epoch,
+                keeps=tuple((key, len(body), digest) for key, (digest, body) in keeps.items()),
+            ),
+            subject=master,
+            at_us=self._outside.now_us,
+            bodies=dict(keeps.values()),
+        )
         self._outside.boundary("acked")
         self._pump()
 

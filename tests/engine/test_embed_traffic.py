@@ -123,6 +123,8 @@ def test_an_idempotent_call_is_issued_at_most_twice(fleet: Fleet) -> None:
             with pytest.raises(ConnectionResetError):
                 await engine.call(GROUP, send, idempotent=True)
             assert sent == ["a", "a"]  # it answers its probes, so nobody took its place
+            asked = await seen(engine, ev.ConnectionClosed)
+            await seen(engine, ev.ConnectionClosed, after=asked.seq)  # it was asked both times
 
     run(main())
 

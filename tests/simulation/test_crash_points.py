@@ -57,6 +57,8 @@ STORIES: dict[str, tuple[Setting, tuple[Turn, ...]]] = {
         setting(acks_later=True),
         (
             turn(0, "keep"),
+            turn(0, "accept", count=1),
+            turn(60, "rest"),
             turn(0, "hang", "a"),
             turn(0, "accept", count=4),
             turn(120, "continue", "a"),

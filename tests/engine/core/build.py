@@ -182,6 +182,12 @@ class Story:
         accepted = ev.MessageAccepted(key=key, lane=lane, size=1, digest=key.encode())
         return self.see(accepted, "g")
 
+    def keeps(self, name: str, *blobs: tuple[str, int, bytes]) -> list[Recorded]:
+        """Have a master do a message and ask for blobs to be kept with it."""
+        key = f"keeps-{self.state.seq}"
+        self.accepts(key, lane=key)
+        return self.see(ev.MessageAcked(key=key, epoch=self.epochs[name], keeps=blobs), name)
+
     def acks(self, key: str, name: str, epoch: int | None = None) -> list[Recorded]:
         under = self.epochs[name] if epoch is None else epoch
         return self.see(ev.MessageAcked(key=key, epoch=under), name)

@@ -1,8 +1,11 @@
 """The order of duty: decide, evolve, append, durable, publish, effects, acknowledge."""
 
+import pytest
+
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.driver import BACKOFF_US, BACKOFF_US_MAX, Batch, Driver, refusal
+from engine.core.errors import CommandRefused
 from engine.core.events import Evidence, Recorded, Result
 from engine.core.evolve import evolve
 from engine.core.policy import SECOND, Policy
@@ -326,3 +329,24 @@ def test_mutants_come_in_as_arguments() -> None:
     driver.take_batch(START_US + SECOND)
     driver.durable()
     assert [type(recorded.event).__name__ for recorded in seen] == ["ProbeFailed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("event", "subject"),
+    [
+        (ev.ProbeOk(n=1, latency_us=1), "nobody"),
+        (ev.ProbeOk(n=1, latency_us=1), "g"),
+        (ev.SwitchoverAsked(to="", author="x"), "a"),
+        (ev.SwitchoverAsked(to="", author="x"), ev.FLEET),
+        (ev.Paused(until_us=0, reason="r", author="x"), "a"),
+        (ev.CheckpointMarked(name="here", author="x"), "g"),
+    ],
+)
+def test_what_is_about_nobody_is_refused_and_nothing_is_recorded(
+    event: ev.Observation, subject: str
+) -> None:
+    driver = Driver(story().state)
+    before = st.digest(driver.working)
+    with pytest.raises(CommandRefused, match="expected a"):
+        driver.observe(event, subject=subject, at_us=driver.working.at_us)
+    assert st.digest(driver.working) == before

@@ -28,7 +28,6 @@ CODES = {
     "ConnectionClosed": 7,
     "MessageAccepted": 8,
     "MessageAcked": 9,
-    "StateKept": 10,
     "Outcome": 11,
     "Paused": 12,
     "Resumed": 13,
@@ -78,6 +77,7 @@ CODES = {
     "DrainStarted": 133,
     "DrainCancelled": 134,
     "DrainEnded": 135,
+    "StateKept": 136,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
@@ -119,7 +119,7 @@ STORED: list[tuple[int, str, AnyEvent]] = [
         "93a16b059293a17303c4010193a174ffc400",
         ev.MessageAcked(key="k", epoch=5, keeps=(("s", 3, b"\x01"), ("t", -1, b""))),
     ),
-    (10, "93a173ffc400", ev.StateKept(key="s", size=-1, digest=b"")),
+    (136, "93a173ffc400", ev.StateKept(key="s", size=-1, digest=b"")),
     (
         11,
         "97a566656e63650906a26f6ba0a000",

@@ -276,10 +276,8 @@ def test_a_state_that_arrived_otherwise_is_not_promoted() -> None:
 
 def test_what_is_kept_is_what_is_transferred() -> None:
     tale = story()
-    tale.ask(ev.StateKept(key="s", size=3, digest=b"\x01" * 32))
-    tale.ask(ev.StateKept(key="t", size=3, digest=b"\x02" * 32))
-    tale.ask(ev.StateKept(key="s", size=-1, digest=b""))
-    tale.ask(ev.StateKept(key="never", size=-1, digest=b""))
+    tale.keeps("a", ("s", 3, b"\x01" * 32), ("t", 3, b"\x02" * 32))
+    tale.keeps("a", ("s", -1, b""), ("never", -1, b""))
     started = only(tale.crashes("a"), ev.TransferStarted)
     assert started.count == 1
     assert list(tale.group.kept) == ["t"]

@@ -51,3 +51,13 @@ def test_who_is_fenced_does_not_follow() -> None:
     tale.ok("a", "a", "b")
     assert tale.master("a").role is Role.FENCED
     assert (tale.group.assigned, tale.master("b").role) == ("b", Role.ACTIVE)
+
+
+def test_two_that_report_themselves_active_at_first_are_waited_for() -> None:
+    tale = Story(made(automation=Automation.OBSERVE))
+    tale.roles = {"a": "active", "b": "active"}
+    tale.ok("a", "b", "c", "a", "b", "c")
+    assert tale.state.groups["g"].assigned == ""
+    tale.roles = {"b": "active"}
+    tale.ok("a", "b", "c")
+    assert tale.state.groups["g"].assigned == "b"

@@ -17,8 +17,8 @@ def busy() -> Story:
     for key in "kji":
         tale.accepts(key, lane=key)
     tale.acks("k", "a")
-    tale.acks("i", "a")
-    tale.ask(ev.StateKept(key="s", size=1, digest=b"\x01" * 32))
+    kept = (("s", 1, b"\x01" * 32),)
+    tale.see(ev.MessageAcked(key="i", epoch=tale.epochs["a"], keeps=kept), "a")
     tale.see(ev.CheckpointMarked(name="before", author="x"))
     tale.ask(ev.MaintenanceDeclared(from_us=1, to_us=2, reason="", author="x"), "c")
     tale.crashes("a")

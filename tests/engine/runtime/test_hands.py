@@ -280,9 +280,16 @@ def test_what_was_taken_is_not_sent_again_meanwhile_and_done_when_that_is_said()
         def takes(path: str, body: dict[str, object], n: int) -> bytes:
             return answer(status=202) if body["key"] == "slow" else answer()
 
-        async with server(master(said, takes)) as address, hands_on(log, {"a": address}) as (at, _):
+        async with (
+            server(master(said, takes)) as address,
+            hands_on(log, {"a": address}) as (
+                at,
+                hands,
+            ),
+        ):
             await at.answered("a")
-            await accept(at, "slow")
+            hands.remember(hashlib.sha256(b"slow").digest(), b"slow")
+            await accept(at, "slow", body=b"slow")
             until_us = at.turning.clock.at_us() + 4 * UNDELIVERED_US
             number = 0
             while at.turning.clock.at_us() < until_us:
@@ -293,6 +300,7 @@ def test_what_was_taken_is_not_sent_again_meanwhile_and_done_when_that_is_said()
             assert "slow" in at.turning.state.groups[GROUP].ledger.by_key
             epoch = at.turning.state.groups[GROUP].masters["a"].epoch
             await at.turning.ask(ev.MessageAcked(key="slow", epoch=epoch), subject="a")
+            assert hands._bodies == {}  # the log has it, should it be sent again
             assert "slow" in at.turning.state.groups[GROUP].ledger.done
 
     run(main())
