@@ -8,8 +8,9 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, AnyEvent, Recorded
-from engine.core.evolve import COUNTED_MAX, evolve
+from engine.core.evolve import evolve
 from engine.core.fleet import Health, Role
+from engine.core.folds.failover import COUNTED_MAX
 from engine.core.policy import Policy
 from engine.core.replay import replay
 from engine.core.state import State

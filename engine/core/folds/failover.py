@@ -1,0 +1,225 @@
+"""The fold over activations, failovers and rollbacks."""
+
+from typing import Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core import messages
+from engine.core import state as st
+from engine.core.errors import LogCorrupted
+from engine.core.events import Recorded
+from engine.core.fleet import Role
+from engine.core.folds.places import group_of, place_of, saga_of
+from engine.core.machines import FAILOVER, ROLE
+from engine.core.state import Phase, State
+
+COUNTED_MAX: Final = 1_000  # starts of failovers kept for the limit of a group [count]
+
+
+def activated(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.Activated)
+    place = place_of(state, recorded)
+    group, master = place.group, place.master
+    master.role = ROLE.move(master.role, recorded)
+    master.epoch = event.epoch
+    group.epoch = max(group.epoch, event.epoch)
+    master.is_unjudged = True
+    if st.is_active_standby(state, group):
+        group.assigned = recorded.subject
+        group.switch_epoch = event.epoch
+        master.promote_owed = master.reported_epoch != event.epoch
+
+
+def role(state: State, recorded: Recorded) -> None:
+    master = place_of(state, recorded).master
+    master.role = ROLE.move(master.role, recorded)
+    if master.role is Role.STANDBY:
+        master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
+
+
+def drain_ended(state: State, recorded: Recorded) -> None:
+    """Let it stand by; what it still had (an observed one may be left with work) goes back."""
+    role(state, recorded)
+    ledger = place_of(state, recorded).group.ledger
+    messages.requeue(ledger, messages.assigned_to(ledger, recorded.subject))
+
+
+def proposed(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.FailoverProposed)
+    group_of(state, recorded).proposed_seq = event.evidence[0] if event.evidence else recorded.seq
+
+
+def failover_started(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.FailoverStarted)
+    group = group_of(state, recorded)
+    if group.saga is not None:
+        raise LogCorrupted(recorded.seq, f"a failover of {group.id} is open already")
+    group.saga = st.Saga(
+        id=event.id,
+        seq=recorded.seq,
+        phase=FAILOVER.move(Phase.IDLE, recorded),
+        why=event.why,
+        source=event.source,
+        to=event.to,
+        planned=event.planned,
+        waits=event.waits,
+        counts=event.counts,
+        started_us=recorded.at_us,
+        since_us=recorded.at_us,
+        step_seq=recorded.seq,
+    )
+    if event.counts:
+        group.counted_us.append(recorded.at_us)
+        del group.counted_us[:-COUNTED_MAX]
+    if event.why == "rollback" and group.rollback is not None:
+        group.rollback.switching = event.id
+
+
+def approval_given(state: State, recorded: Recorded) -> None:
+    group = group_of(state, recorded)
+    if group.saga is None:
+        raise LogCorrupted(recorded.seq, f"no failover of {group.id} is open")
+    group.saga.is_approved = True
+
+
+def attempt_started(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.AttemptStarted)
+    group = group_of(state, recorded)
+    saga = saga_of(group, recorded)
+    if event.epoch <= group.epoch:
+        raise LogCorrupted(recorded.seq, f"epoch {event.epoch} is not above {group.epoch}")
+    saga.attempt, saga.heir, saga.epoch, saga.waits = event.n, event.heir, event.epoch, ""
+    group.epoch = event.epoch
+
+
+def master_fenced(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.MasterFenced)
+    place = place_of(state, recorded)
+    group, master = place.group, place.master
+    back = messages.assigned_to(group.ledger, recorded.subject)
+    found = (len(back), messages.digest_of(back))
+    if found != (event.requeued, event.digest):
+        raise LogCorrupted(
+            recorded.seq, f"expected {event.requeued} messages of {recorded.subject}, found {found}"
+        )
+    messages.requeue(group.ledger, back)
+    master.role = ROLE.move(master.role, recorded)
+    master.fence = st.Fence(
+        confirm_at=event.confirm_at,
+        revokes=event.revokes,
+        failover=0 if group.saga is None else group.saga.id,
+    )
+    master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
+    master.left_at_us = recorded.at_us
+    group.epoch = max(group.epoch, event.confirm_at)
+
+
+def fence_confirmed(state: State, recorded: Recorded) -> None:
+    master = place_of(state, recorded).master
+    if master.fence is None:
+        raise LogCorrupted(recorded.seq, f"{recorded.subject} is not fenced")
+    master.fence.is_confirmed = True
+
+
+def rejoined(state: State, recorded: Recorded) -> None:
+    role(state, recorded)
+    place_of(state, recorded).master.fence = None
+
+
+def transfer_started(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.TransferStarted)
+    saga_of(place_of(state, recorded).group, recorded).transfer_digest = event.digest
+
+
+def promotion_started(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.PromotionStarted)
+    place = place_of(state, recorded)
+    saga_of(place.group, recorded)
+    place.master.role = ROLE.move(place.master.role, recorded)
+    place.master.epoch = event.epoch
+
+
+def saga_moved(state: State, recorded: Recorded) -> None:
+    saga_of(place_of(state, recorded).group, recorded)
+
+
+def switched(state: State, recorded: Recorded) -> None:
+    place = place_of(state, recorded)
+    group, master = place.group, place.master
+    saga = saga_of(group, recorded)
+    master.role = ROLE.move(master.role, recorded)
+    master.is_unjudged = True
+    group.assigned = recorded.subject
+    group.failovers += saga.why != "first"  # the first activation replaces nobody
+    group.retry_us = group.retry_at_us = group.proposed_seq = 0
+
+
+def switch_done(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.SwitchDone)
+    place_of(state, recorded).group.switch_epoch = event.epoch
+
+
+def attempt_failed(state: State, recorded: Recorded) -> None:
+    saga = saga_of(place_of(state, recorded).group, recorded)
+    saga.spent.append(saga.heir)
+
+
+def compensated(state: State, recorded: Recorded) -> None:
+    saga = saga_of(group_of(state, recorded), recorded)
+    saga.heir, saga.epoch, saga.preflight, saga.transfer_digest = "", 0, "", ""
+
+
+def failover_ended(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.FailoverEnded)
+    group = group_of(state, recorded)
+    saga = saga_of(group, recorded)
+    if event.result != "completed" and saga.started_us in group.counted_us:
+        group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
+    group.saga = None
+    group.hold_until_us = event.hold_until_us
+    group.retry_us = max(0, event.retry_at_us - recorded.at_us)
+    group.retry_at_us = event.retry_at_us
+
+
+def outcome(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.Outcome)
+    place = place_of(state, recorded)
+    group, master = place.group, place.master
+    saga = group.saga
+    if event.step == "preflight":
+        if saga is not None and (saga.id, saga.phase) == (event.failover, Phase.SELECTING):
+            saga.preflight, saga.preflight_detail = event.result.value, event.detail
+    elif event.step == "promote" and event.failover == 0 and event.epoch == master.epoch:
+        master.promote_owed = event.result not in (ev.Result.OK, ev.Result.ASSUMED)
+
+
+def rollback_accepted(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.RollbackAccepted)
+    group = group_of(state, recorded)
+    group.strategy = event.after.strategy
+    for name, weight in event.after.weights:
+        if name in group.masters:
+            master = group.masters[name]
+            master.declared = msgspec.structs.replace(master.declared, weight=weight)
+    group.rollback = st.Rollback(
+        seq=recorded.seq,
+        digest=event.digest,
+        target=event.after.assigned,
+        force=event.force,
+    )
+
+
+def rollback_ended(state: State, recorded: Recorded) -> None:
+    group_of(state, recorded).rollback = None

@@ -1,0 +1,154 @@
+"""The fold over what concerns the fleet and its policy, and over what people ask for."""
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.errors import LogCorrupted
+from engine.core.events import Recorded
+from engine.core.folds.places import group_of, part_of, place_of, unsettle
+from engine.core.state import GroupState, MasterState, State
+
+
+def deadline_passed(state: State, recorded: Recorded) -> None:
+    group = state.group_of(recorded.subject)
+    if group is not None:
+        group.version += 1
+        state.cache.calm[group.id].clear()
+    else:
+        state.fleet.version += 1
+        unsettle(state)
+    state.cache.next_due_us = 0
+
+
+def engine_started(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.EngineStarted | ev.EngineResumed)
+    state.fleet.version += 1
+    state.fleet.started_us = recorded.at_us
+    if isinstance(event, ev.EngineStarted):
+        state.fleet.release = event.release
+    unsettle(state)
+
+
+def configuration_loaded(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.ConfigurationLoaded)
+    state.fleet.version += 1
+    state.fleet.file_digest = event.digest
+
+
+def policy_adopted(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.PolicyAdopted)
+    fleet = state.fleet
+    fleet.version += 1
+    fleet.policy, fleet.policy_seq = event.policy, recorded.seq
+    fleet.policy_digest = event.digest
+    for name in [name for name in state.groups if name not in event.policy.groups]:
+        if state.groups[name].masters:
+            raise LogCorrupted(recorded.seq, f"group {name!r} is dropped and still has masters")
+        del state.groups[name]
+    for name, policy in event.policy.groups.items():
+        group = state.groups.setdefault(name, GroupState(id=name))
+        group.strategy = policy.strategy
+    # Rules go through groups and masters in their order here, which a stored state has by id.
+    state.groups = dict(sorted(state.groups.items()))
+    st.reindex(state)
+
+
+def master_added(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.MasterAdded)
+    group = state.groups.get(event.master.group)
+    if group is None or recorded.subject != event.master.id:
+        raise LogCorrupted(recorded.seq, f"no group {event.master.group!r} for {recorded.subject}")
+    group.version += 1
+    known = group.masters.get(recorded.subject)
+    if known is None:
+        group.masters[recorded.subject] = MasterState(declared=event.master)
+        group.masters = dict(sorted(group.masters.items()))
+    else:
+        known.declared = event.master
+    st.reindex(state)
+
+
+def master_removed(state: State, recorded: Recorded) -> None:
+    place = place_of(state, recorded)
+    del place.group.masters[recorded.subject]
+    if place.group.assigned == recorded.subject:
+        place.group.assigned = ""
+    st.reindex(state)
+
+
+def paused(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.Paused)
+    part = part_of(state, recorded)
+    part.pause_until_us, part.pause_reason = event.until_us or -1, event.reason
+
+
+def resumed(state: State, recorded: Recorded) -> None:
+    part = part_of(state, recorded)
+    part.pause_until_us, part.pause_reason = 0, ""
+
+
+def released(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.Released)
+    if recorded.subject in state.cache.places:
+        place_of(state, recorded)
+        return
+    group = group_of(state, recorded)
+    if event.scope == "hold-down":
+        group.hold_until_us = 0
+    elif event.scope == "limit":
+        group.counted_us.clear()
+
+
+def maintenance(state: State, recorded: Recorded) -> None:
+    """Note a window; one with the same beginning takes its place, an empty one retracts it."""
+    event = recorded.event
+    assert isinstance(event, ev.MaintenanceDeclared)
+    if recorded.subject in state.cache.places:
+        masters = [place_of(state, recorded).master]
+    elif recorded.subject == ev.FLEET:
+        state.fleet.version += 1
+        unsettle(state)
+        masters = [place.master for place in state.cache.places.values()]
+    else:
+        masters = list(group_of(state, recorded).masters.values())
+    for master in masters:
+        master.maintenance = [span for span in master.maintenance if span[0] != event.from_us]
+        if event.from_us < event.to_us:
+            master.maintenance.append((event.from_us, event.to_us))
+
+
+def checkpoint(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.CheckpointMarked)
+    state.fleet.version += 1
+    if event.name[:1].isalpha():  # anything else could be mistaken for a position
+        state.fleet.checkpoints.setdefault(event.name, recorded.seq)  # a name is never reused
+
+
+def noted(state: State, recorded: Recorded) -> None:
+    """Record what only decisions follow from."""
+    if recorded.subject in state.cache.places:
+        place_of(state, recorded)
+    elif recorded.subject in state.groups:
+        group_of(state, recorded)
+    elif recorded.subject == ev.FLEET:
+        state.fleet.version += 1
+    else:
+        raise LogCorrupted(recorded.seq, f"no master or group {recorded.subject!r}")
+
+
+def exclusion(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.ExclusionChanged)
+    place_of(state, recorded).master.is_excluded = event.excluded
+
+
+def strategy(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.StrategyChanged)
+    group_of(state, recorded).strategy = event.strategy

@@ -1,0 +1,67 @@
+"""Where an event belongs in the state, and what its arrival unsettles there."""
+
+from engine.core import state as st
+from engine.core.errors import LogCorrupted
+from engine.core.events import FLEET, Recorded
+from engine.core.machines import FAILOVER
+from engine.core.state import GroupState, Place, State
+
+
+def place_of(state: State, recorded: Recorded) -> Place:
+    """Return where an event about a master belongs; its group is not calm any more."""
+    place = state.cache.places.get(recorded.subject)
+    if place is None:
+        raise LogCorrupted(recorded.seq, f"no master {recorded.subject!r}")
+    place.group.version += 1
+    place.calm.clear()
+    place.is_plain = False
+    state.cache.next_due_us = 0
+    return place
+
+
+def group_of(state: State, recorded: Recorded) -> GroupState:
+    """Return the group that an event is about; it is not calm any more."""
+    group = state.groups.get(recorded.subject)
+    if group is None:
+        raise LogCorrupted(recorded.seq, f"no group {recorded.subject!r}")
+    group.version += 1
+    state.cache.calm[group.id].clear()
+    state.cache.next_due_us = 0
+    return group
+
+
+def saga_of(group: GroupState, recorded: Recorded) -> st.Saga:
+    """Return the open failover, moved on by `recorded`."""
+    if group.saga is None:
+        name = type(recorded.event).__name__
+        raise LogCorrupted(recorded.seq, f"{name} while no failover of {group.id} is open")
+    saga = group.saga
+    phase = FAILOVER.move(saga.phase, recorded)
+    saga.phases.append((saga.phase.value, recorded.at_us - saga.since_us))
+    saga.phase, saga.since_us, saga.step_seq = phase, recorded.at_us, recorded.seq
+    return saga
+
+
+def unsettle(state: State) -> None:
+    """Let no good probe pass undecided until every group was looked at again."""
+    for calm in state.cache.calm.values():
+        calm.clear()
+    state.cache.next_due_us = 0
+
+
+def part_of(state: State, recorded: Recorded) -> GroupState | st.FleetState:
+    """Return the part that an event about a group or the fleet belongs to."""
+    if recorded.subject == FLEET:
+        state.fleet.version += 1
+        unsettle(state)
+        return state.fleet
+    return group_of(state, recorded)
+
+
+def quiet_group_of(state: State, recorded: Recorded) -> GroupState:
+    """Return the group of an event that moves no verdict."""
+    group = state.group_of(recorded.subject)
+    if group is None:
+        raise LogCorrupted(recorded.seq, f"no master or group {recorded.subject!r}")
+    group.version += 1
+    return group
