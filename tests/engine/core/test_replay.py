@@ -3,6 +3,7 @@
 import pytest
 
 from engine.core import events as ev
+from engine.core import state as st
 from engine.core.decider import decide
 from engine.core.errors import LogCorrupted
 from engine.core.events import Observation, Recorded
@@ -79,3 +80,19 @@ def test_another_rule_gives_another_log() -> None:
     again: list[Recorded] = decide_again(tale.log, decide=patient)
     assert "MasterFailed" in kinds(tale.log)
     assert "MasterFailed" not in kinds(again)
+
+
+def test_what_if_of_a_cut_log_begins_with_the_state_that_it_begins_with() -> None:
+    tale = long()
+    asked = next(seen for seen in tale.log if isinstance(seen.event, ev.SwitchoverAsked))
+    before = [seen for seen in tale.log if seen.seq < asked.seq]
+    state = replay(before)
+    based = Recorded(
+        seq=state.seq,
+        at_us=state.at_us,
+        subject=ev.FLEET,
+        cause=0,
+        event=ev.LogBased(state=st.dump(state), seq=state.seq, chain=bytes(32)),
+    )
+    cut = [based, *tale.log[len(before) :]]
+    assert decide_again(cut) == cut

@@ -8,6 +8,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogError, LogFull, LogUncertain
 from engine.core.events import FLEET
+from engine.core.fleet import Mode
 from engine.core.policy import MS, SECOND
 from engine.core.replay import replay
 from engine.log.memory import Failure, MemoryLog
@@ -331,6 +332,23 @@ def test_while_nothing_can_be_written_the_engine_stands_still_and_says_so_all_th
     run(main())
 
 
+def test_how_long_it_stood_still_is_counted_from_the_first_failure() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        log = FullLog()
+        async with turning_on(log, DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
+            last_us = at.turning.state.at_us
+            log.is_full = True
+            with pytest.raises(LogFull):
+                await accept(at, "m")
+            jumping.us += 7 * SECOND
+            log.is_full = False
+            resumed = await at.published.kind(ev.EngineResumed)
+        assert resumed.event == ev.EngineResumed(stall_us=7 * SECOND, stopped_at_us=last_us)
+
+    run(main())
+
+
 def test_what_is_asked_while_nothing_can_be_written_fails_at_once() -> None:
     async def main() -> None:
         log = FullLog()
@@ -350,14 +368,22 @@ def test_what_is_asked_while_nothing_can_be_written_fails_at_once() -> None:
 def test_what_may_wait_for_company_is_durable_before_it_ends() -> None:
     async def main() -> None:
         log = MemoryLog()
-        async with turning_on(log, DECLARED, flush_us=3_600 * SECOND) as at:
-            await at.answered("a", "b")
-            for n in range(50, 53):  # calm: nothing urgent takes them along
+        policy = policy_of(Mode.ACTIVE_ACTIVE)
+        declared = configuration({"a": "http://127.0.0.1:1"}, policy=policy)
+        async with turning_on(log, declared, flush_us=3_600 * SECOND) as at:
+            await at.answered("a")
+            for n in range(49, 53):  # the first one finds nothing left to decide
                 at.turning.record(
-                    ev.ProbeOk(n=n, latency_us=1, boot="a", epoch=0, role="standby"), subject="a"
+                    ev.ProbeOk(n=n, latency_us=1, boot="a", epoch=1, role="active"), subject="a"
                 )
+                if n == 49:
+                    await at.turning.ask(marked("between"))
+            at.turning.record(ev.ProbeOk(n=53, latency_us=1, boot="a", epoch=1), subject="a")
+            seq = log.head.seq
+            assert at.turning.driver.take_batch(at.turning.clock.at_us()) is None  # they may wait
+        assert log.head.seq > seq
         counts = [answer.n for answer in only(log, ev.ProbeOk)]
-        assert counts[-3:] == [50, 51, 52]
+        assert counts[-4:] == [50, 51, 52, 53]
 
     run(main())
 

@@ -1,12 +1,14 @@
 import asyncio
 
+import msgspec
 import pytest
 
 from engine.config import Configuration
 from engine.core import events as ev
 from engine.core.errors import LogError
 from engine.core.events import Evidence
-from engine.core.fleet import Mode
+from engine.core.fleet import Mode, Role
+from engine.core.policy import Automation
 from engine.log.memory import Failure, MemoryLog
 from engine.runtime.routes import Route, Routes
 from tests.engine.real import GROUP, At, configuration, policy_of, run, turning_on
@@ -160,5 +162,29 @@ def test_a_route_of_no_activation_is_not_valid(route: Route) -> None:
         async with turning_on(MemoryLog(), declared()) as at:
             await at.answered("a")
             assert not Routes(at.turning).is_valid(route)
+
+    run(main())
+
+
+def test_a_master_that_lost_its_activation_is_gone_from_the_routes_before_it_is_fenced() -> None:
+    """An engine that only observes fences nobody, and sends nobody there all the same."""
+
+    async def main() -> None:
+        observing = msgspec.structs.replace(policy_of(), automation=Automation.OBSERVE)
+        async with turning_on(MemoryLog(), configuration(ADDRESSES, policy=observing)) as at:
+            routes = Routes(at.turning)
+            for n in (1, 2):
+                active = ev.ProbeOk(n=n, latency_us=1, boot="a", epoch=7, role="active")
+                await at.turning.ask(active, subject="a")
+            await at.answered("b", "c")
+            route = routes.pick(GROUP)
+            assert route is not None
+            assert routes.is_valid(route)
+            other = ev.ProbeOk(n=3, latency_us=1, boot="a", epoch=0, role="standby")
+            await at.turning.ask(other, subject="a")
+            await at.published.kind(ev.ActivationLost)
+            assert at.turning.state.groups[GROUP].masters["a"].role is Role.ACTIVE
+            assert not routes.is_valid(route)
+            assert routes.pick(GROUP) is None
 
     run(main())
