@@ -1,22 +1,18 @@
 import asyncio
-import hashlib
 
 import msgspec
 import pytest
 
 from engine.core import events as ev
-from engine.core import state as st
-from engine.core.errors import LogError, LogFull, LogUncertain
+from engine.core.errors import LogError, LogFull
 from engine.core.events import FLEET
 from engine.core.fleet import Mode
 from engine.core.policy import MS, SECOND
-from engine.core.replay import replay
-from engine.log.memory import Failure, MemoryLog
+from engine.log.memory import MemoryLog
 from engine.runtime.clock import Clock
 from engine.runtime.loop import HEARTBEAT_US, STALL_US
 from tests.engine.real import (
     GROUP,
-    At,
     FullLog,
     configuration,
     kinds,
@@ -25,29 +21,14 @@ from tests.engine.real import (
     run,
     turning_on,
 )
-
-DECLARED = configuration({"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"})
-
-
-def message(key: str) -> tuple[ev.MessageAccepted, dict[bytes, bytes]]:
-    body = key.encode()
-    digest = hashlib.sha256(body).digest()
-    accepted = ev.MessageAccepted(key=key, lane=GROUP, size=len(body), digest=digest)
-    return accepted, {digest: body}
-
-
-async def accept(at: At, key: str) -> int:
-    event, bodies = message(key)
-    return (await at.turning.ask(event, subject=GROUP, bodies=bodies)).seq
-
-
-def failing(at: At) -> str:
-    return str(at.turning.failure or "")
-
-
-def marked(name: str) -> ev.CheckpointMarked:
-    return ev.CheckpointMarked(name=name, author="ann")
-
+from tests.engine.runtime.turned import (
+    DECLARED,
+    Jumping,
+    NoHands,
+    accept,
+    marked,
+    message,
+)
 
 # Answers.
 
@@ -161,26 +142,6 @@ def test_a_deadline_fires_by_itself() -> None:
     run(main())
 
 
-class NoHands:
-    """Carries nothing out: what is owed stays owed."""
-
-    def start(self, effect: object) -> None:
-        pass
-
-    def deliver(self, deliver: object) -> None:
-        pass
-
-
-class Jumping:
-    """Clocks that a test moves on."""
-
-    def __init__(self) -> None:
-        self.us = 1_000 * SECOND
-
-    def __call__(self) -> int:
-        return self.us
-
-
 def test_a_stall_of_the_engine_is_recorded_before_what_was_seen_after_it() -> None:
     async def main() -> None:
         jumping = Jumping()
@@ -220,144 +181,6 @@ def test_the_heartbeat_notices_a_stall_of_an_engine_that_sees_nothing() -> None:
             assert isinstance(resumed.event, ev.EngineResumed)
             assert resumed.event.stall_us == 60 * SECOND
             assert HEARTBEAT_US < STALL_US
-
-    run(main())
-
-
-# The log says no.
-
-
-@pytest.mark.parametrize(
-    ("failure", "error"), [(Failure.FAILED, LogError), (Failure.LOST, LogUncertain)]
-)
-def test_what_was_not_stored_never_happened(failure: Failure, error: type[LogError]) -> None:
-    async def main() -> None:
-        log = MemoryLog()
-        async with turning_on(log, DECLARED) as at:
-            await accept(at, "before")
-            log.fail_next(failure)
-            with pytest.raises(error):
-                await accept(at, "lost")
-            assert failing(at)
-            resumed = await at.published.kind(ev.EngineResumed)
-            assert not failing(at)
-            assert await accept(at, "after") == resumed.seq + 1
-            ledger = at.turning.state.groups[GROUP].ledger
-            assert set(ledger.by_key) == {"before", "after"}
-            assert st.digest(at.turning.state) == st.digest(at.turning.driver.working)
-        assert st.digest(replay(log.read())) == st.digest(at.turning.state)
-        assert at.published.seqs == list(range(1, log.head.seq + 1))
-
-    run(main())
-
-
-def test_what_was_stored_without_anybody_knowing_is_published_when_it_is_known() -> None:
-    async def main() -> None:
-        log = MemoryLog()
-        async with turning_on(log, DECLARED) as at:
-            log.fail_next(Failure.STORED)
-            with pytest.raises(LogUncertain):
-                await accept(at, "stored")
-            await at.published.kind(ev.EngineResumed)
-            assert "stored" in at.turning.state.groups[GROUP].ledger.by_key
-        assert at.published.seqs == list(range(1, log.head.seq + 1))
-        assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["stored"]
-
-    run(main())
-
-
-def test_nobody_is_told_that_a_lost_event_is_durable_because_another_got_its_seq() -> None:
-    async def main() -> None:
-        log = MemoryLog()
-        async with turning_on(log, DECLARED) as at:
-            log.fail_next(Failure.FAILED)
-            with pytest.raises(LogError):
-                await accept(at, "lost")
-            lost = at.turning.driver.working.seq  # not thrown away yet
-            assert lost > at.turning.state.seq
-            with pytest.raises(LogError):
-                await at.turning.durable(lost)
-            await at.published.kind(ev.EngineResumed)
-        assert only(log, ev.MessageAccepted) == []
-
-    run(main())
-
-
-def test_everybody_who_waits_for_the_failed_append_hears_of_it() -> None:
-    async def main() -> None:
-        log = MemoryLog()
-        async with turning_on(log, DECLARED) as at:
-            log.fail_next(Failure.FAILED)
-            asked = [at.turning.ask(marked(f"c{number}")) for number in range(3)]
-            results = await asyncio.gather(*asked, return_exceptions=True)
-            assert [type(result) for result in results] == [LogError] * 3
-            await at.published.kind(ev.EngineResumed)
-        assert only(log, ev.CheckpointMarked) == []
-
-    run(main())
-
-
-def test_while_nothing_can_be_written_the_engine_stands_still_and_says_so_all_the_time() -> None:
-    async def main() -> None:
-        log = FullLog()
-        async with turning_on(log, DECLARED) as at:
-            await at.answered("a", "b")
-            before = st.digest(at.turning.state)
-            said: list[str] = []
-            enough = asyncio.Event()
-            loop = asyncio.get_running_loop()
-
-            def tried(tries: int) -> None:
-                said.append(str(at.turning.failure or ""))
-                if tries == 4:
-                    loop.call_soon_threadsafe(enough.set)
-
-            log.on_try, log.is_full = tried, True
-            with pytest.raises(LogFull):
-                await accept(at, "m")
-            assert at.turning.record(ev.ProbeOk(n=99, latency_us=1), subject="a") == 0
-            with pytest.raises(LogFull):
-                await accept(at, "m")
-            await enough.wait()
-            assert said == ["", *["no space is left, as the test wants it"] * 3]
-            assert st.digest(at.turning.state) == before
-            log.is_full = False
-            resumed = await at.published.kind(ev.EngineResumed)
-            assert at.turning.failure is None
-            assert isinstance(resumed.event, ev.EngineResumed)
-            assert resumed.event.stall_us > 0
-            assert resumed.event.stopped_at_us < resumed.at_us
-            await accept(at, "m")
-
-    run(main())
-
-
-def test_how_long_it_stood_still_is_counted_from_the_first_failure() -> None:
-    async def main() -> None:
-        jumping = Jumping()
-        log = FullLog()
-        async with turning_on(log, DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
-            last_us = at.turning.state.at_us
-            log.is_full = True
-            with pytest.raises(LogFull):
-                await accept(at, "m")
-            jumping.us += 7 * SECOND
-            log.is_full = False
-            resumed = await at.published.kind(ev.EngineResumed)
-        assert resumed.event == ev.EngineResumed(stall_us=7 * SECOND, stopped_at_us=last_us)
-
-    run(main())
-
-
-def test_what_is_asked_while_nothing_can_be_written_fails_at_once() -> None:
-    async def main() -> None:
-        log = FullLog()
-        async with turning_on(log, DECLARED) as at:
-            log.is_full = True
-            with pytest.raises(LogFull):
-                await at.turning.ask(marked("one"))
-            asked = at.turning.ask(marked("two"))
-            assert isinstance(asked.exception(), LogFull)
 
     run(main())
 
