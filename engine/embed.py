@@ -10,7 +10,7 @@ leaving, what was observed is made durable; what is owed to masters stays owed t
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final, Self, TypeVar
 
 import msgspec
@@ -23,11 +23,10 @@ from engine.core.driver import Driver
 from engine.core.errors import (
     CommandRefused,
     ConfigurationError,
-    LogError,
     NoMaster,
     StaleEpoch,
 )
-from engine.core.events import FLEET, Evidence, Observation, Recorded
+from engine.core.events import FLEET, Evidence, Recorded
 from engine.core.policy import Policy
 from engine.core.replay import control_at, replay
 from engine.core.state import State
@@ -36,9 +35,10 @@ from engine.log.sqlite import open_log
 from engine.log.writer import Writer
 from engine.runtime.clock import Clock
 from engine.runtime.failpoints import Failpoint, nothing
+from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
 from engine.runtime.keeping import Keeping
-from engine.runtime.loop import Answer, Turning
+from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
 from engine.runtime.watch import Watch
 from projections.audit import AUDIT
@@ -46,8 +46,6 @@ from projections.uptime import UPTIME
 from projections.weights import WEIGHTS
 
 T = TypeVar("T")
-
-FOLLOW_MAX: Final = 50_000  # batches that are held for a slow follower before it reads the log
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +90,6 @@ class Engine:
         self._failpoint: Final = failpoint
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
-        self._is_leaving = False
-        self._wakes: set[Callable[[], None]] = set()  # of who waits for what may never come
 
     async def __aenter__(self) -> Self:
         """Take the log up, and begin to watch.
@@ -132,6 +128,7 @@ class Engine:
         self._closing.push_async_callback(turning.stop)
         turning.listen(keeping.published)
         self._turning = turning
+        self._following = Following(turning, self._read)
         self._routes = Routes(turning)
         self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
         self._closing.push_async_callback(self._hands.close)
@@ -182,9 +179,7 @@ class Engine:
 
     def leave(self) -> None:
         """Let every `follow` end once it has yielded what is durable, and wait for no failover."""
-        self._is_leaving = True
-        for wake in self._wakes:
-            wake()
+        self._following.leave()
 
     async def _unwatch(self) -> None:
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
@@ -221,6 +216,9 @@ class Engine:
 
     async def read(self, *, after: int, count_max: int) -> list[Recorded]:
         """Return at most `count_max` durable events after the seq `after`."""
+        return await self._read(after, count_max)
+
+    async def _read(self, after: int, count_max: int) -> list[Recorded]:
         until = min(self.state.seq, after + count_max)
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
 
@@ -232,34 +230,10 @@ class Engine:
         Nobody waits for a slow follower: at most `held_max` batches are held for it, and then it
         reads the log.
         """
-        queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
-        self._turning.listen(queue.put_nowait)
-
-        def wake() -> None:
-            queue.put_nowait(())
-
-        self._wakes.add(wake)
-        try:
-            position = after
-            while True:
-                head = self.state.seq
-                if position < head and queue.qsize() > held_max:
-                    while not queue.empty():
-                        queue.get_nowait()  # too far behind to hold: the log has them all
-                if position < head and queue.empty():
-                    for recorded in await self.read(after=position, count_max=1_000):
-                        yield recorded
-                        position = recorded.seq
-                    continue
-                if self._is_leaving and position >= head:
-                    return
-                for recorded in await queue.get():
-                    if recorded.seq == position + 1:
-                        yield recorded
-                        position = recorded.seq
-        finally:
-            self._wakes.discard(wake)
-            self._turning.unlisten(queue.put_nowait)
+        events = self._following.follow(after, held_max=held_max)
+        async with contextlib.aclosing(events):
+            async for recorded in events:
+                yield recorded
 
     # Traffic.
 
@@ -402,12 +376,6 @@ class Engine:
 
     # Commands.
 
-    async def _command(self, event: Observation, subject: str) -> Answer:
-        answer = await self._turning.ask(event, subject=subject)
-        if answer.reasons:
-            raise CommandRefused(answer.reasons)
-        return answer
-
     def _known(self, group: str) -> st.GroupState:
         part = self.state.groups.get(group)
         if part is None:
@@ -424,17 +392,17 @@ class Engine:
         """Start no new failover, of `group` or at all, for `for_us` (0: until resumed)."""
         until_us = self.clock.at_us() + for_us if for_us else 0
         event = ev.Paused(until_us=until_us, reason=reason, author=author or self._author)
-        return (await self._command(event, self._scope(group))).seq
+        return (await self._following.command(event, self._scope(group))).seq
 
     async def resume(self, group: str | None = None, *, author: str = "") -> int:
         """End a pause."""
         event = ev.Resumed(author=author or self._author)
-        return (await self._command(event, self._scope(group))).seq
+        return (await self._following.command(event, self._scope(group))).seq
 
     async def approve(self, group: str, *, author: str = "") -> int:
         """Let the waiting failover of `group` go; return the seq of the command."""
         event = ev.Approved(author=author or self._author)
-        return (await self._command(event, self._scope(group))).seq
+        return (await self._following.command(event, self._scope(group))).seq
 
     async def failover(
         self, group: str, *, to: str = "", author: str = "", wait: bool = True
@@ -445,7 +413,9 @@ class Engine:
             CommandRefused: It was refused, or (waited for) it was abandoned.
         """
         event = ev.FailoverAsked(to=to, author=author or self._author)
-        return await self._switch(event, group, wait=wait)
+        return await self._following.begin(
+            event, self._known(group).id, ev.FailoverEnded, wait=wait
+        )
 
     async def switchover(
         self, group: str, *, to: str = "", author: str = "", wait: bool = True
@@ -456,20 +426,14 @@ class Engine:
             CommandRefused: It was refused, or (waited for) it was abandoned.
         """
         event = ev.SwitchoverAsked(to=to, author=author or self._author)
-        return await self._switch(event, group, wait=wait)
-
-    async def _switch(self, event: Observation, group: str, *, wait: bool) -> int:
-        self._known(group)
-        with self._ends(group, ev.FailoverEnded) as ended:
-            answer = await self._command(event, group)
-            if wait:
-                await self._awaited(answer, ended)
-        return answer.seq
+        return await self._following.begin(
+            event, self._known(group).id, ev.FailoverEnded, wait=wait
+        )
 
     async def checkpoint(self, name: str, *, author: str = "") -> int:
         """Give this place in the log a name; return its seq."""
         event = ev.CheckpointMarked(name=name, author=author or self._author)
-        return (await self._command(event, FLEET)).seq
+        return (await self._following.command(event, FLEET)).seq
 
     async def rollback(
         self, position: int, *, group: str, force: bool = False, author: str = "", wait: bool = True
@@ -494,53 +458,4 @@ class Engine:
             author=author or self._author,
             force=force,
         )
-        with self._ends(group, ev.RollbackEnded) as ended:
-            answer = await self._command(event, group)
-            if wait:
-                await self._awaited(answer, ended)
-        return answer.seq
-
-    @contextlib.contextmanager
-    def _ends(
-        self, group: str, kind: type[ev.FailoverEnded | ev.RollbackEnded]
-    ) -> Iterator["asyncio.Queue[Recorded | None]"]:
-        """Collect the ends of failovers or rollbacks of `group`; None: the engine ends."""
-        queue: asyncio.Queue[Recorded | None] = asyncio.Queue()
-
-        def published(events: tuple[Recorded, ...]) -> None:
-            for recorded in events:
-                if type(recorded.event) is kind and recorded.subject == group:
-                    queue.put_nowait(recorded)
-
-        def wake() -> None:
-            queue.put_nowait(None)
-
-        self._turning.listen(published)
-        self._wakes.add(wake)
-        try:
-            yield queue
-        finally:
-            self._wakes.discard(wake)
-            self._turning.unlisten(published)
-
-    async def _awaited(self, answer: Answer, ended: "asyncio.Queue[Recorded | None]") -> None:
-        """Wait for what the command started to end; raise CommandRefused if it did not work."""
-        started = [
-            recorded.seq
-            for recorded in answer.decisions
-            if isinstance(recorded.event, ev.FailoverStarted)
-        ]
-        while True:
-            recorded = await ended.get()
-            if recorded is None:
-                raise LogError("the engine ends first: what was begun goes on at its next start")
-            end = recorded.event
-            if isinstance(end, ev.RollbackEnded):
-                if end.result != "complete":
-                    raise CommandRefused((f"the rollback is {end.result}",))
-                return
-            assert isinstance(end, ev.FailoverEnded)
-            if end.id in started:
-                if end.result != "completed":
-                    raise CommandRefused((end.reason,))
-                return
+        return await self._following.begin(event, group, ev.RollbackEnded, wait=wait)

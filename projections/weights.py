@@ -16,7 +16,9 @@ from engine.core.events import (
     Activated,
     ActivationLost,
     AnyEvent,
+    DrainCancelled,
     DrainEnded,
+    DrainStarted,
     MasterAdded,
     MasterDegraded,
     MasterFailed,
@@ -157,6 +159,8 @@ _SERVES: Final[dict[type[AnyEvent], bool]] = {
     Switched: True,
     ActivationLost: False,
     MasterFenced: False,
+    DrainStarted: False,
+    DrainCancelled: True,
     DrainEnded: False,
 }
 

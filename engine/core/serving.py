@@ -22,9 +22,7 @@ def weights(group: GroupState) -> dict[str, int]:
     """Return the weight of every master of `group` in force now [count]; 0 if it may not serve."""
     return {
         name: master.declared.weight
-        if master.role in (Role.ACTIVE, Role.DRAINING)
-        and master.health is not Health.FAILED
-        and not master.lost_seq
+        if master.role is Role.ACTIVE and master.health is not Health.FAILED and not master.lost_seq
         else 0
         for name, master in group.masters.items()
     }

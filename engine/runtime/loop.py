@@ -7,14 +7,15 @@ methods run in one event loop.
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
 from engine.core import events as ev
 from engine.core.driver import Batch, Driver, refusal
-from engine.core.errors import LogError
+from engine.core.errors import CommandRefused, LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
 from engine.core.replay import replay
@@ -57,6 +58,7 @@ class Turning:
         self.driver: Final = driver
         self.log: Final = log
         self.clock: Final = clock
+        self._broken: LogError | None = None  # a rule failed while an append was under way
         self.failure: LogError | None = None  # why nothing can be written just now
         self.appending = ""  # the kinds of the batch that the log has now, for its failpoints
         self._writer: Final = writer
@@ -126,10 +128,12 @@ class Turning:
         """
         if self.failure is not None:
             return 0
-        self._notice_stall()
-        at_us = self.clock.at_us()
-        seq = self.driver.observe(event, subject=subject, at_us=at_us, bodies=bodies)
-        self._failpoint("observe.after", type(event).__name__)
+        seq = 0
+        with self._guarded():
+            self._notice_stall()
+            at_us = self.clock.at_us()
+            seq = self.driver.observe(event, subject=subject, at_us=at_us, bodies=bodies)
+            self._failpoint("observe.after", type(event).__name__)
         self._kick()
         return seq
 
@@ -145,10 +149,11 @@ class Turning:
         It fails with LogError if the observation could not be made durable, or if nobody knows.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
+        seq = self.record(event, subject=subject, bodies=bodies)
         if self.failure is not None:
             future.set_exception(self.failure)
             return future
-        self._waiters[self.record(event, subject=subject, bodies=bodies)] = future
+        self._waiters[seq] = future
         # Others may wait for the same event: who gives up must not cancel it for them.
         return asyncio.shield(future)
 
@@ -168,7 +173,8 @@ class Turning:
 
     def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect."""
-        self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
+        with self._guarded():
+            self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
         self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
         self._kick()
 
@@ -203,9 +209,10 @@ class Turning:
     def _pump(self) -> None:
         self._is_kicked = False
         at_us = self.clock.at_us()
-        if self.failure is None:
-            if not self._is_stopping:
+        if self.failure is None and not self._is_stopping:
+            with self._guarded():
                 self.driver.tick(at_us)
+        if self.failure is None:
             # Stopping, good probes wait for no company any more.
             batch = self.driver.take_batch(1 << 62 if self._is_stopping else at_us)
             if batch is not None:
@@ -241,13 +248,17 @@ class Turning:
         if error is not None:
             self._lost(error)
             return
-        self._retry_s = RETRY_S
-        self.failure = None
+        if self._broken is None:
+            self._retry_s = RETRY_S
+            self.failure = None
         self._failpoint("durable.before", kinds)
         events = self.driver.durable()
         self._failpoint("durable.after", kinds)
         self._publish(events)
         self._failpoint("publish.after", kinds)
+        if self._broken is not None:
+            self._lost(self._broken)
+            return
         self._pump()
 
     def _publish(self, events: tuple[Recorded, ...]) -> None:
@@ -285,10 +296,29 @@ class Turning:
             delay_s = max(0.0005, (wake_us - self.clock.at_us()) / 1e6)
             self._timer = self._loop.call_later(delay_s, self._pump)
 
-    # The log said no.
+    # The log said no, or a rule failed.
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Throw the working state away if a rule fails: it may be moved by half.
+
+        That is a bug of ours. It is said, and nothing is decided until the log was folded anew.
+        """
+        try:
+            yield
+        except CommandRefused:
+            raise
+        except Exception as err:
+            self._loop.call_exception_handler({"message": "a rule failed", "exception": err})
+            self._broken = LogError(f"a rule failed, which is a bug: {err!r}")
+            if self.driver.is_appending:
+                self.failure = self._broken  # what is under way is taken note of first
+            else:
+                self._lost(self._broken)
 
     def _lost(self, error: BaseException) -> None:
         """Throw the working state away; only what the log holds has happened."""
+        self._broken = None
         if self.failure is None:
             self._failed_us = self.clock.at_us()
         failure = error if isinstance(error, LogError) else LogError(str(error))
@@ -320,9 +350,11 @@ class Turning:
         at_us = self.clock.at_us()
         stall_us = at_us - self._failed_us
         resumed = ev.EngineResumed(stall_us=stall_us, stopped_at_us=state.at_us)
-        self.driver.observe(resumed, at_us=at_us)
+        with self._guarded():
+            self.driver.observe(resumed, at_us=at_us)
         batch = self.driver.take_batch(at_us)
-        assert batch is not None
+        if batch is None:
+            return  # a rule failed even here, and it is tried again
         self._append(batch, " ".join(type(recorded.event).__name__ for recorded in batch.events))
 
     def _read_again(self) -> tuple[State, tuple[Recorded, ...]]:

@@ -15,6 +15,7 @@ import pytest
 
 from engine.config import Configuration
 from engine.core import events as ev
+from engine.core.decider import Decide, decide
 from engine.core.driver import Driver
 from engine.core.errors import LogError, LogFull
 from engine.core.events import Recorded
@@ -286,12 +287,13 @@ async def turning_on(
     clock: Clock | None = None,
     flush_us: int = 0,
     failpoint: Failpoint = nothing,
+    rules: Decide = decide,
 ) -> AsyncIterator[At]:
     """Turn on `log`, with the configuration adopted; nothing is probed, nothing handed out."""
     state = replay(log.read())
     writer = Writer(log)
     turning = Turning(
-        Driver(state, flush_us=flush_us),
+        Driver(state, flush_us=flush_us, decide=rules),
         log,
         writer,
         clock or Clock(last_at_us=state.at_us),

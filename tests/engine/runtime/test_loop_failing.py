@@ -4,9 +4,11 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
+from engine.core.decider import decide
 from engine.core.errors import LogError, LogFull, LogUncertain
 from engine.core.policy import SECOND
 from engine.core.replay import replay
+from engine.core.step import Step
 from engine.log.memory import Failure, MemoryLog
 from engine.runtime.clock import Clock
 from tests.engine.real import (
@@ -156,5 +158,33 @@ def test_what_is_asked_while_nothing_can_be_written_fails_at_once() -> None:
                 await at.turning.ask(marked("one"))
             asked = at.turning.ask(marked("two"))
             assert isinstance(asked.exception(), LogFull)
+
+    run(main())
+
+
+def test_a_rule_that_fails_leaves_nothing_half_moved_and_is_said() -> None:
+    def broken(step: Step, event: ev.Observation) -> None:
+        if isinstance(event, ev.Paused):
+            step.emit(ev.ApprovalGiven())  # no failover is open
+        decide(step, event)
+
+    async def main() -> None:
+        said: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        log = MemoryLog()
+        async with turning_on(log, DECLARED, rules=broken) as at:
+            await accept(at, "before")
+            under_way = at.turning.ask(marked("under-way"))
+            await asyncio.sleep(0)  # its append has begun
+            with pytest.raises(LogError, match="a rule failed"):
+                await at.turning.ask(ev.Paused(until_us=0, reason="", author="ann"), subject=GROUP)
+            assert (await under_way).reasons == ()
+            await at.published.kind(ev.EngineResumed)
+            assert await accept(at, "after")
+            assert st.digest(at.turning.state) == st.digest(at.turning.driver.working)
+        assert [context["message"] for context in said] == ["a rule failed"]
+        assert only(log, ev.Paused) == []
+        assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["before", "after"]
+        assert st.digest(replay(log.read())) == st.digest(at.turning.state)
 
     run(main())

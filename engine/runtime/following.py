@@ -1,0 +1,129 @@
+"""Those who follow a running engine: each durable event in order, and the ends of commands."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Final
+
+from engine.core import events as ev
+from engine.core.errors import CommandRefused, LogError
+from engine.core.events import Observation, Recorded
+from engine.runtime.loop import Answer, Turning
+
+FOLLOW_MAX: Final = 50_000  # batches that are held for a slow follower before it reads the log
+READ_EVENTS: Final = 1_000  # read from the log at a time
+
+End = ev.FailoverEnded | ev.RollbackEnded
+
+
+class Following:
+    """Hands events to followers and commands to the engine, until the engine ends."""
+
+    def __init__(
+        self, turning: Turning, read: Callable[[int, int], Awaitable[list[Recorded]]]
+    ) -> None:
+        """`read(after, count_max)` returns durable events from the log."""
+        self._turning: Final = turning
+        self._read: Final = read
+        self._is_leaving = False
+        self._wakes: set[Callable[[], None]] = set()  # of who waits for what may never come
+
+    def leave(self) -> None:
+        """Let every `follow` end once it has yielded what is durable, and wait for no end."""
+        self._is_leaving = True
+        for wake in self._wakes:
+            wake()
+
+    async def follow(self, after: int, *, held_max: int) -> AsyncGenerator[Recorded, None]:
+        """Yield every durable event after the seq `after`, in order, until the engine ends."""
+        queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
+        self._turning.listen(queue.put_nowait)
+
+        def wake() -> None:
+            queue.put_nowait(())
+
+        self._wakes.add(wake)
+        try:
+            position = after
+            while True:
+                head = self._turning.state.seq
+                if position < head and queue.qsize() > held_max:
+                    while not queue.empty():
+                        queue.get_nowait()  # too far behind to hold: the log has them all
+                if position < head and queue.empty():
+                    for recorded in await self._read(position, READ_EVENTS):
+                        yield recorded
+                        position = recorded.seq
+                    continue
+                if self._is_leaving and position >= head:
+                    return
+                for recorded in await queue.get():
+                    if recorded.seq == position + 1:
+                        yield recorded
+                        position = recorded.seq
+        finally:
+            self._wakes.discard(wake)
+            self._turning.unlisten(queue.put_nowait)
+
+    async def command(self, event: Observation, subject: str) -> Answer:
+        """Return the answer to a command when it is durable; raise CommandRefused if it is no."""
+        answer = await self._turning.ask(event, subject=subject)
+        if answer.reasons:
+            raise CommandRefused(answer.reasons)
+        return answer
+
+    async def begin(self, event: Observation, group: str, kind: type[End], *, wait: bool) -> int:
+        """Give a command that begins something in `group`; return its seq.
+
+        If it is waited for until an event of `kind` ends it, CommandRefused says that it did not
+        work.
+        """
+        with self._ends(group, kind) as ended:
+            answer = await self.command(event, group)
+            if wait:
+                await _awaited(answer, ended)
+        return answer.seq
+
+    @contextlib.contextmanager
+    def _ends(self, group: str, kind: type[End]) -> Iterator["asyncio.Queue[Recorded | None]"]:
+        """Collect the ends of failovers or rollbacks of `group`; None: the engine ends."""
+        queue: asyncio.Queue[Recorded | None] = asyncio.Queue()
+
+        def published(events: tuple[Recorded, ...]) -> None:
+            for recorded in events:
+                if type(recorded.event) is kind and recorded.subject == group:
+                    queue.put_nowait(recorded)
+
+        def wake() -> None:
+            queue.put_nowait(None)
+
+        self._turning.listen(published)
+        self._wakes.add(wake)
+        try:
+            yield queue
+        finally:
+            self._wakes.discard(wake)
+            self._turning.unlisten(published)
+
+
+async def _awaited(answer: Answer, ended: "asyncio.Queue[Recorded | None]") -> None:
+    """Wait for what the command started to end; raise CommandRefused if it did not work."""
+    started = [
+        recorded.seq
+        for recorded in answer.decisions
+        if isinstance(recorded.event, ev.FailoverStarted)
+    ]
+    while True:
+        recorded = await ended.get()
+        if recorded is None:
+            raise LogError("the engine ends first: what was begun goes on at its next start")
+        end = recorded.event
+        if isinstance(end, ev.RollbackEnded):
+            if end.result != "complete":
+                raise CommandRefused((f"the rollback is {end.result}",))
+            return
+        assert isinstance(end, ev.FailoverEnded)
+        if end.id in started:
+            if end.result != "completed":
+                raise CommandRefused((end.reason,))
+            return
