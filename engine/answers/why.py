@@ -77,7 +77,7 @@ def _root(finder: Finder, what: str | None) -> Recorded:
     if what is None:
         return _last(finder)
     if what.isascii() and what.isdigit():
-        found = finder.at(int(what))
+        found = finder.at(int(what)) if int(what) <= finder.head else None
         if found is None:
             raise ConfigurationError([f"no event {what} in the log: it ends at {finder.head}"])
         return found

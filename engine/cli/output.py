@@ -24,6 +24,14 @@ def line(value: object) -> None:
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
+def harmless(value: str) -> str:
+    """Return `value` on one line, without what a terminal would take for commands.
+
+    What a master, a file or another person said must not move anybody's cursor.
+    """
+    return "".join(char if char.isprintable() else "?" for char in value)
+
+
 def text(value: str) -> None:
     """Print plain text as it is."""
     sys.stdout.write(value if value.endswith("\n") else value + "\n")
@@ -62,7 +70,9 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]], *, title: st
     for name in columns:
         made.add_column(name.rstrip("."), justify="right" if name.endswith(".") else "left")
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        made.add_row(
+            *(cell if isinstance(cell, Text) else Text(harmless(str(cell))) for cell in row)
+        )
     return made
 
 

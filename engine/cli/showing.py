@@ -27,7 +27,7 @@ def show_status(found: Document) -> None:
 
     console = output.console()
     for line in _warnings(found):
-        console.print(Text(line, style="bold yellow"))
+        console.print(Text(output.harmless(line), style="bold yellow"))
     groups = [
         (
             name,
@@ -110,8 +110,7 @@ def show_events(found: Iterable[Document], *, json: bool) -> None:
             f"{row['seq']:>8} {output.moment(row['at'])} {row['kind']:<22} {row['subject']:<14} "
             f"{cause:<9} {said[:SAID_MAX]}"
         )
-        # What a master or a file said goes to a terminal, which must not take it for commands.
-        output.text("".join(char if char.isprintable() else "?" for char in line).rstrip())
+        output.text(output.harmless(line).rstrip())
 
 
 def show_why(found: Document) -> None:
@@ -141,8 +140,10 @@ def _tree(node: Document, parent: "Tree | None") -> "Tree":
     said = [f"rule {node['rule']}"] if node["rule"] else []
     said += [output.listed(part) for part in (words, node["figures"]) if part]
     label = Text(
-        f"{node['seq']} {output.moment(node['at'])} {node['kind']} {node['subject']}  "
-        f"({'; '.join(said)})"
+        output.harmless(
+            f"{node['seq']} {output.moment(node['at'])} {node['kind']} {node['subject']}  "
+            f"({'; '.join(said)})"
+        )
     )
     tree = Tree(label) if parent is None else parent.add(label)
     for ground in node["because"]:

@@ -242,9 +242,11 @@ def _take(
 def _settle(sheet: Step, decide: Decide, group: GroupState, *, asked_only: bool = False) -> None:
     """Do what there is to do for `group` until nothing is left."""
     state = sheet.state
-    ask = consider_asked if asked_only else consider
     while True:
-        todo = ask(state, group, state.at_us)
+        if asked_only:
+            todo = consider_asked(state, group, state.at_us, asked=sheet.seq)
+        else:
+            todo = consider(state, group, state.at_us)
         if todo is not None:
             sheet.emit(todo[1], subject=todo[0])
         elif not _assume(sheet, decide, group):

@@ -54,11 +54,16 @@ def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
     return todo or _consider_queue(state, group)
 
 
-def consider_asked(state: State, group: GroupState, at_us: int) -> Todo | None:
-    """Return what a command to a stopped log calls for at once, and nothing that it does not."""
-    if group.saga is not None and group.saga.why in ASKED:
-        return _consider_saga(state, group, group.saga, at_us)
-    if group.rollback is not None:
+def consider_asked(state: State, group: GroupState, at_us: int, *, asked: int) -> Todo | None:
+    """Return what the command at the seq `asked`, to a stopped log, calls for at once.
+
+    What was open before it goes on when an engine runs, and not because somebody asked for
+    something else.
+    """
+    if group.saga is not None:
+        is_its_own = group.saga.seq > asked
+        return _consider_saga(state, group, group.saga, at_us) if is_its_own else None
+    if group.rollback is not None and group.rollback.seq > asked:
         return _consider_rollback(state, group)
     return None
 

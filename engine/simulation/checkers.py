@@ -111,6 +111,8 @@ class _Fitness:
             case ev.ExclusionChanged(excluded=excluded):
                 self.is_excluded = excluded
             case ev.MaintenanceDeclared(from_us=from_us, to_us=to_us):
+                # One with the same beginning takes the place of the other.
+                self.maintenance = [span for span in self.maintenance if span[0] != from_us]
                 self.maintenance.append((from_us, to_us))
             case _:
                 pass
@@ -312,14 +314,15 @@ def folds_in_parts(run: Run, evolve: Evolve = evolve, *, cuts: int = 7) -> Itera
 def rollbacks_are_exact(run: Run) -> Iterator[Violation]:
     """A complete rollback ends with the control of its position, and it is complete if it can be.
 
-    It cannot if its switchover was abandoned, the members are others, or control changed meanwhile.
+    It cannot if its switchover was abandoned or went to another heir, the members are others, or
+    control changed meanwhile.
     """
     accepted, can_be = None, True
     for recorded in run.log:
         match recorded.event:
             case ev.RollbackAccepted():
                 accepted, can_be = recorded.event, True
-            case ev.FailoverEnded(result="abandoned"):
+            case ev.FailoverEnded(result="abandoned") | ev.AttemptFailed():
                 can_be = False
             case ev.PolicyAdopted() | ev.StrategyChanged() | ev.MasterAdded():
                 can_be = False

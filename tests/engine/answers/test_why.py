@@ -182,6 +182,7 @@ def test_a_chain_that_is_cut_says_how_much_is_missing(monkeypatch: pytest.Monkey
     ("what", "says"),
     [
         ("99999", "no event 99999"),
+        (str(1 << 64), "no event 18446744073709551616"),
         ("0", "no event 0"),
         ("nobody", "expected a seq, a failover, a master or a group"),
         (FLEET, "nothing was decided about fleet"),

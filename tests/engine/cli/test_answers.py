@@ -144,3 +144,14 @@ def test_init_writes_what_check_takes_and_never_replaces_it(tmp_path: Path) -> N
     (group,) = checked["groups"].values()
     assert (group["preset"], group["masters"], group["promise_kept"]) == ("lan", 2, True)
     assert "worst detection" in tanist("check", "other.toml", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("command", ["status", "events", "audit"])
+def test_what_others_said_gives_no_command_to_a_terminal(
+    command: str, story: Story, log: Path
+) -> None:
+    story.see(ev.Paused(until_us=0, reason="\x1b[31mred\x07\nnext", author="\x1b]0;me"), FLEET)
+    stored(story.log, log.parent / "said.db")
+    done = tanist(command, "said.db", cwd=log.parent)
+    assert "?]0;me" in done.stdout or "?[31mred??next" in done.stdout
+    assert all(char.isprintable() or char == "\n" for char in done.stdout)

@@ -337,3 +337,15 @@ def test_at_rest_a_rollback_is_decided(to: str) -> None:
     )
     follows = "RollbackEnded" if to == "a" else "FailoverStarted"
     assert kinds(taken)[3:] == ["RollbackAccepted", follows]
+
+
+def test_at_rest_what_was_open_before_waits_for_an_engine() -> None:
+    tale = story()
+    tale.accepts("k")
+    switch(tale, "b")
+    tale.answers("preflight")
+    assert tale.master("a").role is Role.DRAINING
+    tale.wait(2 * tale.state.policy_of(tale.group).failover.step_timeout_us)
+    asked = ev.StrategyAsked(strategy="round-robin", author="x", at_rest=True)
+    assert "MasterFenced" not in kinds(tale.ask(asked))
+    assert "MasterFenced" in kinds(tale.tick())
