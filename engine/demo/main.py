@@ -9,6 +9,7 @@ What was lost or done twice is counted at the sink.
 import asyncio
 import contextlib
 import json as json_module
+import os
 import signal
 import sys
 import tempfile
@@ -236,14 +237,14 @@ def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
         f"({report['redelivered']} sent again, {report['refused_stale']} stale ones refused "
         f"at the sink); the slowest took {report['worst_ms']} ms"
     )
-    log = report["log"]
+    log, tanist = report["log"], os.environ.get("TANIST_COMMAND", "tanist")
     console.print("\n[bold]Look again[/bold]")
     for command, what in (
-        (f"tanist replay {log}", f"the same state: {str(report['digest'])[:12]}…"),
-        (f"tanist why {log}", "why this master, and none of the others"),
-        (f"tanist events {log} --since {report['failed_seq']}", "every event since the failure"),
-        (f"tanist uptime {log}", "time in every state"),
-        (f"tanist verify {log}", "that nothing was changed afterwards"),
+        (f"{tanist} replay {log}", f"the same state: {str(report['digest'])[:12]}…"),
+        (f"{tanist} why {log}", "why this master, and none of the others"),
+        (f"{tanist} events {log} --since {report['failed_seq']}", "every event since the failure"),
+        (f"{tanist} uptime {log}", "time in every state"),
+        (f"{tanist} verify {log}", "that nothing was changed afterwards"),
     ):
         console.print(f"  {command}    [dim]# {what}[/dim]", soft_wrap=True)
 
