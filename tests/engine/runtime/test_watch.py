@@ -130,11 +130,11 @@ def test_traffic_that_met_the_end_of_a_connection_makes_the_watch_look_at_once()
                 watch = Watch(at.turning, "a")
                 first = await at.published.kind(ev.ProbeOk)
                 watch.look(Evidence.RESET)
+                watch.look(Evidence.RESET)  # asked already: it is not asked twice
                 asked = await at.published.kind(ev.ConnectionClosed)
                 assert asked.event == ev.ConnectionClosed(
                     evidence=Evidence.RESET, observer="traffic"
                 )
-                watch.look(Evidence.RESET)  # asked already: it is not asked twice
                 again = await at.published.kind(ev.ProbeOk, after=asked.seq)
                 assert again.seq > first.seq
                 await watch.close()
