@@ -36,6 +36,8 @@ LOOKS: Final = 8  # looks at the clock while a connection opens [count per time-
 # As in the drafts and products in use: application/health+json says pass, warn and fail.
 _FAILING: Final = frozenset(("failing", "failed", "fail", "down"))
 _DEGRADED: Final = frozenset(("degraded", "warn"))
+# What every reader of JSON still counts exactly; a higher epoch is a lie or an accident.
+EPOCH_MAX: Final = 2**53
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,10 +99,15 @@ def read_answer(response: http1.Response, *, latency_us: int) -> Answer | Failur
         latency_us=latency_us,
         status=status,
         boot=_text(health.boot),
-        epoch=health.epoch if type(health.epoch) is int and health.epoch >= 0 else None,
+        epoch=_epoch(health.epoch),
         role=_text(health.role),
         degraded=reason if word in _DEGRADED else "",
     )
+
+
+def _epoch(value: object) -> int | None:
+    """Return a reported epoch; None if it is none, or so high that none could be drawn above it."""
+    return value if type(value) is int and 0 <= value <= EPOCH_MAX else None
 
 
 def _text(value: object) -> str:

@@ -296,3 +296,14 @@ def test_a_cancelled_probe_makes_room_for_the_next() -> None:
             assert isinstance(await ask(link, fresh=True), Answer)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("reported", "epoch"),
+    [(0, 0), (2**53, 2**53), (2**53 + 1, None), (2**64 - 1, None), (2**70, None), (-1, None)],
+)
+def test_an_epoch_that_none_could_be_drawn_above_is_none(reported: int, epoch: int | None) -> None:
+    body = b'{"epoch": %d}' % reported
+    found = read_answer(http1.Response(status=200, body=body, keep=True), latency_us=1)
+    assert isinstance(found, Answer)
+    assert found.epoch == epoch
