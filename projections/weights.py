@@ -1,7 +1,8 @@
 """Who gets how much of a group's work: base weights, effective weights, shares, strategy in force.
 
 Rules, as the engine picks by them. A master's effective weight is its base weight while it may
-serve (activated or switched to, not fenced, lost or drained since, and not failed), else 0. Its
+serve (activated or switched to, not fenced, lost or drained since, and not failed since it was
+last well), else 0. Its
 share is its part of the effective weight of its group; under the strategy *priority* only the
 masters of the best priority that have any weight share the work. Shares are parts per million and
 add up to exactly 1,000,000 while any master of the group has weight.
@@ -24,9 +25,7 @@ from engine.core.events import (
     MasterFailed,
     MasterFenced,
     MasterHealthy,
-    MasterRecovering,
     MasterRemoved,
-    MasterUnknown,
     PolicyAdopted,
     Recorded,
     RollbackAccepted,
@@ -147,12 +146,12 @@ def _shares_of(view: Weights, group: str) -> dict[str, int]:
 
 # The fold.
 
+# Only proof that it is well makes a failed master serve again: that it answers, or is silent, is
+# none.
 _FAILED: Final[dict[type[AnyEvent], bool]] = {
     MasterHealthy: False,
     MasterDegraded: False,
     MasterFailed: True,
-    MasterRecovering: False,
-    MasterUnknown: False,  # silence alone takes no work away
 }
 _SERVES: Final[dict[type[AnyEvent], bool]] = {
     Activated: True,

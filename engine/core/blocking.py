@@ -10,12 +10,14 @@ from typing import Final
 import msgspec
 
 from engine.core import candidates
+from engine.core.detection import leaves_no_doubt
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
 
 ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
-RETRY_US: Final = 1_000_000  # the first back-off of a headless group; doubles up to the hold-down
+RETRY_US: Final = 1_000_000  # the first back-off of a headless group [us]; doubles
+RETRY_US_MAX: Final = 64 * RETRY_US
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,11 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def want(group: GroupState) -> Want | None:
-    """Return why an active-standby group needs another active; None if it is served."""
+    """Return why an active-standby group needs another active; None if it is served.
+
+    A master that failed and answers again is wanted away until it is trusted: one that answers now
+    and then would otherwise be waited for without end.
+    """
     active = active_of(group)
     if not active:
         is_first = group.epoch == 0
@@ -44,10 +50,9 @@ def want(group: GroupState) -> Want | None:
     master = group.masters[active]
     if master.lost_seq:
         return Want(why="activation-lost", source=active, is_hard=True, evidence=(master.lost_seq,))
-    if master.health is Health.FAILED:
-        return Want(
-            why="failed", source=active, is_hard=master.is_hard, evidence=(master.health_seq,)
-        )
+    if master.health in (Health.FAILED, Health.RECOVERING):
+        is_hard = leaves_no_doubt(master)
+        return Want(why="failed", source=active, is_hard=is_hard, evidence=(master.health_seq,))
     return None
 
 
@@ -55,7 +60,7 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     """Return what keeps a failover of `group` from being opened; None: nothing does."""
     policy = state.policy_of(group)
     pause_us = paused_until(state, group, at_us)
-    if pause_us:
+    if pause_us and not restores(state, group, wanted, at_us):
         return Block(reason="pause", until_us=max(0, pause_us))
     grace_us = state.fleet.started_us + policy.failover.grace_us
     if at_us < grace_us and not _all_heard(state, group):
@@ -63,11 +68,13 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     if wanted.why == "first" and sum(_claims(group)) > 1:
         return Block(reason="several report themselves active")
     if wanted.why == "failed":
-        delay = policy.failover
+        source, delay = group.masters[wanted.source], policy.failover
         delay_us = delay.delay_crash_us if wanted.is_hard else delay.delay_staleness_us
-        ends_us = group.masters[wanted.source].health_since_us + delay_us
+        ends_us = source.failed_us + delay_us
         if at_us < ends_us:
             return Block(reason="delay", until_us=ends_us)
+        if source.health is Health.RECOVERING:
+            return Block(reason="it answers again")  # until it is trusted, or fails once more
     if not wanted.source and at_us < group.retry_at_us:
         return Block(reason="retry", until_us=group.retry_at_us)
     if policy.automation is Automation.OBSERVE:
@@ -77,19 +84,62 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     return None
 
 
+def restores(state: State, group: GroupState, wanted: Want, at_us: int) -> bool:
+    """Return whether the master that lost its activation can have it back.
+
+    That is no new failover, since nobody takes its place; so it happens in a pause as well.
+    """
+    last = group.masters.get(group.assigned)
+    return (
+        last is not None
+        and wanted.why == "headless"
+        and candidates.passed_over(state, group, group.assigned, at_us) is None
+    )
+
+
 def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | None:
     """Return what an automatic failover that is open waits for in *selecting*."""
-    if saga.why in ASKED or saga.is_approved or saga.attempt:
+    if saga.why in ASKED or saga.attempt:
         return None
     policy = state.policy_of(group)
     pause_us = paused_until(state, group, at_us)
-    if pause_us:
+    if pause_us and not saga.to:
         return Block(reason="pause", until_us=max(0, pause_us))
+    if saga.is_approved:
+        return None
+    grace_us = state.fleet.started_us + policy.failover.grace_us
+    if at_us < grace_us and not _all_heard(state, group):
+        return Block(reason="grace", until_us=grace_us)
     if policy.automation is not Automation.AUTO:
         return Block(reason="approval")
     if not saga.source:
         return None  # a group that nobody serves is not held down, and its retries do not count
-    return brake(state, group, at_us, is_hard=_is_hard(group, saga), started_us=saga.started_us)
+    block = brake(state, group, at_us, is_hard=_is_hard(group, saga), started_us=saga.started_us)
+    if block is None and group.masters[saga.source].health is Health.RECOVERING:
+        return Block(reason="it answers again")
+    return block
+
+
+def heir_waits(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | None:
+    """Return until when a chosen heir may be silent: an engine that just started heard nobody."""
+    grace_us = state.fleet.started_us + state.policy_of(group).failover.grace_us
+    if at_us < grace_us and heir_unfit(state, group, saga, at_us) in ("stale", "health-unknown"):
+        return Block(reason="grace", until_us=grace_us)
+    return None
+
+
+def heir_unfit(state: State, group: GroupState, saga: Saga, at_us: int) -> str:
+    """Return the rule that passes the chosen heir over by now; "" if it is still fit."""
+    forced = group.rollback is not None and group.rollback.force
+    rules = candidates.every_rule(state, group, saga.heir, at_us, is_tolerant=saga.why in ASKED)
+    return next(
+        (
+            rule
+            for rule, _ in rules
+            if rule != "failed-attempt" and not (forced and rule.startswith("health"))
+        ),
+        "",
+    )
 
 
 def brake(
@@ -130,7 +180,7 @@ def is_draining(group: GroupState) -> bool:
 
 def _is_hard(group: GroupState, saga: Saga) -> bool:
     source = group.masters.get(saga.source)
-    return source is None or source.is_hard or bool(source.lost_seq)
+    return source is None or leaves_no_doubt(source) or bool(source.lost_seq)
 
 
 def _all_heard(state: State, group: GroupState) -> bool:
@@ -138,12 +188,18 @@ def _all_heard(state: State, group: GroupState) -> bool:
     return all(master.heard_us > started_us for master in group.masters.values())
 
 
+def retry_us(group: GroupState) -> int:
+    """Return how long a group that is headless now waits until its next try [us]."""
+    return min(max(RETRY_US, 2 * group.retry_us), RETRY_US_MAX)
+
+
 def _claims(group: GroupState) -> list[bool]:
     return [claims(group, name) for name in group.masters]
 
 
 def claims(group: GroupState, name: str) -> bool:
-    """Return whether `name` reports itself active and is well."""
+    """Return whether `name` reports itself active, is well, and was not told otherwise."""
     master = group.masters[name]
     is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
-    return is_well and master.reported_role == Role.ACTIVE.value
+    is_free = master.fence is None and not master.is_claim_known
+    return is_well and is_free and master.reported_role == Role.ACTIVE.value

@@ -21,11 +21,12 @@ def table(
 ) -> tuple[Verdict, ...]:
     """Return the verdict on every master of `group`, the heir first.
 
-    Ranked by health, then those not just left, then priority, then id. `is_tolerant`: a master of
-    which nothing is known may be chosen (it is looked at before anything is taken from others).
+    Ranked by whether somebody promoted it by hand, by health, then those not just left, then
+    priority, then id. `is_tolerant`: a master of which nothing is known may be chosen (it is
+    looked at before anything is taken from others).
     """
     left_last_us = max((master.left_at_us for master in group.masters.values()), default=0)
-    fit: list[tuple[tuple[int, int, int, str], Verdict]] = []
+    fit: list[tuple[tuple[int, int, int, int, str], Verdict]] = []
     unfit: list[Verdict] = []
     for name, master in sorted(group.masters.items()):
         passed = passed_over(state, group, name, at_us, is_tolerant=is_tolerant)
@@ -34,9 +35,11 @@ def table(
             unfit.append(Verdict(master=name, fit=False, rank=0, rule=rule, figures=figures))
             continue
         just_left = int(0 < left_last_us == master.left_at_us)
-        key = (_health_rank(master), just_left, master.declared.priority, name)
+        acts = int(is_stray(master))
+        key = (-acts, _health_rank(master), just_left, master.declared.priority, name)
         figures = (
-            ("health_rank", key[0]),
+            *((("acts", acts),) if acts else ()),
+            ("health_rank", _health_rank(master)),
             ("just_left", just_left),
             ("priority", master.declared.priority),
             ("good_age_us", at_us - master.good_us),
@@ -88,6 +91,15 @@ def every_rule(
     age_us, limit_us = at_us - master.good_us, fresh_within_us(state, group)
     if age_us > limit_us:
         yield "stale", (("good_age_us", age_us), ("limit_us", limit_us))
+
+
+def is_stray(master: MasterState) -> bool:
+    """Return whether a master acts that nobody activated: somebody promoted it by hand."""
+    return (
+        master.role is Role.STANDBY
+        and master.reported_role == Role.ACTIVE.value
+        and not master.is_claim_known
+    )
 
 
 def _health_rank(master: MasterState) -> int:

@@ -7,13 +7,14 @@ from engine.core import candidates
 from engine.core import events as ev
 from engine.core.blocking import ASKED
 from engine.core.fleet import Mode, Role
-from engine.core.policy import STRATEGIES, FenceKind
+from engine.core.policy import STRATEGIES, FenceKind, GroupPolicy
 from engine.core.state import (
     GroupState,
     Phase,
     active_of,
     control_of,
     is_active_standby,
+    paused_until,
 )
 from engine.core.step import Step
 
@@ -153,6 +154,10 @@ def decide_approved(step: Step) -> None:
     """Let a waiting failover go."""
     group = step.state.groups[step.subject]
     saga = group.saga
+    if paused_until(step.state, group, step.state.at_us):
+        reason = f"{group.id} is paused: resume, or ask for a failover"
+        step.emit(ev.Refused(what="approve", reasons=(reason,)))
+        return
     if (
         saga is None
         or saga.phase is not Phase.SELECTING
@@ -220,9 +225,15 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
             reasons.append(f"group {group.id} has {len(group.ledger.open)} open messages")
         if policy is not None and serving and policy.mode is not _mode(step, group):
             reasons.append(f"group {group.id} is {_mode(step, group).value} and is served")
+        if policy is not None:
+            reasons.extend(_unchangeable(step, group, policy))
         for name, master in group.masters.items():
             known = declared.get(name)
             if known is not None and known.group == group.id:
+                is_plain = master.role is Role.STANDBY and master.fence is None
+                if known.address != master.declared.address and not is_plain:
+                    was = f"{master.role.value} at {master.declared.address}"
+                    reasons.append(f"master {name} of {group.id} is {was}: it cannot move now")
                 continue
             removed.append(name)
             is_out = master.fence is not None and (
@@ -243,6 +254,21 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
         place = state.cache.places.get(name)
         if place is None or place.master.declared != declaration:
             step.emit(ev.MasterAdded(master=declaration), subject=name)
+
+
+def _unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:
+    """Return what may not change while somebody waits to be told something, or to have it done."""
+    now = step.state.policy_of(group)
+    is_same = (now.effects, now.fence.kind) == (policy.effects, policy.fence.kind)
+    if is_same:
+        return []
+    reasons = []
+    if group.saga is not None:
+        reasons.append(f"failover {group.saga.id} of {group.id} is open: effects and fence stay")
+    for name, master in group.masters.items():
+        if master.fence is not None and not master.fence.is_confirmed:
+            reasons.append(f"the fence of {name} is not confirmed: effects and fence stay")
+    return reasons
 
 
 def _fence_kind(step: Step, group: GroupState) -> FenceKind:

@@ -10,15 +10,23 @@ call the same functions. Neither reads a clock: time is an argument.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from engine.core import commands, detection, outcomes
+from engine.core import candidates, commands, detection, outcomes
 from engine.core import events as ev
-from engine.core.blocking import blocked, drain_ends_us, is_draining, waiting, want
+from engine.core.blocking import (
+    blocked,
+    drain_ends_us,
+    heir_waits,
+    is_draining,
+    waiting,
+    want,
+)
 from engine.core.detection import decide_silence
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve as evolve
 from engine.core.failover import consider, consider_asked
 from engine.core.fleet import Health, Role
 from engine.core.owed import owed_of
+from engine.core.policy import Automation
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -130,6 +138,8 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
         block = waiting(state, group, saga, at_us)
     elif is_draining(group):
         yield True, (drain_ends_us(state, group, saga), group.id, "drain", group.id)
+    elif saga.phase is Phase.FENCING:
+        block = heir_waits(state, group, saga, at_us)
     if block is not None and block.until_us:
         yield True, (block.until_us, group.id, block.reason, group.id)
 
@@ -283,16 +293,18 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         or master.failures
         or master.question
         or master.poor
-        or master.maintenance
         or master.is_excluded
         or group.saga is not None
         or group.rollback is not None
     ):
         return False
     if not is_active_standby(state, group):
-        return master.role is Role.ACTIVE
+        return master.role is Role.ACTIVE and not master.lost_seq
+    if candidates.is_stray(master):
+        return False
     says_active = master.reported_role == Role.ACTIVE.value
     is_active = master.role is Role.ACTIVE
     if detection.follows_reports(state, group) and says_active != is_active:
         return False
-    return want(group) is None and not master.promote_owed
+    is_told = state.policy_of(group).automation is not Automation.OBSERVE
+    return want(group) is None and not (is_told and master.promote_owed)

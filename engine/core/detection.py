@@ -10,13 +10,20 @@ Rule 3: `rise` good answers in a row make a failed master healthy again. One is 
 that has not failed since it was last trusted.
 
 Rule 4: silence makes unknown, never failed.
+
+Rule 5: a master that answers under another epoch than it was activated with has lost its
+activation, however well it is.
 """
 
+from typing import Final
+
 from engine.core import events as ev
-from engine.core.fleet import Health
+from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, State, is_active_standby
 from engine.core.step import Step
+
+REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 
 
 def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
@@ -25,8 +32,14 @@ def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
     group, master = place.group, place.master
     if master.good_seq != step.seq:
         return  # an answer out of order: recorded, and believed by nobody
-    if master.fence is not None and master.fence.is_restarted and not master.fence.is_confirmed:
-        step.emit(ev.FenceConfirmed(epoch=master.fence.confirm_at, how="restarted"))
+    fence = master.fence
+    if (
+        fence is not None
+        and fence.is_restarted
+        and not fence.is_confirmed
+        and event.role != Role.ACTIVE.value  # another process, and it acts as well
+    ):
+        step.emit(ev.FenceConfirmed(epoch=fence.confirm_at, how="restarted"))
     _judge_health(step, group, master)
     _judge_activation(step, group, master)
 
@@ -61,17 +74,22 @@ def _judge_health(step: Step, group: GroupState, master: MasterState) -> None:
 def _judge_activation(step: Step, group: GroupState, master: MasterState) -> None:
     """An active that answers under another epoch knows nothing of its activation: it is lost."""
     if (
-        not is_active_standby(step.state, group)
-        or step.subject != group.assigned
-        or master.epoch == 0
-        or master.epoch != group.switch_epoch
-        or master.reported_epoch is None
-        or master.reported_epoch == master.epoch
+        master.role not in (Role.ACTIVE, Role.DRAINING)
+        or master.reported_epoch in (None, master.epoch)
         or master.excused_seq == step.seq
         or master.promote_owed
         or master.lost_seq
     ):
         return
+    assert master.reported_epoch is not None
+    policy = step.state.policy_of(group)
+    if policy.effects == "none":
+        return  # nobody ever told it under which epoch it serves
+    if is_active_standby(step.state, group):
+        if master.epoch != group.switch_epoch:
+            return  # traffic does not go there yet
+    elif policy.automation is Automation.OBSERVE:
+        return  # its activation is a note of ours, of which it knows nothing
     step.emit(
         ev.ActivationLost(epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,))
     )
@@ -96,11 +114,16 @@ def decide_probe_failed(step: Step) -> None:
     step.emit(
         ev.MasterFailed(
             evidence=tuple(master.failures),
-            hard=master.is_hard,
+            hard=leaves_no_doubt(master),
             rule=rule,
             figures=(("failures", count), ("fall", fall)),
         )
     )
+
+
+def leaves_no_doubt(master: MasterState) -> bool:
+    """Return whether the evidence against a failed master is hard."""
+    return master.is_hard or master.refused >= REFUSED_HARD
 
 
 def decide_silence(step: Step) -> None:

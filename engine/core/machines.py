@@ -63,8 +63,9 @@ ROLE_ROWS: Final[tuple[Row[Role], ...]] = (
     (DrainCancelled, Role.DRAINING, Role.ACTIVE),
     (DrainEnded, Role.DRAINING, Role.STANDBY),
     *(
+        # One that is fenced already is fenced anew if it knows a newer epoch than its fence has.
         (MasterFenced, source, Role.FENCED)
-        for source in (Role.STANDBY, Role.PROMOTING, Role.ACTIVE, Role.DRAINING)
+        for source in (Role.STANDBY, Role.PROMOTING, Role.ACTIVE, Role.DRAINING, Role.FENCED)
     ),
     (MasterRejoined, Role.FENCED, Role.STANDBY),
 )

@@ -48,6 +48,8 @@ def assign(ledger: Ledger, master: str, epoch: int, upto: int) -> None:
     for seq in ledger.queue[:cut]:
         message = ledger.open[seq]
         message.master, message.epoch = master, epoch
+    if cut:
+        ledger.assigned[master] = ledger.assigned.get(master, 0) + cut
     del ledger.queue[:cut]
 
 
@@ -55,6 +57,7 @@ def finish(ledger: Ledger, key: str, *, remember_max: int) -> None:
     """Close the message `key`; its key is remembered, with the newest `remember_max` others."""
     seq = ledger.by_key.pop(key)
     message = ledger.open.pop(seq)
+    _release(ledger, message)
     lane = ledger.lanes[message.lane]
     lane.remove(seq)
     if not lane:
@@ -74,9 +77,20 @@ def requeue(ledger: Ledger, seqs: Iterable[int]) -> None:
     """Put assigned messages back into their place in the queue."""
     back = list(seqs)
     for seq in back:
-        ledger.open[seq].master, ledger.open[seq].epoch = "", 0
+        message = ledger.open[seq]
+        _release(ledger, message)
+        message.master, message.epoch = "", 0
     ledger.queue = sorted([*back, *ledger.queue])
     ledger.requeued += len(back)
+
+
+def _release(ledger: Ledger, message: Message) -> None:
+    """Count one message less for whoever has it."""
+    if not message.master:
+        return
+    ledger.assigned[message.master] -= 1
+    if not ledger.assigned[message.master]:
+        del ledger.assigned[message.master]
 
 
 def digest_of(seqs: Iterable[int]) -> str:

@@ -62,10 +62,10 @@ def owed_of(state: State, group: GroupState) -> Iterator[Effect]:
         if master.fence is not None:
             fence = master.fence
             yield _effect("fence", group, name, fence.failover, fence.confirm_at)
-        elif master.role is Role.ACTIVE and is_standby:
+        elif master.role is Role.ACTIVE:
             if master.promote_owed and policy.automation is not Automation.OBSERVE:
                 yield _effect("promote", group, name, 0, master.epoch)
-            if group.switch_epoch != master.epoch:
+            if is_standby and group.switch_epoch != master.epoch:
                 yield _effect("switch", group, name, 0, master.epoch)
 
 

@@ -7,6 +7,8 @@ recorded observations to `step` again; under the recorded policy it must give th
 from collections.abc import Iterable
 from typing import cast
 
+import msgspec
+
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.decider import SILENCE, Decide, decide, step
@@ -44,9 +46,19 @@ def replay(
 
 
 def control_at(log: Iterable[Recorded], group: str, *, position: int) -> GroupControl | None:
-    """Return the control state of `group` at `position`; None if there was no such group."""
-    part = replay(log, until_seq=position).groups.get(group)
-    return None if part is None else st.control_of(part)
+    """Return the control state of `group` at `position`; None if there was no such group.
+
+    Nobody is assigned in it if the group had no active master then: whoever was fenced last is
+    nobody to go back to.
+    """
+    state = replay(log, until_seq=position)
+    part = state.groups.get(group)
+    if part is None:
+        return None
+    control = st.control_of(part)
+    if st.is_active_standby(state, part) and not st.active_of(part):
+        return msgspec.structs.replace(control, assigned="")
+    return control
 
 
 def decide_again(

@@ -67,10 +67,14 @@ class MasterState(msgspec.Struct, kw_only=True):
     gone_seq: int = 0  # the refusal that answered a closed connection
     is_hard: bool = False  # the evidence against it leaves no doubt
     is_doubted: bool = False  # it failed, and has not proved itself since
+    failed_us: int = 0  # when it did so first since it was last trusted
+    failed_seq: int = 0  # the decision that said so
     boot: str = ""
     reported_epoch: int | None = None
     reported_role: str = ""
     is_unjudged: bool = False  # its next answer may have been sent before its activation
+    # It was fenced while it reported itself active: that it still does so is nothing new.
+    is_claim_known: bool = False
     excused_seq: int = 0  # the answer that was not judged for that reason
     lost_seq: int = 0  # the ActivationLost that has not been acted on; 0: none
     # What was decided or declared.
@@ -99,6 +103,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     queue: list[int] = msgspec.field(default_factory=list)  # seqs that nobody has, ascending
     lanes: dict[str, list[int]] = msgspec.field(default_factory=dict)  # open seqs of each lane
     by_key: dict[str, int] = msgspec.field(default_factory=dict)  # open keys
+    assigned: dict[str, int] = msgspec.field(default_factory=dict)  # to each master [count]
     done: dict[str, tuple[int, bytes]] = msgspec.field(default_factory=dict)
     # finished keys, the oldest first: which one it was to finish, and its body's digest
     accepted: int = 0  # all of them, ever [count]
@@ -316,8 +321,15 @@ def next_epoch(group: GroupState) -> int:
 
     A master may report a newer one than the log knows of if the log is an older copy.
     """
-    reported = (master.reported_epoch or 0 for master in group.masters.values())
-    return max((group.epoch, *reported)) + 1
+    return max(group.epoch, newest_reported(group)) + 1
+
+
+def newest_reported(group: GroupState, *, but: str = "") -> int:
+    """Return the newest epoch that a master of `group` reports, `but` left out; 0 if none does."""
+    return max(
+        (master.reported_epoch or 0 for name, master in group.masters.items() if name != but),
+        default=0,
+    )
 
 
 def is_active_standby(state: State, group: GroupState) -> bool:

@@ -54,15 +54,15 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 class Sink:
     """What the masters act upon: it refuses repeated keys, and epochs older than the newest."""
 
-    def __init__(self, *, has_epochs: bool) -> None:
-        """Begin empty; where every master serves at once, there is no newest epoch."""
+    def __init__(self, *, is_shared: bool) -> None:
+        """Begin empty; where masters serve at once (`is_shared`), each has a newest epoch."""
         self.applied: Final[list[Applied]] = []
         self.count: Final[Counter[str]] = Counter()  # by key
         self.admitted: Final[set[tuple[int, str]]] = set()  # epochs and who acted under them
-        self.newest = 0
+        self.newest: Final[Counter[str]] = Counter()  # by master if it is shared, else one
         self.refused_stale = 0
         self.refused_repeated = 0
-        self._has_epochs: Final = has_epochs
+        self._is_shared: Final = is_shared
 
     @property
     def applied_twice(self) -> int:
@@ -71,10 +71,11 @@ class Sink:
 
     def admit(self, master: str, epoch: int) -> bool:
         """Return whether `master` may act under `epoch`."""
-        if self._has_epochs and epoch < self.newest:
+        scope = master if self._is_shared else ""
+        if epoch < self.newest[scope]:
             self.refused_stale += 1
             return False
-        self.newest = max(self.newest, epoch)
+        self.newest[scope] = epoch
         self.admitted.add((epoch, master))
         return True
 
@@ -101,7 +102,7 @@ class Phase(enum.Enum):
 class SimulatedMaster:
     """One master: a process with a boot, a role, an epoch, and requests in its buffer."""
 
-    def __init__(self, name: str, sink: Sink, *, has_epochs: bool, acks_later: bool) -> None:
+    def __init__(self, name: str, sink: Sink, *, acks_later: bool) -> None:
         """Begin as a process that was just started and stands by."""
         self.name: Final = name
         self.phase = Phase.UP
@@ -110,9 +111,11 @@ class SimulatedMaster:
         self.is_poor = False
         self.slow_us = 0
         self.refusals = 0
+        self.deaf = 0  # of so many probes it answers one; 0: all
+        self._heard = 0
+        self.is_usurper = False  # somebody made it active, and no engine did
         self.taken: Final[Counter[tuple[str, str, int, int]]] = Counter()  # boot, step, id, epoch
         self._sink: Final = sink
-        self._has_epochs: Final = has_epochs
         self._acks_later: Final = acks_later
         self._starts = 0
         self._buffer: list[tuple[Request, Reply]] = []
@@ -124,6 +127,7 @@ class SimulatedMaster:
         self.boot = f"{self.name}{self._starts}"
         self.role = "standby"
         self.epoch = 0
+        self.is_usurper = False
         self._newest = 0
         self._done: dict[tuple[str, int, int], Answer] = {}
 
@@ -183,13 +187,15 @@ class SimulatedMaster:
                 self.slow_us = count
             case "refuse":
                 self.refusals = count
+            case "sick" | "sound":
+                self.deaf = count if kind == "sick" else 0
             case _:
                 raise AssertionError(kind)
 
     def heal(self) -> None:
         """End every fault."""
         self.is_cut = self.is_mute = self.is_poor = False
-        self.slow_us = self.refusals = 0
+        self.slow_us = self.refusals = self.deaf = 0
         self.go_on()
         if self.phase is Phase.DOWN:
             self.restart()
@@ -197,12 +203,18 @@ class SimulatedMaster:
     def claim(self, epoch: int) -> None:
         """Make it active, as somebody else than the engine would."""
         self.role, self.epoch, self._newest = "active", epoch, max(epoch, self._newest)
+        self.is_usurper = True
 
     def yield_(self) -> None:
         """Make it a standby again, as somebody else than the engine would."""
-        self.role, self.epoch = "standby", 0
+        self.role, self.epoch, self.is_usurper = "standby", 0, False
 
     # What it answers.
+
+    def hears(self) -> bool:
+        """Return whether it hears this probe."""
+        self._heard += 1
+        return not self.deaf or self._heard % self.deaf == 0
 
     def health(self) -> Answer:
         """Return its boot, the epoch that it acts under, and its role."""
@@ -230,11 +242,11 @@ class SimulatedMaster:
         digest = ""
         match step:
             case "fence":
-                self.role, self.epoch = "standby", 0
+                self.yield_()
             case "transfer":
                 digest = kept_digest(kept)
             case "promote":
-                self.role, self.epoch = "active", epoch
+                self.role, self.epoch, self.is_usurper = "active", epoch, False
             case "verify":
                 if self.epoch != epoch or not self._sink.admit(self.name, epoch):
                     return Answer(status=Status.STALE)
@@ -246,7 +258,7 @@ class SimulatedMaster:
 
     def deliver(self, key: str, *, epoch: int) -> Answer:
         """Do a message, if it is active under `epoch` and the sink lets it."""
-        if self._has_epochs and (self.role != "active" or epoch != self.epoch):
+        if self.role != "active" or epoch != self.epoch:
             return Answer(status=Status.STALE)
         if not self._sink.apply(self.name, epoch, key):
             return Answer(status=Status.STALE)

@@ -67,7 +67,7 @@ def is_at_rest(state: State, setting: Setting, masters: dict[str, SimulatedMaste
     if part.ledger.open or any(master.fence is not None for master in members):
         return False
     if setting.policy.mode is Mode.ACTIVE_ACTIVE:
-        return all(master.role is Role.ACTIVE for master in members)
+        return all(master.role is Role.ACTIVE and not master.promote_owed for master in members)
     return _is_served(part, masters)
 
 

@@ -48,6 +48,7 @@ class Rim:
         self._taken_up_at: Final = outside.tape.head
         self._has_started = False  # and the log says so
         self._alarm = 0
+        self._late_until_us = 0
         self._backlog: list[tuple[int, Callable[[int], None]]] | None = None  # while it stalls
 
     def _folded(self) -> State:
@@ -164,6 +165,10 @@ class Rim:
         if self._backlog is None:
             self._backlog = []
             self._outside.later(for_us, lambda: self._resume(for_us))
+
+    def be_late(self, for_us: int) -> None:
+        """Judge no time-out in time for a while: each look at the clock comes too late."""
+        self._late_until_us = self._outside.now_us + for_us
 
     @property
     def is_stalled(self) -> bool:
@@ -309,7 +314,7 @@ class Rim:
             return
         token = self._asked[name] = self._asked.get(name, 0) + 1
         n = self._n[name] = self._n.get(name, 0) + 1
-        timeout_us = self.driver.working.policy_of(part).probe.timeout_us
+        probe = self.driver.working.policy_of(part).probe
 
         def ended(event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed) -> None:
             if self._asked[name] == token:
@@ -340,15 +345,18 @@ class Rim:
             ended(ev.ProbeFailed(n=n, evidence=Evidence.REFUSED))
 
         def overdue(late_us: int) -> None:
+            if outside.now_us < self._late_until_us:
+                late_us += probe.late_us_max + 1
             ended(ev.ProbeFailed(n=n, evidence=Evidence.OVERDUE, late_us=late_us))
 
-        outside.send(
-            name,
-            outside.masters[name].health,
-            lambda answer: self.guarded(lambda _: answered(answer))(),
-            self.guarded(refused),
-        )
-        self._later(timeout_us, overdue)
+        if outside.masters[name].hears():
+            outside.send(
+                name,
+                outside.masters[name].health,
+                lambda answer: self.guarded(lambda _: answered(answer))(),
+                self.guarded(refused),
+            )
+        self._later(probe.timeout_us, overdue)
 
     def _probed(
         self, name: str, event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed, started_us: int

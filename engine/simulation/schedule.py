@@ -21,6 +21,7 @@ MASTER_FAULTS: Final = (
     "mute", "unmute",  # it hears everything, and its answers are lost
     "slow",  # by `count` [us]
     "poor", "well",  # it answers that it is not well
+    "sick", "sound",  # of `count` probes it hears one
     "close",  # the connection held open to it ends
     "refuse",  # the next `count` steps asked of it
 )  # fmt: skip
@@ -28,6 +29,7 @@ ENGINE_FAULTS: Final = (
     "engine-crash",  # at the `count`-th boundary between two duties from here; 0: now
     "append-fails", "append-lost", "append-stored",  # the `count`-th append from here; see `Tape`
     "stall",  # for `count` [us]
+    "late",  # for `count` [us] it looks at its clock too late to judge a time-out
 )  # fmt: skip
 COMMANDS: Final = (
     "switchover", "failover",  # to `subject`; "": to the best
@@ -154,7 +156,9 @@ def draw(seed: int, *, turns: int = 40, setting: Setting | None = None) -> Sched
     rng = random.Random(seed)  # noqa: S311
     setting = _draw_setting(rng) if setting is None else setting
     mix = [kind for kind in KINDS if rng.random() < 0.4] or ["crash"]
-    heals = {"crash": "restart", "hang": "continue", "cut": "join", "mute": "unmute"}
+    heals = {
+        "crash": "restart", "hang": "continue", "cut": "join", "mute": "unmute", "sick": "sound",
+    }  # fmt: skip
     mix += [heal for fault, heal in heals.items() if fault in mix]
     gaps_us = rng.choice(((0, 1 * MS, 10 * MS), (5 * MS, 50 * MS), (0, 20 * MS, 200 * MS)))
     subjects = setting.names()[: rng.randint(1, setting.masters)]
@@ -210,6 +214,10 @@ def _draw_count(rng: random.Random, kind: str) -> int:
             return rng.choice((0, 5 * MS, 60 * MS))
         case "stall" | "maintain":
             return rng.choice((20 * MS, 300 * MS))
+        case "late":
+            return rng.choice((100 * MS, SECOND))
+        case "sick":
+            return rng.choice((2, 6))
         case "pause":
             return rng.choice((0, 100 * MS))
         case "engine-crash":

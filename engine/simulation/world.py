@@ -93,12 +93,10 @@ class _World:
         self.weights_from = 1
         self._left_out = ""  # a master that the file does not declare
         self.tape: Final = Tape()
-        self._has_epochs: Final = setting.policy.mode is Mode.ACTIVE_STANDBY
-        self.sink: Final = Sink(has_epochs=self._has_epochs)
+        self._is_standby: Final = setting.policy.mode is Mode.ACTIVE_STANDBY
+        self.sink: Final = Sink(is_shared=not self._is_standby)
         self.masters: Final = {
-            name: SimulatedMaster(
-                name, self.sink, has_epochs=self._has_epochs, acks_later=setting.acks_later
-            )
+            name: SimulatedMaster(name, self.sink, acks_later=setting.acks_later)
             for name in setting.names()
         }
         self._decide: Final = decide
@@ -250,7 +248,7 @@ class _World:
         """Where a fence is confirmed, no two processes ever believe themselves active."""
         policy = self.setting.policy
         if (
-            not self._has_epochs
+            not self._is_standby
             or policy.fence.kind is not FenceKind.CONFIRMED
             or policy.automation is Automation.OBSERVE
         ):
@@ -258,7 +256,7 @@ class _World:
         active = [
             master.name
             for master in self.masters.values()
-            if master.role == "active" and master.phase is not Phase.DOWN
+            if master.role == "active" and master.phase is not Phase.DOWN and not master.is_usurper
         ]
         if len(active) > 1:
             self._violated("one believes itself active", f"{', '.join(active)} do")
@@ -269,7 +267,7 @@ class _World:
         """Play the schedule, stop all faults, and wait until it is quiet."""
         self._start_engine()
         self._clients.begin()
-        if self.setting.policy.automation is Automation.OBSERVE and self._has_epochs:
+        if self.setting.policy.automation is Automation.OBSERVE and self._is_standby:
             self.masters["a"].claim(1)
         for turn in self.schedule.turns:
             self._advance(self.now_us + turn.gap_us)
@@ -312,6 +310,9 @@ class _World:
             case "stall":
                 if self.rim is not None:
                     self.rim.stall(turn.count)
+            case "late":
+                if self.rim is not None:
+                    self.rim.be_late(turn.count)
             case _:
                 self.tape.order(turn.kind, turn.count)
 
@@ -335,8 +336,15 @@ class _World:
             self.later(LATENCY_US, closed)
 
     def _claim(self, master: SimulatedMaster) -> None:
-        """Make another master active, as an operator does beside an engine that only observes."""
-        if not self._has_epochs or self.setting.policy.automation is not Automation.OBSERVE:
+        """Make another master active, as somebody does by hand; it does no work of its own.
+
+        Beside an engine that only observes, the others are made standbys first.
+        """
+        if not self._is_standby:
+            return
+        if self.setting.policy.automation is not Automation.OBSERVE:
+            if master.phase is Phase.UP and master.role != "active":
+                master.claim(master.epoch)
             return
         newest = max(other.epoch for other in self.masters.values())
         for other in self.masters.values():

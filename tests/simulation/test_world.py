@@ -10,7 +10,7 @@ from engine.core.decider import decide
 from engine.core.driver import Batch
 from engine.core.errors import LogError
 from engine.core.events import KINDS, Observation, encode
-from engine.core.policy import MS
+from engine.core.policy import MS, FenceKind
 from engine.core.state import digest
 from engine.core.step import Step
 from engine.simulation.checkers import comes_to_rest, messages_are_done_once, violations
@@ -189,3 +189,33 @@ def test_an_append_that_failed_must_be_folded_again() -> None:
     assert violations(run(schedule)) == []
     with pytest.raises(AssertionError):  # what it has to send was never stored
         run(schedule, engine=Trusting)
+
+
+@pytest.mark.parametrize("one_in", [2, 6])
+def test_an_active_that_answers_now_and_then_is_replaced_while_it_does(one_in: int) -> None:
+    setting = Setting(policy=policy(fall=2, rise=3, delay_us=80 * MS))
+    turns = (
+        Turn(kind="rest", gap_us=200 * MS),
+        Turn(kind="sick", subject="a", count=one_in),
+        Turn(kind="rest", gap_us=900 * MS),
+    )
+    made = run(Schedule(setting=setting, turns=turns))
+    healed_us = made.log[made.healed_seq - 1].at_us
+    switched = [r for r in made.log if isinstance(r.event, ev.Switched) and r.at_us < healed_us]
+    is_ignored = one_in == 2  # with fall = 2 it never fails twice in a row
+    assert [r.subject for r in switched] == (["a"] if is_ignored else ["a", "b"])
+    assert violations(made) == []
+
+
+def test_who_is_made_active_by_hand_beside_the_active_is_fenced() -> None:
+    setting = Setting(policy=policy(fence=FenceKind.CONFIRMED))
+    turns = (
+        Turn(kind="rest", gap_us=200 * MS),
+        Turn(kind="claim", subject="c"),
+        Turn(kind="rest", gap_us=200 * MS),
+    )
+    made = run(Schedule(setting=setting, turns=turns))
+    fenced = [r.subject for r in made.log if isinstance(r.event, ev.MasterFenced)]
+    assert fenced == ["c"]
+    assert made.masters["c"].role == "standby"
+    assert violations(made) == []

@@ -26,10 +26,11 @@ def activated(state: State, recorded: Recorded) -> None:
     master.epoch = event.epoch
     group.epoch = max(group.epoch, event.epoch)
     master.is_unjudged = True
+    master.promote_owed = master.reported_epoch != event.epoch
+    group.proposed_seq = 0
     if st.is_active_standby(state, group):
         group.assigned = recorded.subject
         group.switch_epoch = event.epoch
-        master.promote_owed = master.reported_epoch != event.epoch
 
 
 def role(state: State, recorded: Recorded) -> None:
@@ -109,14 +110,19 @@ def master_fenced(state: State, recorded: Recorded) -> None:
             recorded.seq, f"expected {event.requeued} messages of {recorded.subject}, found {found}"
         )
     messages.requeue(group.ledger, back)
+    if master.role is not Role.FENCED:
+        master.left_at_us = recorded.at_us
     master.role = ROLE.move(master.role, recorded)
+    before = master.fence
     master.fence = st.Fence(
         confirm_at=event.confirm_at,
         revokes=event.revokes,
+        is_confirmed=before is not None and before.is_confirmed,
+        is_restarted=before is not None and before.is_restarted,
         failover=0 if group.saga is None else group.saga.id,
     )
     master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
-    master.left_at_us = recorded.at_us
+    master.is_claim_known = master.reported_role == Role.ACTIVE.value
     group.epoch = max(group.epoch, event.confirm_at)
 
 
@@ -200,8 +206,14 @@ def outcome(state: State, recorded: Recorded) -> None:
     if event.step == "preflight":
         if saga is not None and (saga.id, saga.phase) == (event.failover, Phase.SELECTING):
             saga.preflight, saga.preflight_detail = event.result.value, event.detail
-    elif event.step == "promote" and event.failover == 0 and event.epoch == master.epoch:
-        master.promote_owed = event.result not in (ev.Result.OK, ev.Result.ASSUMED)
+    elif (
+        event.step == "promote"
+        and master.promote_owed
+        and (event.failover, event.epoch) == (0, master.epoch)
+        and event.result in (ev.Result.OK, ev.Result.ASSUMED)
+    ):
+        # Its next answer may have been sent before it was told.
+        master.promote_owed, master.is_unjudged = False, True
 
 
 def rollback_accepted(state: State, recorded: Recorded) -> None:

@@ -67,8 +67,17 @@ def master_added(state: State, recorded: Recorded) -> None:
         group.masters[recorded.subject] = MasterState(declared=event.master)
         group.masters = dict(sorted(group.masters.items()))
     else:
+        if known.declared.address != event.master.address:
+            _forget_answers(known)
         known.declared = event.master
     st.reindex(state)
+
+
+def _forget_answers(master: MasterState) -> None:
+    """Believe nothing that was said at another address."""
+    master.boot, master.reported_epoch, master.reported_role = "", None, ""
+    master.good_us = 0
+    master.is_claim_known = False
 
 
 def master_removed(state: State, recorded: Recorded) -> None:
@@ -117,7 +126,12 @@ def maintenance(state: State, recorded: Recorded) -> None:
     else:
         masters = list(group_of(state, recorded).masters.values())
     for master in masters:
-        master.maintenance = [span for span in master.maintenance if span[0] != event.from_us]
+        # What is over is a matter of accounting, which folds the log itself.
+        master.maintenance = [
+            span
+            for span in master.maintenance
+            if span[0] != event.from_us and span[1] > recorded.at_us
+        ]
         if event.from_us < event.to_us:
             master.maintenance.append((event.from_us, event.to_us))
 

@@ -43,9 +43,14 @@ def saga_of(group: GroupState, recorded: Recorded) -> st.Saga:
 
 
 def unsettle(state: State) -> None:
-    """Let no good probe pass undecided until every group was looked at again."""
+    """Let no good probe pass undecided until every group was looked at again.
+
+    The next of each master may be what is waited for since a start, so it is not like the last.
+    """
     for calm in state.cache.calm.values():
         calm.clear()
+    for place in state.cache.places.values():
+        place.is_plain = False
     state.cache.next_due_us = 0
 
 

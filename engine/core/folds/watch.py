@@ -2,6 +2,7 @@
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Recorded
+from engine.core.fleet import Role
 from engine.core.folds.places import place_of
 from engine.core.machines import HEALTH
 from engine.core.state import MasterState, Place, State
@@ -32,6 +33,8 @@ def answered(
             master.fence.is_restarted = True
         master.boot = event.boot
     master.reported_epoch, master.reported_role = event.epoch, event.role
+    if event.role != Role.ACTIVE.value:
+        master.is_claim_known = False
     if master.is_unjudged:
         master.is_unjudged, master.excused_seq = False, recorded.seq
     place.is_plain = not (master.failures or master.poor or master.refused)
@@ -57,10 +60,10 @@ def probe_failed(state: State, recorded: Recorded) -> None:
     if event.n <= master.observers.get(event.observer, 0):
         return
     master.observers[event.observer] = event.n
-    master.heard_us = recorded.at_us
     probe = state.policy_of(place.group).probe
     if event.evidence is Evidence.OVERDUE and event.late_us > probe.late_us_max:
-        return  # the observer was late itself; what it missed says nothing about the master
+        return  # the observer was late itself: nothing was heard of the master, good or bad
+    master.heard_us = recorded.at_us
     if master.question:
         if event.evidence is Evidence.REFUSED:
             master.failures.append(master.question)
@@ -70,8 +73,6 @@ def probe_failed(state: State, recorded: Recorded) -> None:
     del master.failures[: -max(probe.fall + 1, 2)]
     master.good = master.poor = master.poor_at = 0
     master.refused = master.refused + 1 if event.evidence is Evidence.REFUSED else 0
-    if master.refused >= 2:
-        master.is_hard = True
 
 
 def connection_closed(state: State, recorded: Recorded) -> None:
@@ -96,7 +97,10 @@ def master_failed(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.MasterFailed)
     master = health(state, recorded)
-    master.is_hard, master.is_doubted = event.hard, True
+    if not master.is_doubted:
+        master.is_doubted = True
+        master.failed_us, master.failed_seq = recorded.at_us, recorded.seq
+    master.is_hard = event.hard
 
 
 def master_recovering(state: State, recorded: Recorded) -> None:

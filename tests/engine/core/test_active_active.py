@@ -32,7 +32,7 @@ def test_a_failed_one_is_fenced_and_comes_back_under_a_new_epoch() -> None:
 def test_where_effects_are_sent_its_fence_is_owed() -> None:
     tale = serving(effects="http")
     assert kinds(tale.crashes("a")) == ["MasterFailed", "MasterFenced"]
-    assert tale.owed() == [("fence", "a")]
+    assert tale.owed() == [("fence", "a"), ("promote", "b"), ("promote", "c")]
 
 
 def test_observing_takes_nobody_out() -> None:
@@ -99,3 +99,51 @@ def test_maintenance_of_a_group_is_of_all_its_masters() -> None:
         from_us=tale.at_us, to_us=tale.at_us + SECOND, reason="", author="x"
     )
     assert kinds(tale.ask(declared)) == ["DrainStarted", "DrainEnded"] * 3
+
+
+def told(**changes: object) -> Story:
+    """Return a story whose masters were told under which epochs they serve."""
+    tale = serving(effects="http", **changes)
+    tale.work()
+    tale.ok("a", "b", "c")
+    return tale
+
+
+def test_messages_wait_for_a_master_that_was_told_its_epoch() -> None:
+    tale = serving(effects="http")
+    assert subjects(tale.accepts("k"), ev.MessagesAssigned) == []
+    assert subjects(tale.answers("promote", master="b"), ev.MessagesAssigned) == ["b"]
+
+
+def test_an_answer_from_before_it_was_told_its_epoch_is_not_judged() -> None:
+    tale = serving(effects="http")
+    tale.work()
+    assert kinds(tale.ok("a", epoch=0)) == []
+
+
+def test_one_that_was_restarted_and_knows_no_epoch_is_fenced_and_activated_anew() -> None:
+    tale = told()
+    tale.accepts("k")
+    tale.restarts("a")
+    taken = tale.ok("a")
+    assert kinds(taken)[:2] == ["ActivationLost", "MasterFenced"]
+    assert only(taken, ev.MasterFenced).requeued == 1
+    assert subjects(taken, ev.MessagesAssigned) == ["b"]
+    assert kinds(tale.answers("fence")) == ["FenceConfirmed", "MasterRejoined", "Activated"]
+    assert tale.owed() == [("promote", "a")]
+
+
+def test_what_masters_report_counts_for_nothing_where_they_are_told_nothing() -> None:
+    for tale in (serving(), serving(automation=Automation.OBSERVE, effects="http")):
+        assert kinds(tale.ok("a", "b", "c", epoch=77)) == []
+
+
+def test_a_long_queue_goes_out_in_few_pieces_and_even_shares() -> None:
+    tale = Story(made(mode=Mode.ACTIVE_ACTIVE, rise=1))
+    for count in range(3_000):
+        tale.accepts(f"k{count}", lane=f"k{count}")
+    tale.ok("a")
+    tale.crashes("a")
+    taken = [*tale.ok("b"), *tale.ok("c", "a")]
+    assert len(subjects(taken, ev.MessagesAssigned)) < 100
+    assert sum(tale.group.ledger.assigned.values()) == 3_000

@@ -148,3 +148,15 @@ def test_brakes_bind_automatic_choices_only() -> None:
         tale.work()
         assert tale.group.assigned == "a"
         assert len(tale.group.counted_us) == 2
+
+
+@pytest.mark.parametrize("asks", ["switchover", "forced", "first"])
+def test_what_was_asked_for_and_the_first_activation_hold_nothing_down(asks: str) -> None:
+    tale = story(hold_down_us=MINUTE)
+    if asks == "switchover":
+        tale.ask(ev.SwitchoverAsked(to="b", author="x"))
+    elif asks == "forced":
+        tale.ask(ev.FailoverAsked(to="b", author="x"))
+    tale.work()
+    assert tale.group.assigned == ("a" if asks == "first" else "b")
+    assert tale.group.hold_until_us == 0

@@ -2,9 +2,11 @@
 
 import msgspec
 
+from engine.core import candidates
 from engine.core import events as ev
-from engine.core.events import FLEET
+from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Mode
+from engine.core.policy import FenceKind
 from engine.core.state import Phase
 from tests.engine.core.build import (
     Story,
@@ -114,3 +116,53 @@ def test_a_command_to_the_fleet_lets_every_group_go_on() -> None:
     assert "FailoverStarted" not in kinds(tale.ok("a", "b", "x", "y"))
     taken = tale.see(ev.Resumed(author="x"), FLEET)
     assert kinds(taken).count("FailoverStarted") == 2
+
+
+def moved(tale: Story, name: str, **changes: object) -> list[Recorded]:
+    """Offer a file in which `name` has another address."""
+    masters = [
+        msgspec.structs.replace(master, address="http://elsewhere:1")
+        if master.id == name
+        else master
+        for master in declared("abc")
+    ]
+    return tale.see(loaded(made(**changes), tuple(masters)))  # type: ignore[arg-type]
+
+
+def test_who_serves_or_is_fenced_cannot_be_moved() -> None:
+    tale = story(effects="http")
+    (reason,) = refused(moved(tale, "a", effects="http"))
+    assert reason == "master a of g is active at http://a:1: it cannot move now"
+    tale.crashes("a")
+    (reason,) = refused(moved(tale, "a", effects="http"))
+    assert reason == "master a of g is fenced at http://a:1: it cannot move now"
+
+
+def test_nothing_that_a_standby_said_at_its_old_address_is_believed() -> None:
+    tale = story()
+    tale.ok("b", boot="x", role="standby", epoch=3)
+    assert kinds(moved(tale, "b")) == ["PolicyAdopted", "MasterAdded"]
+    master = tale.master("b")
+    assert (master.boot, master.reported_role, master.reported_epoch) == ("", "", None)
+    passed = candidates.passed_over(tale.state, tale.group, "b", tale.at_us)
+    assert passed is not None
+    assert passed[0] == "stale"
+
+
+def test_effects_and_fence_stay_while_somebody_waits_to_be_told_something() -> None:
+    tale = story(effects="http", unknown_after_us=0)
+    tale.crashes("a")
+    assert refused(offer(tale, effects="none", unknown_after_us=0)) == (
+        "failover 31 of g is open: effects and fence stay",
+        "the fence of a is not confirmed: effects and fence stay",
+    )
+    tale.answers("transfer")
+    tale.answers("promote")
+    tale.answers("verify")
+    assert refused(offer(tale, fence=FenceKind.CONFIRMED, effects="http")) == (
+        "the fence of a is not confirmed: effects and fence stay",
+    )
+    assert "PolicyAdopted" in kinds(offer(tale, effects="http", fall=9))
+    tale.restarts("a")
+    tale.answers("fence")
+    assert "PolicyAdopted" in kinds(offer(tale, effects="none"))

@@ -195,7 +195,7 @@ def test_observing_nobody_is_calm_whose_report_is_not_its_role() -> None:
     tale.ok("a", "b", "c")
     tale.roles = {"a": "active", "b": "active"}
     tale.ok("a", "b", "c", "a", "b", "c")
-    assert tale.state.cache.calm["g"] == {"c"}
+    assert tale.state.cache.calm["g"] == {"a", "c"}
     tale.roles = {"a": "active"}
     tale.ok("b", "c", "b", "c")
     assert tale.state.cache.calm["g"] == {"b", "c"}

@@ -140,7 +140,7 @@ def test_a_pause_is_kept_with_its_reason_until_it_is_over(subject: str) -> None:
 
 def test_the_window_of_a_master_a_group_and_the_fleet() -> None:
     tale = story()
-    spans = [(1, 2), (3, 4), (5, 6)]
+    spans = [(tale.at_us + at, tale.at_us + at + 1) for at in (1, 3, 5)]
     for (from_us, to_us), subject in zip(spans, ("a", "g", FLEET), strict=True):
         declared = ev.MaintenanceDeclared(from_us=from_us, to_us=to_us, reason="", author="x")
         put(tale, declared, subject)
@@ -150,11 +150,22 @@ def test_the_window_of_a_master_a_group_and_the_fleet() -> None:
 
 def test_a_window_takes_the_place_of_one_with_its_beginning_and_an_empty_one_retracts() -> None:
     tale = story()
-    for to_us in (2, 9):
-        put(tale, ev.MaintenanceDeclared(from_us=1, to_us=to_us, reason="", author="x"), "a")
-    assert tale.master("a").maintenance == [(1, 9)]
-    put(tale, ev.MaintenanceDeclared(from_us=1, to_us=1, reason="", author="x"), "a")
+    at_us = tale.at_us + 1
+    for to_us in (at_us + 1, at_us + 9):
+        put(tale, ev.MaintenanceDeclared(from_us=at_us, to_us=to_us, reason="", author="x"), "a")
+    assert tale.master("a").maintenance == [(at_us, at_us + 9)]
+    put(tale, ev.MaintenanceDeclared(from_us=at_us, to_us=at_us, reason="", author="x"), "a")
     assert tale.master("a").maintenance == []
+
+
+def test_a_window_that_is_over_is_let_go_when_the_next_is_declared() -> None:
+    tale = story()
+    first = ev.MaintenanceDeclared(from_us=tale.at_us, to_us=tale.at_us + 5, reason="", author="x")
+    put(tale, first, "a")
+    tale.wait(5)
+    later = (tale.at_us + 1, tale.at_us + 2)
+    put(tale, ev.MaintenanceDeclared(from_us=later[0], to_us=later[1], reason="", author="x"), "a")
+    assert tale.master("a").maintenance == [later]
 
 
 def test_the_starts_that_count_are_bounded() -> None:

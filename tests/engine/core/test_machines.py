@@ -75,7 +75,7 @@ def test_every_state_but_the_first_is_reached_and_every_one_is_left(table: Table
         (ROLE, ev.DrainStarted, "active", "draining"),
         (ROLE, ev.DrainCancelled, "draining", "active"),
         (ROLE, ev.DrainEnded, "draining", "standby"),
-        (ROLE, ev.MasterFenced, "standby promoting active draining", "fenced"),
+        (ROLE, ev.MasterFenced, "standby promoting active draining fenced", "fenced"),
         (ROLE, ev.MasterRejoined, "fenced", "standby"),
         (FAILOVER, ev.FailoverStarted, "idle", "selecting"),
         (FAILOVER, ev.AttemptStarted, "selecting", "fencing"),

@@ -27,7 +27,8 @@ def test_what_an_active_had_when_observing_began_is_not_lost_with_its_role() -> 
     tale.ok("a", "b")
     assert tale.group.assigned == "b"
     assert list(deliveries(tale.group)) == []
-    taken = tale.see(loaded(made(), declared("abc")))
+    tale.see(loaded(made(), declared("abc")))
+    taken = tale.answers("promote")
     assert subjects(taken, ev.MessagesAssigned) == ["b"]
 
 

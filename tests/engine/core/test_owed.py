@@ -79,9 +79,11 @@ def test_observing_tells_nobody_an_epoch() -> None:
     assert steps(tale) == []
 
 
-def test_in_an_active_active_group_only_fences_are_owed() -> None:
+def test_in_an_active_active_group_promotions_and_fences_are_owed() -> None:
     tale = Story(made(mode=Mode.ACTIVE_ACTIVE, effects="http"))
     tale.ok("a", "b", "c")
+    assert tale.owed() == [("promote", "a"), ("promote", "b"), ("promote", "c")]
+    tale.work()
     assert steps(tale) == []
     tale.crashes("a")
     assert tale.owed() == [("fence", "a")]

@@ -96,3 +96,12 @@ def test_what_if_of_a_cut_log_begins_with_the_state_that_it_begins_with() -> Non
     )
     cut = [based, *tale.log[len(before) :]]
     assert decide_again(cut) == cut
+
+
+def test_nobody_is_assigned_in_the_control_of_a_moment_without_an_active() -> None:
+    tale = story(effects="http", unknown_after_us=0)
+    tale.crashes("a")
+    assert tale.group.assigned == "a"
+    control = control_at(tale.log, "g", position=tale.state.seq)
+    assert control is not None
+    assert control.assigned == ""
