@@ -3,7 +3,7 @@
 from engine.core import events as ev
 from engine.core.fleet import Mode
 from engine.core.policy import SECOND, Automation
-from tests.engine.core.build import Story, kinds, made, only, subjects
+from tests.engine.core.build import Story, declared, kinds, loaded, made, only, subjects
 
 
 def serving(**changes: object) -> Story:
@@ -147,3 +147,10 @@ def test_a_long_queue_goes_out_in_few_pieces_and_even_shares() -> None:
     taken = [*tale.ok("b"), *tale.ok("c", "a")]
     assert len(subjects(taken, ev.MessagesAssigned)) < 100
     assert sum(tale.group.ledger.assigned.values()) == 3_000
+
+
+def test_an_engine_that_only_observes_by_now_takes_no_activation_for_lost() -> None:
+    tale = told()
+    observing = made(mode=Mode.ACTIVE_ACTIVE, rise=1, effects="http", automation=Automation.OBSERVE)
+    tale.see(loaded(observing, declared("abc")))
+    assert kinds(tale.ok("a", epoch=77)) == []

@@ -1,6 +1,7 @@
 """What a new file changes, and what it may not."""
 
 import msgspec
+import pytest
 
 from engine.core import candidates
 from engine.core import events as ev
@@ -166,3 +167,14 @@ def test_effects_and_fence_stay_while_somebody_waits_to_be_told_something() -> N
     tale.restarts("a")
     tale.answers("fence")
     assert "PolicyAdopted" in kinds(offer(tale, effects="none"))
+
+
+@pytest.mark.parametrize("fence", [FenceKind.GATE, FenceKind.CONFIRMED])
+def test_who_is_fenced_may_be_removed_once_it_cannot_act(fence: FenceKind) -> None:
+    tale = story(effects="http", unknown_after_us=0, fence=fence)
+    tale.ask(ev.FailoverAsked(to="b", author="x"))
+    changes = {"effects": "http", "unknown_after_us": 0, "fence": fence, "names": "bc"}
+    if fence is FenceKind.CONFIRMED:
+        assert refused(offer(tale, **changes)) == ("master a of g is fenced",)
+        tale.answers("fence")
+    assert kinds(offer(tale, **changes))[:2] == ["MasterRemoved", "PolicyAdopted"]
