@@ -97,6 +97,8 @@ class Master:
         self.epoch = 0
         self.fenced_at = 0  # the epoch of the newest fence; no activation has that one
         self.sessions: dict[str, Session] = {}  # by lane
+        # Where all masters serve at once, each has epochs of its own at the sink.
+        self._scope = group
         self._sink = sink
         self._done: dict[tuple[object, str, int], Json] = {}
         self._under_way: set[tuple[object, str, int]] = set()
@@ -153,7 +155,10 @@ class Master:
         """Do the work of one message: 200 done (or done before), 409 stale, 503 not now."""
         if self._sink is None:
             return 200, {}
-        work = {"group": self.group, "key": key, "lane": lane, "epoch": epoch, "body": body}
+        work = {
+            "group": self.group, "scope": self._scope, "epoch": epoch,
+            "key": key, "lane": lane, "body": body,
+        }  # fmt: skip
         try:
             reply = await self._sink.ask(
                 "POST", "/apply", {**work, "master": self.name, "test": test}
@@ -195,6 +200,8 @@ class Master:
             case "promote":
                 if epoch == self.fenced_at:
                     return 409, {"reason": f"fenced under epoch {epoch}", "epoch": epoch}
+                is_shared = body.get("mode") == "active-active"
+                self._scope = f"{self.group}/{self.name}" if is_shared else self.group
                 self.epoch, self.role = epoch, "active"
             case "transfer":
                 return self._transfer(epoch, body)

@@ -3,15 +3,16 @@
     python -m engine.samples.sink --port 7009 --file sink.db
 
 It prints {"port": ...} as one line when it listens. It refuses an epoch older than the newest of
-its group, and a key that was applied before. What it applied is a table with a row for each time,
-so that "applied twice" is counted from what happened and not from what should have.
+its scope (the group, unless the work names another one), and a key that was applied before. What it
+applied is a table with a row for each time, so that "applied twice" is counted from what happened
+and not from what should have.
 
-    POST /apply {"group", "key", "lane", "epoch", "master", "body", "test"}
+    POST /apply {"group", "scope", "key", "lane", "epoch", "master", "body", "test"}
                            200 {"result": "applied" | "repeated" | "tested"}
                            409 {"result": "stale", "newest"}
     GET  /report[?keys=1]  the counts, and all keys that were applied, by group
 
-Work marked as a test is checked for its epoch and not counted. It moves the group's epoch too: from
+Work marked as a test is checked for its epoch and not counted. It moves the scope's epoch too: from
 the moment that a new master is verified, its predecessor has no effect any more.
 
 Order: the number at the end of a key ("m-0007") is its place in the lane; a message applied after
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS applications (
     master TEXT, body TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS applications_key ON applications (grp, key);
-CREATE TABLE IF NOT EXISTS groups (grp TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS scopes (scope TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS refusals (
     n INTEGER PRIMARY KEY, result TEXT, grp TEXT, key TEXT, epoch INTEGER, master TEXT
 ) STRICT;
@@ -78,17 +79,18 @@ class Sink:
         """Apply `work`, unless it is repeated, stale or a test; one transaction."""
         group, key, epoch = work.get("group"), work.get("key"), work.get("epoch")
         lane, master, body = work.get("lane", ""), work.get("master", ""), work.get("body", "")
-        texts = (group, key, lane, master, body)
+        scope = work.get("scope", group)
+        texts = (group, scope, key, lane, master, body)
         if type(epoch) is not int or not all(isinstance(text, str) for text in texts):
-            return 400, {"reason": "expected group, key, lane, epoch, master and body"}
+            return 400, {"reason": "expected group, scope, key, lane, epoch, master and body"}
         with self._transaction():
-            newest = self._first("SELECT epoch FROM groups WHERE grp = ?", group)
+            newest = self._first("SELECT epoch FROM scopes WHERE scope = ?", scope)
             if newest is not None and epoch < newest:
                 self._refuse("stale", work)
                 return 409, {"result": "stale", "newest": newest}
             if epoch != newest:
                 self._database.execute(
-                    "INSERT OR REPLACE INTO groups VALUES (?, ?)", (group, epoch)
+                    "INSERT OR REPLACE INTO scopes VALUES (?, ?)", (scope, epoch)
                 )
             if work.get("test") is True:
                 return 200, {"result": "tested"}

@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from engine.core.transfer import kept_digest
 from engine.samples.master import Json, Master, Peer, Session, state_digest
+from engine.samples.sink import Sink
 from tests.engine.runtime.peers import Sample, sample
 
 
@@ -343,3 +344,26 @@ def test_a_master_ends_cleanly_when_told(tmp_path: Path) -> None:
                     assert one.process.wait() == 0
 
         asyncio.run(body())
+
+
+def test_where_all_serve_at_once_each_has_epochs_of_its_own_at_the_sink(tmp_path: Path) -> None:
+    sink = Sink(str(tmp_path / "sink.db"))
+
+    class Direct:
+        async def ask(self, method: str, path: str, body: Json) -> tuple[int, Json]:
+            return await sink.answer(method, path, body)
+
+    async def play() -> list[int]:
+        statuses = []
+        for name, epoch in (("a", 7), ("b", 5)):
+            peer = cast("Peer", Direct())
+            made = Master(name=name, group="main", boot=name, role="standby", sink=peer)
+            promote = {"failover": 0, "step": "promote", "epoch": epoch, "mode": "active-active"}
+            await made.answer("POST", "/control/promote", promote)
+            message = {"epoch": epoch, "key": name, "lane": "l", "body": ""}
+            status, _ = await made.answer("POST", "/messages", message)
+            statuses.append(status)
+        return statuses
+
+    assert asyncio.run(play()) == [200, 200]
+    sink.close()

@@ -85,3 +85,10 @@ def test_what_was_applied_outlives_the_process(tmp_path: Path) -> None:
     assert apply(second, "m-2", epoch=5) == "stale"
     assert second.keys() == {"g": ["m-1"]}
     second.close()
+
+
+def test_work_of_another_scope_has_epochs_of_its_own_and_the_keys_of_its_group(sink: Sink) -> None:
+    assert apply(sink, "m-1", epoch=6, scope="g/a") == "applied"
+    assert apply(sink, "m-2", epoch=5, scope="g/b") == "applied"
+    assert apply(sink, "m-3", epoch=5, scope="g/a") == "stale"
+    assert apply(sink, "m-1", epoch=5, scope="g/b") == "repeated"
