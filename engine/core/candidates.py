@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from engine.core.events import Figures, Verdict
 from engine.core.fleet import Health, Role
-from engine.core.state import GroupState, MasterState, State
+from engine.core.state import GroupState, MasterState, State, windows
 
 
 def fresh_within_us(state: State, group: GroupState) -> int:
@@ -77,7 +77,7 @@ def every_rule(
         yield "promoting", (("epoch", master.epoch),)
     if master.is_excluded:
         yield "excluded", ()
-    for from_us, to_us in master.maintenance:
+    for from_us, to_us in windows(state, group, master):
         if from_us <= at_us < to_us:
             yield "maintenance", (("until_us", to_us),)
     if group.saga is not None and name in group.saga.spent:

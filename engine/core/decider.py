@@ -33,6 +33,7 @@ from engine.core.state import (
     Phase,
     State,
     is_active_standby,
+    windows,
 )
 from engine.core.step import Evolve, Step
 
@@ -121,7 +122,7 @@ def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
 def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
     """Return when a window begins or ends: who serves, and who may, changes by time alone."""
     for name, master in group.masters.items():
-        for window in master.maintenance:
+        for window in windows(state, group, master):
             for at_us in window:
                 if at_us > state.at_us:
                     yield True, (at_us, group.id, "maintenance", name)

@@ -42,6 +42,7 @@ from engine.core.state import (
     newest_reported,
     next_epoch,
     paused_until,
+    windows,
 )
 from engine.core.transfer import kept_digest
 
@@ -420,7 +421,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
     acts = state.policy_of(group).automation is not Automation.OBSERVE
     for name, master in group.masters.items():
         is_out = master.is_excluded or any(
-            from_us <= at_us < to_us for from_us, to_us in master.maintenance
+            from_us <= at_us < to_us for from_us, to_us in windows(state, group, master)
         )
         is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
         match master.role:

@@ -10,6 +10,7 @@ part, and nothing else.
 
 import enum
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -169,6 +170,7 @@ class GroupState(msgspec.Struct, kw_only=True):
     switch_epoch: int = 0  # the activation whose switch is done
     pause_until_us: int = 0  # -1: until resumed; 0: not paused
     pause_reason: str = ""
+    maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     # Work.
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest
@@ -186,6 +188,7 @@ class FleetState(msgspec.Struct, kw_only=True):
     started_us: int = 0  # the last start or resumption of an engine
     pause_until_us: int = 0  # -1: until resumed; 0: not paused
     pause_reason: str = ""
+    maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     checkpoints: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -343,6 +346,13 @@ def active_of(group: GroupState) -> str:
         if master.role is Role.ACTIVE or master.role is Role.DRAINING:
             return name
     return ""
+
+
+def windows(state: State, group: GroupState, master: MasterState) -> Iterator[tuple[int, int]]:
+    """Return the maintenance that holds for `master`: its own, its group's and the fleet's [us]."""
+    yield from master.maintenance
+    yield from group.maintenance
+    yield from state.fleet.maintenance
 
 
 def paused_until(state: State, group: GroupState, at_us: int) -> int:

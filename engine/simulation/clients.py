@@ -60,7 +60,8 @@ class Clients:
         if rim is None or rim.is_stalled or GROUP not in rim.driver.working.groups:
             return
         body = f"body of {key}".encode()
-        rim.accept(key, self.offered[key], body, hashlib.sha256(body).digest())
+        if not rim.accept(key, self.offered[key], body, hashlib.sha256(body).digest()):
+            self.offered.pop(key, None)  # nobody would ever get it, and it was told so
 
     def receipt(self, key: str) -> None:
         """Take note that the engine said it has the message."""

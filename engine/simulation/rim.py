@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core.decider import Decide
 from engine.core.detection import pace
 from engine.core.driver import Batch, Driver
-from engine.core.errors import LogError
+from engine.core.errors import CommandRefused, LogError
 from engine.core.events import FLEET, Evidence, Observation
 from engine.core.owed import Deliver, Effect, owed
 from engine.core.policy import MS, Policy, content_digest
@@ -95,9 +95,12 @@ class Rim:
         """Have a state blob that the next acknowledgement asks to be kept."""
         self._keeps[key] = (digest, body)
 
-    def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> None:
-        """Take a message; its receipt is given when it is durable."""
-        offer = self.driver.offer(GROUP, key=key, lane=lane, size=len(body), digest=digest)
+    def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> bool:
+        """Take a message, whose receipt is given when it is durable; return whether it is taken."""
+        try:
+            offer = self.driver.offer(GROUP, key=key, lane=lane, size=len(body), digest=digest)
+        except CommandRefused:
+            return False
         seq = offer.seq
         if offer.event is not None:
             seq = self.driver.observe(
@@ -106,6 +109,7 @@ class Rim:
         self._waiting.append((seq, key))
         self._pump()
         self._give_receipts()
+        return True
 
     # The core takes it for granted that the subject of an observation exists: one that is not
     # declared, or not any more, is dropped here.

@@ -117,23 +117,17 @@ def maintenance(state: State, recorded: Recorded) -> None:
     """Note a window; one with the same beginning takes its place, an empty one retracts it."""
     event = recorded.event
     assert isinstance(event, ev.MaintenanceDeclared)
-    if recorded.subject in state.cache.places:
-        masters = [place_of(state, recorded).master]
-    elif recorded.subject == ev.FLEET:
-        state.fleet.version += 1
-        unsettle(state)
-        masters = [place.master for place in state.cache.places.values()]
-    else:
-        masters = list(group_of(state, recorded).masters.values())
-    for master in masters:
-        # What is over is a matter of accounting, which folds the log itself.
-        master.maintenance = [
-            span
-            for span in master.maintenance
-            if span[0] != event.from_us and span[1] > recorded.at_us
-        ]
-        if event.from_us < event.to_us:
-            master.maintenance.append((event.from_us, event.to_us))
+    marked: MasterState | GroupState | st.FleetState = (
+        place_of(state, recorded).master
+        if recorded.subject in state.cache.places
+        else part_of(state, recorded)
+    )
+    # What is over is a matter of accounting, which folds the log itself.
+    marked.maintenance = [
+        span for span in marked.maintenance if span[0] != event.from_us and span[1] > recorded.at_us
+    ]
+    if event.from_us < event.to_us:
+        marked.maintenance.append((event.from_us, event.to_us))
 
 
 def checkpoint(state: State, recorded: Recorded) -> None:
