@@ -20,13 +20,8 @@ from engine.config import Configuration
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.driver import Driver
-from engine.core.errors import (
-    CommandRefused,
-    ConfigurationError,
-    NoMaster,
-    StaleEpoch,
-)
-from engine.core.events import FLEET, Evidence, Recorded
+from engine.core.errors import CommandRefused, ConfigurationError
+from engine.core.events import FLEET, Recorded
 from engine.core.policy import Policy
 from engine.core.replay import control_at, replay
 from engine.core.state import State
@@ -40,6 +35,7 @@ from engine.runtime.hands import HttpHands
 from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
+from engine.runtime.traffic import Traffic
 from engine.runtime.watch import Watch
 from projections.audit import AUDIT
 from projections.uptime import UPTIME
@@ -130,7 +126,9 @@ class Engine:
         self._turning = turning
         self._following = Following(turning, self._read)
         self._routes = Routes(turning)
+        self._traffic = Traffic(turning, self._routes, self._watches)
         self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
+        turning.on_ended = self._fall_static
         self._closing.push_async_callback(self._hands.close)
         self._closing.push_async_callback(self._unwatch)
 
@@ -181,6 +179,11 @@ class Engine:
         """Let every `follow` end once it has yielded what is durable, and wait for no failover."""
         self._following.leave()
 
+    def _fall_static(self) -> None:
+        """Begin nothing more for a log that is another's; routes stay as they are."""
+        self.leave()
+        self._hands.leave()
+
     async def _unwatch(self) -> None:
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
 
@@ -206,6 +209,14 @@ class Engine:
         """Return why the log cannot be written just now; "" if it can."""
         return str(self._turning.failure or "")
 
+    @property
+    def ended(self) -> asyncio.Event:
+        """Return what is set when the engine has ended by itself: its log is another engine's.
+
+        `failure` says so. Nothing is taken and nothing issued any more; routes stay as they were.
+        """
+        return self._turning.ended
+
     def digest(self) -> str:
         """Return the digest of the durable state."""
         return st.digest(self.state)
@@ -227,8 +238,8 @@ class Engine:
     ) -> AsyncGenerator[Recorded, None]:
         """Yield every durable event after the seq `after`, in order, until the engine ends.
 
-        Nobody waits for a slow follower: at most `held_max` batches are held for it, and then it
-        reads the log.
+        Nobody waits for a slow follower: at most `held_max` events are held for it [count], and
+        one that is behind by more reads the log.
         """
         events = self._following.follow(after, held_max=held_max)
         async with contextlib.aclosing(events):
@@ -257,7 +268,8 @@ class Engine:
         """Pick a master, run `send` with it, and return what that returns.
 
         A connection that fails is a question to the master, which is probed at once. If `send` may
-        be repeated it is issued once more, to whoever serves then.
+        be repeated it is issued once more after that, or when it ran out of time, to whoever serves
+        then. Any other error of `send` is the caller's, and nobody is asked or tried again.
 
         Args:
             group: Whose masters may answer.
@@ -269,28 +281,8 @@ class Engine:
             NoMaster: Nobody could serve in time.
             StaleEpoch: The activation was revoked meanwhile, and `send` may not be repeated.
         """
-        limit_s = self._limit_s(group, timeout_s)
-        route = await self._wait(group, limit_s)
-        try:
-            answer = await send(route)
-        except OSError as err:
-            self._doubt(route, err)
-            if not idempotent:
-                raise
-        else:
-            if self._routes.is_valid(route):
-                return answer
-            if not idempotent:
-                raise StaleEpoch(f"{route.master} served {group} under {route.epoch}, now revoked")
-        again = await self._wait_after(route, limit_s)
-        try:
-            answer = await send(again)
-        except OSError as err:
-            self._doubt(again, err)
-            raise
-        if not self._routes.is_valid(again):
-            raise StaleEpoch(f"{again.master} served {group} under {again.epoch}, now revoked")
-        return answer
+        self._known(group)
+        return await self._traffic.call(group, send, idempotent=idempotent, timeout_s=timeout_s)
 
     @contextlib.asynccontextmanager
     async def route(self, group: str, *, timeout_s: float | None = None) -> AsyncIterator[Route]:
@@ -300,42 +292,9 @@ class Engine:
             NoMaster: Nobody could serve in time.
             StaleEpoch: On leaving: the activation was revoked meanwhile.
         """
-        route = await self._wait(group, self._limit_s(group, timeout_s))
-        try:
+        self._known(group)
+        async with self._traffic.route(group, timeout_s=timeout_s) as route:
             yield route
-        except OSError as err:
-            self._doubt(route, err)
-            raise
-        if not self._routes.is_valid(route):
-            raise StaleEpoch(f"{route.master} served {group} under {route.epoch}, now revoked")
-
-    def _doubt(self, route: Route, error: OSError) -> None:
-        """Ask a master whose connection failed whether it is there."""
-        watch = self._watches.get(route.master)
-        if watch is not None and not isinstance(error, TimeoutError):
-            is_reset = isinstance(error, ConnectionResetError)
-            watch.look(Evidence.RESET if is_reset else Evidence.CLOSED)
-
-    def _limit_s(self, group: str, timeout_s: float | None) -> float:
-        part = self._known(group)
-        if timeout_s is not None:
-            return timeout_s
-        return self.state.policy_of(part).failover.deadline_us / 1e6
-
-    async def _wait(self, group: str, limit_s: float) -> Route:
-        try:
-            return await self._routes.wait(group, timeout_s=limit_s)
-        except TimeoutError as err:
-            raise NoMaster(f"nobody of {group} could serve within {limit_s:g} s") from err
-
-    async def _wait_after(self, route: Route, limit_s: float) -> Route:
-        """Return another route than `route`, or `route` itself if nothing takes its place."""
-        detect_us = self.state.policy_of(self._known(route.group)).detect_within_us
-        with contextlib.suppress(TimeoutError):
-            return await self._routes.wait(
-                route.group, timeout_s=min(limit_s, detect_us / 1e6), other_than=route
-            )
-        return await self._wait(route.group, limit_s)
 
     async def accept(self, group: str, body: bytes, *, key: str, lane: str = "") -> Receipt:
         """Take a message for `group`; it is durable when this returns.
@@ -347,17 +306,23 @@ class Engine:
             lane: Messages of one lane are done in order; "": the group's own.
 
         Raises:
-            CommandRefused: There is no such group, or `key` was used for another body.
+            CommandRefused: There is no such group, nothing new would be delivered in it, or `key`
+                was used for another body.
             LogError: It is not durable, or nobody knows; accept it again under its key.
         """
         digest = hashlib.sha256(body).digest()
+        bodies = self._hands.bodies
         offer = self._turning.driver.offer(group, key=key, lane=lane, size=len(body), digest=digest)
         if offer.event is None:
             if offer.seq:
                 await self._turning.durable(offer.seq)
             return Receipt(seq=offer.seq, key=key)
-        self._hands.remember(digest, body)
-        answer = await self._turning.ask(offer.event, subject=group, bodies={digest: body})
+        bodies.hold(group, key, body)
+        try:
+            answer = await self._turning.ask(offer.event, subject=group, bodies={digest: body})
+        except BaseException:  # also if the caller gives up: should it be durable, the log has it
+            bodies.drop(group, key)
+            raise
         return Receipt(seq=answer.seq, key=key)
 
     async def acknowledge(self, master: str, *, key: str, epoch: int) -> bool:

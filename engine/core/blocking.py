@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from engine.core import candidates
-from engine.core.detection import leaves_no_doubt
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
-from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
+from engine.core.state import GroupState, MasterState, Phase, Saga, State, active_of, paused_until
 
 ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
 RETRY_US: Final = 1_000_000  # the first back-off of a headless group [us]; doubles
+REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 RETRY_US_MAX: Final = 64 * RETRY_US
 
 
@@ -54,6 +54,11 @@ def want(group: GroupState) -> Want | None:
         is_hard = leaves_no_doubt(master)
         return Want(why="failed", source=active, is_hard=is_hard, evidence=(master.health_seq,))
     return None
+
+
+def leaves_no_doubt(master: MasterState) -> bool:
+    """Return whether the evidence against a failed master is hard."""
+    return master.is_hard or master.refused >= REFUSED_HARD
 
 
 def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block | None:

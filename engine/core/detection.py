@@ -15,15 +15,12 @@ Rule 5: a master that answers under another epoch than it was activated with has
 activation, however well it is.
 """
 
-from typing import Final
-
 from engine.core import events as ev
+from engine.core.blocking import leaves_no_doubt
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, State, is_active_standby
 from engine.core.step import Step
-
-REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 
 
 def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
@@ -119,11 +116,6 @@ def decide_probe_failed(step: Step) -> None:
             figures=(("failures", count), ("fall", fall)),
         )
     )
-
-
-def leaves_no_doubt(master: MasterState) -> bool:
-    """Return whether the evidence against a failed master is hard."""
-    return master.is_hard or master.refused >= REFUSED_HARD
 
 
 def decide_silence(step: Step) -> None:

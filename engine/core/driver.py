@@ -25,16 +25,16 @@ from engine.core.decider import Decide, decide, next_due_us, step
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded, Result
 from engine.core.evolve import evolve
-from engine.core.owed import Deliver, Effect, deliveries, owed
-from engine.core.policy import MS, SECOND
-from engine.core.state import State
+from engine.core.owed import Deliver, Effect, owed
+from engine.core.policy import MS, SECOND, Automation
+from engine.core.sending import Sending
+from engine.core.state import GroupState, State
 from engine.core.step import Evolve
 
 BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
 BACKOFF_US_MAX: Final = 30 * SECOND
 
 Key = tuple[str, str, int, int]  # step, master, failover, epoch
-Sending = tuple[str, str]  # group, message
 Digest = bytes
 
 
@@ -112,8 +112,7 @@ class Driver:
         self._flush_us: Final = flush_us
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
-        # The epoch a message was last sent under, and when it may be sent under it again [us].
-        self._sent: dict[Sending, tuple[int, int]] = {}
+        self.sending: Final = Sending()
         self.reset(State() if state is None else state)
 
     def reset(self, state: State) -> None:
@@ -127,7 +126,7 @@ class Driver:
         self._since_us = 0
         self._issued.clear()
         self._tries.clear()
-        self._sent.clear()
+        self.sending.reset(state)
 
     # Observations in.
 
@@ -200,7 +199,8 @@ class Driver:
         """Return what accepting this message takes.
 
         Raises:
-            CommandRefused: There is no such group, or the key was used for another body.
+            CommandRefused: There is no such group, nothing new would be delivered in it, or the key
+                was used for another body.
         """
         part = self.working.groups.get(group)
         if part is None:
@@ -211,6 +211,9 @@ class Driver:
             raise CommandRefused((str(err),)) from err
         if known is not None:
             return Offer(event=None, seq=known)
+        reason = _undeliverable(self.working, part)
+        if reason:
+            raise CommandRefused((reason,))
         accepted = ev.MessageAccepted(key=key, lane=lane or group, size=size, digest=digest)
         return Offer(event=accepted, seq=0)
 
@@ -256,9 +259,12 @@ class Driver:
         self._in_flight = None
         evolve, state = self._evolve, self.durable_state
         for recorded in events:
-            evolve(state, recorded)
             if type(recorded.event) is ev.ProbeOk:
+                evolve(state, recorded)
                 continue
+            given = self.sending.given(state, recorded)
+            evolve(state, recorded)
+            self.sending.note(state, recorded, given)
             self._note(recorded)
         return events
 
@@ -267,8 +273,6 @@ class Driver:
         event = recorded.event
         if isinstance(event, ev.Outcome):
             self._issued.discard((event.step, recorded.subject, event.failover, event.epoch))
-        elif isinstance(event, ev.MessageDone):
-            self._sent.pop((recorded.subject, event.key), None)
         elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
             alive = {_key(effect) for effect in owed(self.durable_state)}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
@@ -295,26 +299,20 @@ class Driver:
             if key[1] == master:
                 tried.not_before_us = 0
 
-    def due_deliveries(self, at_us: int) -> list[Deliver]:
-        """Return the messages to send now; each again when `deliver_timeout` has passed."""
-        due = []
-        for group in self.durable_state.groups.values():
-            timeout_us = self.durable_state.policy_of(group).messages.deliver_timeout_us
-            for deliver in deliveries(group):
-                if self._again_us(deliver) <= at_us:
-                    self._sent[deliver.group, deliver.key] = (deliver.epoch, at_us + timeout_us)
-                    due.append(deliver)
-        return due
+    def due_deliveries(self, at_us: int, *, under_way_max: int | None = None) -> list[Deliver]:
+        """Return the messages to send now.
+
+        Args:
+            at_us: Engine time [us].
+            under_way_max: How many may be under way to one master [count, >= 1]; the end of each
+                is then told to `sending`, and before that it is not returned again. None: no
+                limit, and each counts as ended when its `deliver_timeout` has passed.
+        """
+        return self.sending.due(self.durable_state, at_us, under_way_max=under_way_max)
 
     def undelivered(self, deliver: Deliver, *, retry_at_us: int) -> None:
         """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
-        if self._again_us(deliver):
-            self._sent[deliver.group, deliver.key] = (deliver.epoch, retry_at_us)
-
-    def _again_us(self, deliver: Deliver) -> int:
-        """Return when `deliver` may be sent (again) [us]; 0: it was not sent under its epoch."""
-        epoch, again_us = self._sent.get((deliver.group, deliver.key), (0, 0))
-        return again_us if epoch == deliver.epoch else 0
+        self.sending.ended(deliver, again_us=retry_at_us)
 
     def wake_at_us(self) -> int | None:
         """Return when something is due that no event announces [us]; None: nothing is."""
@@ -330,13 +328,23 @@ class Driver:
             key = _key(effect)
             if key not in self._issued:
                 yield self._tries.get(key, _Try()).not_before_us
-        for group in self.durable_state.groups.values():
-            for deliver in deliveries(group):
-                yield self._again_us(deliver)
+        send_us = self.sending.next_us()
+        if send_us is not None:
+            yield send_us
 
 
 def _key(effect: Effect) -> Key:
     return effect.step, effect.master, effect.failover, effect.epoch
+
+
+def _undeliverable(state: State, group: GroupState) -> str:
+    """Return why nothing that is accepted for `group` would be delivered; "" if it would."""
+    policy = state.policy_of(group)
+    if policy.automation is Automation.OBSERVE:
+        return f"{group.id} only observes: nothing would be delivered"
+    if policy.effects != "http":
+        return f'{group.id} has effects = "{policy.effects}": nothing would be delivered'
+    return ""
 
 
 def refusal(events: tuple[Recorded, ...], seq: int) -> tuple[str, ...]:

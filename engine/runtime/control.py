@@ -137,9 +137,19 @@ class Control:
             pause_us = min(2 * pause_us, PAUSE_US_MAX)
 
     async def deliver(
-        self, *, epoch: int, key: str, lane: str, body: bytes, timeout_us: int
+        self,
+        *,
+        epoch: int,
+        key: str,
+        lane: str,
+        body: bytes,
+        timeout_us: int,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> Delivery:
-        """Return how one sending of a message ended, at the latest `timeout_us` from now [us]."""
+        """Return how one sending of a message ended, at the latest `timeout_us` from now [us].
+
+        `may_send` is asked once there is a connection, right before the message goes out on it.
+        """
         message = _Message(epoch=epoch, key=key, lane=lane, body=body)
         request = http1.post(self._messages_head, _ENCODER.encode(message))
         due_us = self._clock() + timeout_us
@@ -152,7 +162,7 @@ class Control:
             except TimeoutError:
                 return Delivery(kind="failed", detail="no connection was free in time")
         try:
-            return await self._send(request, due_us=due_us)
+            return await self._send(request, due_us=due_us, may_send=may_send)
         finally:
             self._room.release()
 
@@ -203,20 +213,27 @@ class Control:
             self._close_line(line)
         return asked
 
-    async def _send(self, request: bytes, *, due_us: int) -> Delivery:
+    async def _send(self, request: bytes, *, due_us: int, may_send: Callable[[], bool]) -> Delivery:
         line = await self._take_line(due_us=due_us)
         if isinstance(line, NoConnection):
             return Delivery(kind="failed", detail=_detail(line))
+        if not may_send():
+            self._put_back(line)
+            return Delivery(kind="failed", detail="not sent: it was revoked")
         try:
             asked = await line.ask(request, timeout_us=due_us - self._clock())
         except asyncio.CancelledError:
             self._close_line(line)
             raise
+        self._put_back(line)
+        return _read_delivery(asked)
+
+    def _put_back(self, line: Line) -> None:
+        """Keep a line for the next message, if it can carry one."""
         if line.is_free and line not in self._leaving:
             self._idle.append(line)
         else:
             self._close_line(line)
-        return _read_delivery(asked)
 
     async def _take_line(self, *, due_us: int) -> Line | NoConnection:
         """Return a free line, the warmest if there are several, or a new one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Final
 
@@ -10,10 +11,38 @@ from engine.core.errors import CommandRefused, LogError
 from engine.core.events import Observation, Recorded
 from engine.runtime.loop import Answer, Turning
 
-FOLLOW_MAX: Final = 50_000  # batches that are held for a slow follower before it reads the log
+FOLLOW_MAX: Final = 50_000  # events that are held for a slow follower before it reads the log
 READ_EVENTS: Final = 1_000  # read from the log at a time
 
 End = ev.FailoverEnded | ev.RollbackEnded
+
+
+class Held:
+    """Published events that a follower has not taken yet: at most `held_max`, or none at all."""
+
+    def __init__(self, held_max: int) -> None:
+        self.changed: Final = asyncio.Event()
+        self._held_max: Final = held_max
+        self._events: Final[deque[Recorded]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def published(self, events: tuple[Recorded, ...]) -> None:
+        """Hold `events`, unless that is too much: the log has them all."""
+        if len(self._events) + len(events) <= self._held_max:
+            self._events.extend(events)
+        else:
+            self._events.clear()
+        self.changed.set()
+
+    def next(self, position: int) -> Recorded | None:
+        """Return the event that follows the seq `position`; None if it is not held."""
+        while self._events and self._events[0].seq <= position:
+            self._events.popleft()
+        if self._events and self._events[0].seq == position + 1:
+            return self._events.popleft()
+        return None
 
 
 class Following:
@@ -35,35 +64,36 @@ class Following:
             wake()
 
     async def follow(self, after: int, *, held_max: int) -> AsyncGenerator[Recorded, None]:
-        """Yield every durable event after the seq `after`, in order, until the engine ends."""
-        queue: asyncio.Queue[tuple[Recorded, ...]] = asyncio.Queue()
-        self._turning.listen(queue.put_nowait)
+        """Yield every durable event after the seq `after`, in order, until the engine ends.
 
-        def wake() -> None:
-            queue.put_nowait(())
-
-        self._wakes.add(wake)
+        At most `held_max` events are held for it meanwhile [count]; one that is behind by more
+        reads the log.
+        """
+        held = Held(held_max)
+        self._turning.listen(held.published)
+        self._wakes.add(held.changed.set)
         try:
             position = after
             while True:
-                head = self._turning.state.seq
-                if position < head and queue.qsize() > held_max:
-                    while not queue.empty():
-                        queue.get_nowait()  # too far behind to hold: the log has them all
-                if position < head and queue.empty():
-                    for recorded in await self._read(position, READ_EVENTS):
+                held.changed.clear()
+                recorded = held.next(position)
+                if recorded is not None:
+                    yield recorded
+                    position = recorded.seq
+                elif position < self._turning.state.seq:
+                    rows = await self._read(position, READ_EVENTS)
+                    for recorded in rows:
                         yield recorded
                         position = recorded.seq
-                    continue
-                if self._is_leaving and position >= head:
+                    if not rows:  # the log begins later: its beginning was cut off
+                        position += READ_EVENTS
+                elif self._is_leaving:
                     return
-                for recorded in await queue.get():
-                    if recorded.seq == position + 1:
-                        yield recorded
-                        position = recorded.seq
+                else:
+                    await held.changed.wait()
         finally:
-            self._wakes.discard(wake)
-            self._turning.unlisten(queue.put_nowait)
+            self._wakes.discard(held.changed.set)
+            self._turning.unlisten(held.published)
 
     async def command(self, event: Observation, subject: str) -> Answer:
         """Return the answer to a command when it is durable; raise CommandRefused if it is no."""

@@ -1,8 +1,11 @@
-"""What carries effects out: control steps and messages, each with a limit and one outcome."""
+"""What carries effects out: control steps and messages, each with a limit and one outcome.
+
+The driver says how many messages may be under way to a master, and is told when each has ended, so
+nothing waits here for room. What is under way when the working state is thrown away goes on.
+"""
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -11,16 +14,15 @@ from engine.core import events as ev
 from engine.core.errors import LogError
 from engine.core.events import Recorded, Result
 from engine.core.owed import Deliver, Effect, owed
-from engine.core.policy import MS
+from engine.core.sending import deliver_timeout_us, is_current
 from engine.core.transfer import kept_digest
-from engine.runtime.control import Control
+from engine.runtime.bodies import Bodies
+from engine.runtime.control import Control, Delivery
 from engine.runtime.failpoints import Failpoint
 from engine.runtime.loop import Turning
 
-UNDELIVERED_US: Final = 50 * MS  # a message that did not arrive is tried again after this [us]
 # After these a step that is under way may not be owed any more.
 _SETTLING: Final = frozenset({ev.AttemptFailed, ev.FailoverEnded, ev.MasterFenced})
-CONCURRENT_MAX: Final = 256  # messages under way to all masters [count]
 
 
 class HttpHands:
@@ -30,33 +32,40 @@ class HttpHands:
         self, turning: Turning, *, failpoint: Failpoint, on_switch: Callable[[], None]
     ) -> None:
         """`on_switch` makes all traffic go where the durable state says."""
+        self.bodies: Final = Bodies(turning.log)
         self._turning: Final = turning
         self._failpoint: Final = failpoint
         self._on_switch: Final = on_switch
         self._controls: dict[str, Control] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._steps: dict[Effect, asyncio.Task[None]] = {}
-        self._bodies: dict[bytes, bytes] = {}
-        self._gate = asyncio.Semaphore(CONCURRENT_MAX)
+        self._messages: dict[Deliver, asyncio.Task[Delivery]] = {}
+        self._unsent: set[Deliver] = set()  # of them: their masters cannot have them yet
+        self._is_closed = False
         turning.listen(self._published)
+
+    def leave(self) -> None:
+        """Begin nothing more and give up what is under way: it stays owed."""
+        self._is_closed = True
+        for task in self._tasks:
+            task.cancel()
 
     async def close(self) -> None:
         """Give up what is under way (it stays owed) and close every connection."""
-        for task in self._tasks:
-            task.cancel()
+        self.leave()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for control in self._controls.values():
             await control.close()
-
-    def remember(self, digest: bytes, body: bytes) -> None:
-        """Keep a body at hand until its message is done."""
-        self._bodies[digest] = body
 
     def _published(self, events: tuple[Recorded, ...]) -> None:
         if self._steps and any(type(recorded.event) in _SETTLING for recorded in events):
             self._give_up_settled()
         for recorded in events:
-            if type(recorded.event) is ev.MasterFenced:
+            event = recorded.event
+            if isinstance(event, ev.MessageDone):
+                self.bodies.drop(recorded.subject, event.key)
+            elif isinstance(event, ev.MasterFenced):
+                self._give_up_unsent(recorded.subject)
                 control = self._controls.get(recorded.subject)
                 if control is not None:
                     control.close_idle()
@@ -71,6 +80,15 @@ class HttpHands:
             if effect not in alive:
                 task.cancel()
 
+    def _give_up_unsent(self, master: str) -> None:
+        """Give up the messages that `master` has not got and shall not have any more.
+
+        What was sent may still be acknowledged; the core refuses that.
+        """
+        for deliver in self._unsent:
+            if deliver.master == master and not is_current(self._turning.state, deliver):
+                self._messages[deliver].cancel()
+
     def _control(self, master: str) -> Control:
         control = self._controls.get(master)
         if control is None:
@@ -78,7 +96,7 @@ class HttpHands:
             control = self._controls[master] = Control(place.master.declared.address)
         return control
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -88,6 +106,8 @@ class HttpHands:
 
     def start(self, effect: Effect) -> None:
         """Begin to carry out `effect`; its outcome is reported once."""
+        if self._is_closed or effect in self._steps:  # the one under way will have its outcome
+            return
         task = self._spawn(self._carry_out(effect))
         self._steps[effect] = task
         task.add_done_callback(lambda done: self._forget(effect, done))
@@ -102,6 +122,7 @@ class HttpHands:
         result, detail, digest = await self._step(effect)
         elapsed_us = self._turning.clock.monotonic_us() - began_us
         self._failpoint("effect.after", f"{effect.step} {result.value}")
+        self._steps.pop(effect, None)  # from here on it may be asked for again
         self._turning.outcome(
             effect,
             ev.Outcome(
@@ -127,10 +148,13 @@ class HttpHands:
             "step": effect.step,
             "epoch": effect.epoch or group.epoch,
             "group": effect.group,
+            "mode": state.policy_of(group).mode.value,
         }
         if effect.step == "transfer":
+            kept = dict(group.kept)
             try:
-                blobs = {key: self._turning.log.body(digest) for key, digest in group.kept.items()}
+                # A step that is settled meanwhile is cancelled, here as anywhere.
+                blobs = await asyncio.to_thread(self._read_blobs, kept)
             except LogError as err:
                 return Result.FAILED, str(err), ""
             lacking = [key for key, blob in blobs.items() if blob is None]
@@ -139,48 +163,78 @@ class HttpHands:
             body["state"] = {
                 key: base64.b64encode(blob or b"").decode() for key, blob in blobs.items()
             }
-            body["digest"] = kept_digest(group.kept)
+            body["digest"] = kept_digest(kept)
         reply = await self._control(effect.master).step(effect.step, body, timeout_us=timeout_us)
         return reply.result, reply.detail, str(reply.data.get("digest", ""))
+
+    def _read_blobs(self, kept: dict[str, bytes]) -> dict[str, bytes | None]:
+        return {key: self._turning.log.body(digest) for key, digest in kept.items()}
 
     # Messages.
 
     def deliver(self, deliver: Deliver) -> None:
-        """Begin to send a message."""
-        self._spawn(self._deliver(deliver))
+        """Begin to send a message; the driver is told how that ended, once."""
+        if self._is_closed:
+            return
+        assert deliver not in self._messages
+        task = self._messages[deliver] = self._spawn(self._deliver(deliver))
+        self._unsent.add(deliver)
+        # Not by the task itself: one that is cancelled before its first turn runs nothing.
+        task.add_done_callback(lambda done: self._delivered(deliver, done))
 
-    async def _deliver(self, deliver: Deliver) -> None:
-        turning = self._turning
-        async with self._gate:
-            body = self._bodies.get(deliver.digest)
-            if body is None:
-                with contextlib.suppress(LogError):  # it is asked for again after the time-out
-                    body = turning.log.body(deliver.digest)
-            if body is None:
-                return  # purged: it stays open, and `verify` says so
-            self._failpoint("deliver.before", deliver.key)
-            group = turning.state.groups[deliver.group]
-            timeout_us = turning.state.policy_of(group).messages.deliver_timeout_us
-            sent = await self._control(deliver.master).deliver(
-                epoch=deliver.epoch,
-                key=deliver.key,
-                lane=deliver.lane,
-                body=body,
-                timeout_us=timeout_us,
+    async def _deliver(self, deliver: Deliver) -> Delivery:
+        try:
+            body = await self.bodies.of(deliver)
+        except LogError as err:
+            return Delivery(kind="failed", detail=str(err))
+        if body is None:  # purged: it stays open, and `verify` says so
+            return Delivery(kind="failed", detail="the log holds no body of it")
+        if not is_current(self._turning.state, deliver):
+            return Delivery(kind="failed", detail="not sent: it was revoked")
+        self._failpoint("deliver.before", deliver.key)
+        sent = await self._control(deliver.master).deliver(
+            epoch=deliver.epoch,
+            key=deliver.key,
+            lane=deliver.lane,
+            body=body,
+            timeout_us=deliver_timeout_us(self._turning.state, deliver),
+            may_send=lambda: self._may_send(deliver),
+        )
+        self._failpoint("deliver.after", deliver.key)
+        return sent
+
+    def _may_send(self, deliver: Deliver) -> bool:
+        """Return whether it is still for its master, which has it from here on."""
+        if not is_current(self._turning.state, deliver):
+            return False
+        self._unsent.discard(deliver)
+        return True
+
+    def _delivered(self, deliver: Deliver, done: "asyncio.Task[Delivery]") -> None:
+        """Tell the driver how a sending ended."""
+        del self._messages[deliver]
+        self._unsent.discard(deliver)
+        turning, sending = self._turning, self._turning.driver.sending
+        at_us = turning.clock.at_us()
+        if done.cancelled():
+            sending.ended(deliver, again_us=at_us)
+        elif (err := done.exception()) is not None:
+            sending.failed(deliver, at_us=at_us)
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"message {deliver.key!r} could not be sent", "exception": err}
             )
-            self._failpoint("deliver.after", deliver.key)
-        if sent.kind == "done":
+        elif (sent := done.result()).kind == "done":
+            sending.ended(deliver, again_us=None)
             self._acked(deliver, sent.state)
         elif sent.kind == "taken":
-            self._bodies.pop(deliver.digest, None)  # should it be sent again, the log has it
+            self.bodies.drop(deliver.group, deliver.key)  # should it go again, the log has it
+            sending.ended(deliver, again_us=at_us + deliver_timeout_us(turning.state, deliver))
         else:
-            retry_us = turning.clock.at_us() + UNDELIVERED_US
-            turning.driver.undelivered(deliver, retry_at_us=retry_us)
-            turning.kick()
+            sending.failed(deliver, at_us=at_us)
+        turning.kick()
 
     def _acked(self, deliver: Deliver, state: dict[str, bytes | None]) -> None:
         """Record the acknowledgement with the state that the master asked to be kept with it."""
-        self._bodies.pop(deliver.digest, None)
         blobs = {key: (hashlib.sha256(blob or b"").digest(), blob) for key, blob in state.items()}
         self._turning.record(
             ev.MessageAcked(

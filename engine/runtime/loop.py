@@ -3,6 +3,9 @@
 The order of duty is the driver's; this module only carries: it gives batches to the writer's
 thread, tells the driver when they are durable, then publishes, and hands out what is owed. All
 methods run in one event loop.
+
+Wherever it reads the time, it first looks whether it stood still itself: what it slept through must
+not be judged as if it had watched.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.driver import Batch, Driver, refusal
-from engine.core.errors import CommandRefused, LogError
+from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
 from engine.core.replay import replay
@@ -23,6 +26,7 @@ from engine.core.state import State
 from engine.log.protocol import Log
 from engine.log.writer import Writer
 from engine.runtime.clock import Clock
+from engine.runtime.control import LINES_MAX
 from engine.runtime.failpoints import Failpoint
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
@@ -46,7 +50,7 @@ class Hands(Protocol):
         """Begin to carry out `effect`."""
 
     def deliver(self, deliver: Deliver) -> None:
-        """Begin to send a message."""
+        """Begin to send a message; `Driver.sending` is told when that has ended."""
 
 
 class Turning:
@@ -60,6 +64,9 @@ class Turning:
         self.clock: Final = clock
         self._broken: LogError | None = None  # a rule failed while an append was under way
         self.failure: LogError | None = None  # why nothing can be written just now
+        # Set once it has ended by itself, because the log is another's; `failure` says so.
+        self.ended: Final = asyncio.Event()
+        self.on_ended: Callable[[], None] = lambda: None  # called when that happens
         self.appending = ""  # the kinds of the batch that the log has now, for its failpoints
         self._writer: Final = writer
         self._failpoint: Final = failpoint
@@ -74,6 +81,7 @@ class Turning:
         self._is_stopping = False
         self._retry_s = RETRY_S
         self._failed_us = 0  # since when `failure` holds
+        self._is_contested = False  # the last append found the log moved by another
         self._recovering: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
 
@@ -99,9 +107,7 @@ class Turning:
     async def stop(self) -> None:
         """Let what was observed become durable, then turn no more: `ask` fails from then on."""
         self._is_stopping = True
-        for handle in (self._timer, self._heartbeat):
-            if handle is not None:
-                handle.cancel()
+        self._unwind()
         self._idle = self._loop.create_future()
         if self.failure is None:
             self._kick()
@@ -111,6 +117,12 @@ class Turning:
         if self._recovering is not None:
             self._recovering.cancel()
             await asyncio.gather(self._recovering, return_exceptions=True)
+
+    def _unwind(self) -> None:
+        """Wake up for no time any more."""
+        for handle in (self._timer, self._heartbeat):
+            if handle is not None:
+                handle.cancel()
 
     # Observations in.
 
@@ -126,11 +138,11 @@ class Turning:
         While the log cannot be written nothing is taken, and 0 is returned: the engine stands
         still on what is durable, and that time counts as unknown.
         """
+        self._notice_stall()
         if self.failure is not None:
             return 0
         seq = 0
         with self._guarded():
-            self._notice_stall()
             at_us = self.clock.at_us()
             seq = self.driver.observe(event, subject=subject, at_us=at_us, bodies=bodies)
             self._failpoint("observe.after", type(event).__name__)
@@ -172,7 +184,13 @@ class Turning:
         return asyncio.shield(future)
 
     def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
-        """Take the one outcome of an effect."""
+        """Take the one outcome of an effect.
+
+        While the log cannot be written it is dropped: the effect is issued again afterwards.
+        """
+        self._notice_stall()
+        if self.failure is not None:
+            return
         with self._guarded():
             self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
         self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
@@ -188,10 +206,10 @@ class Turning:
         stall_us = at_us - self._turned_us
         self._turned_us = at_us
         if stall_us > STALL_US and not self._is_stopping and self.failure is None:
-            self.driver.observe(
-                ev.EngineResumed(stall_us=stall_us, stopped_at_us=self.driver.working.at_us),
-                at_us=at_us,
-            )
+            stopped_at_us = self.driver.working.at_us
+            resumed = ev.EngineResumed(stall_us=stall_us, stopped_at_us=stopped_at_us)
+            with self._guarded():
+                self.driver.observe(resumed, at_us=at_us)
             self._kick()
 
     def _beat(self) -> None:
@@ -208,6 +226,7 @@ class Turning:
 
     def _pump(self) -> None:
         self._is_kicked = False
+        self._notice_stall()
         at_us = self.clock.at_us()
         if self.failure is None and not self._is_stopping:
             with self._guarded():
@@ -250,6 +269,7 @@ class Turning:
             return
         if self._broken is None:
             self._retry_s = RETRY_S
+            self._is_contested = False
             self.failure = None
         self._failpoint("durable.before", kinds)
         events = self.driver.durable()
@@ -271,11 +291,14 @@ class Turning:
                 )
         if not self._waiters:
             return
+        caused: dict[int, list[Recorded]] = {}
+        for recorded in events:
+            caused.setdefault(recorded.cause, []).append(recorded)
         for recorded in events:
             future = self._waiters.pop(recorded.seq, None)
             if future is not None and not future.done():
-                own = tuple(other for other in events if other.cause == recorded.seq)
-                reasons = refusal(events, recorded.seq)
+                own = tuple(caused.get(recorded.seq, ()))
+                reasons = refusal(own, recorded.seq)
                 future.set_result(Answer(seq=recorded.seq, reasons=reasons, decisions=own))
 
     def _hand_out(self, at_us: int) -> None:
@@ -283,7 +306,8 @@ class Turning:
             return
         for effect in self.driver.due_effects(at_us):
             self._hands.start(effect)
-        for deliver in self.driver.due_deliveries(at_us):
+        # As many as there are connections to one master: none of them waits for another.
+        for deliver in self.driver.due_deliveries(at_us, under_way_max=LINES_MAX):
             self._hands.deliver(deliver)
 
     def _arm(self) -> None:
@@ -321,7 +345,7 @@ class Turning:
         self._broken = None
         if self.failure is None:
             self._failed_us = self.clock.at_us()
-        failure = error if isinstance(error, LogError) else LogError(str(error))
+        failure = error if isinstance(error, LogError) else LogError(str(error) or repr(error))
         self.failure = failure
         waiters, self._waiters = self._waiters, {}
         for future in waiters.values():
@@ -329,8 +353,15 @@ class Turning:
                 future.set_exception(failure)
         if self._is_stopping:
             self._end()
-            return
-        self._recovering = self._loop.create_task(self._recover())
+        elif self._is_contested and isinstance(error, LogConflict):
+            # It was folded again, and is not the one that the next append was decided on either:
+            # somebody else writes it.
+            self._unwind()
+            self.ended.set()
+            self.on_ended()
+        else:
+            self._is_contested = self._is_contested or isinstance(error, LogConflict)
+            self._recovering = self._loop.create_task(self._recover())
 
     async def _recover(self) -> None:
         """Begin again from the log, and see whether it can be written.
@@ -341,10 +372,14 @@ class Turning:
         self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
         try:
             state, fresh = await asyncio.to_thread(self._read_again)
-        except LogError as err:
+            self.driver.reset(state)
+        except Exception as err:  # whatever it is: who gives up here stands still for ever
+            if not isinstance(err, LogError):
+                self._loop.call_exception_handler(
+                    {"message": "the log could not be read again", "exception": err}
+                )
             self._lost(err)
             return
-        self.driver.reset(state)
         if fresh:  # the append whose outcome was unknown is in the log
             self._publish(fresh)
         at_us = self.clock.at_us()

@@ -1,33 +1,36 @@
 """The HTTP interface of a running engine: status, events, routes, commands.
 
-Looking is free on loopback; every command needs the token that lies beside the log. Requests with
-a foreign Host or Origin are refused, so that a page in a browser cannot give commands.
+Looking is free where the engine listens on loopback, and needs the token elsewhere; every command
+needs the token that lies beside the log. Requests with a foreign Host or Origin are refused, so
+that a page in a browser cannot give commands.
+
+A command may carry an `Idempotency-Key`: sent again under it, it is answered as before and not done
+again. The last 1,000 keys are known, in the memory of this process.
 """
 
 import json
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.answers.status import status
 from engine.answers.times import iso
 from engine.core.errors import CommandRefused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.embed import Engine
+from engine.service.guard import NO_TOKEN, Guard, carries
+from engine.service.pacing import Paced
+from engine.service.repeats import KEY_CHARACTERS_MAX, Answer, KeyReused, Repeats
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
 COUNT_MAX: Final = 1 << 53  # JSON carries no larger number exactly; in microseconds 285 years
 SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
 
@@ -39,6 +42,11 @@ class Body:
         if not isinstance(fields, dict):
             raise TypeError("expected a JSON object")
         self._fields = fields
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """Return all of them, unchecked."""
+        return self._fields
 
     def text(self, name: str, *, default: str | None = None) -> str:
         """Return a string field."""
@@ -129,35 +137,6 @@ COMMANDS: Final[dict[str, Command]] = {
 }
 
 
-class _Guard:
-    """Refuses what a browser sends for somebody else's page."""
-
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
-        self._app = app
-        self._hosts = hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Request(scope).headers
-        host, origin = headers.get("host"), headers.get("origin")
-        if host is not None and _name(f"//{host}") not in self._hosts:  # every browser sends one
-            await _error(403, f"host {host!r} is not this engine's")(scope, receive, send)
-        elif origin is not None and _name(origin) not in self._hosts:
-            await _error(403, f"origin {origin!r} is not this engine's")(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-def _name(url: str) -> str:
-    """Return the host that `url` names; "" if it names none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
 def _error(code: int, text: str) -> JSONResponse:
     return JSONResponse({"error": text}, status_code=code)
 
@@ -168,10 +147,8 @@ class _Api:
     def __init__(self, engine: Engine, token: str) -> None:
         self.engine: Final = engine
         self._token: Final = token
-
-    def _may_command(self, request: Request) -> bool:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return secrets.compare_digest(given.encode(), self._token.encode())
+        self._repeats: Final = Repeats()
+        self._status: Final = Paced(lambda: status(engine.state))
 
     async def _body(self, request: Request) -> Body:
         data = b""
@@ -185,7 +162,7 @@ class _Api:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
     async def status(self, _: Request) -> Response:
-        return JSONResponse(status(self.engine.state))
+        return JSONResponse(self._status.get())
 
     async def events(self, request: Request) -> Response:
         follow = request.query_params.get("follow") == "1"
@@ -214,25 +191,45 @@ class _Api:
         return JSONResponse(answer)
 
     async def command(self, request: Request) -> Response:
-        if not self._may_command(request):
-            return _error(401, "expected the token that lies beside the log")
+        if not carries(request, self._token):
+            return _error(401, NO_TOKEN)
         name = request.path_params["name"]
         command = COMMANDS.get(name)
         if command is None:
             return _error(404, f"expected one of {', '.join(COMMANDS)}, found {name!r}")
+        key = request.headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
+            return _error(400, f"Idempotency-Key: expected 1 to {KEY_CHARACTERS_MAX} characters")
         try:
-            seq = await command(self.engine, await self._body(request))
-        except CommandRefused as err:
-            return JSONResponse({"reasons": list(err.reasons)}, status_code=409)
+            body = await self._body(request)
         except (TypeError, ValueError) as err:
             return _error(400, str(err))
+
+        async def do() -> Answer:
+            return await self._do(command, body)
+
+        try:
+            code, document = (
+                await do() if key is None else await self._repeats.once(key, name, body.fields, do)
+            )
+        except KeyReused as err:
+            return _error(422, str(err))
+        return JSONResponse(document, status_code=code)
+
+    async def _do(self, command: Command, body: Body) -> Answer:
+        """Return what became of a command, as status and document."""
+        try:
+            return 200, {"seq": await command(self.engine, body)}
+        except CommandRefused as err:
+            return 409, {"reasons": list(err.reasons)}
+        except (TypeError, ValueError) as err:
+            return 400, {"error": str(err)}
         except LogError as err:
-            return _error(503, str(err))
-        return JSONResponse({"seq": seq})
+            return 503, {"error": str(err)}
 
     async def acks(self, request: Request) -> Response:
-        if not self._may_command(request):
-            return _error(401, "expected the token that lies beside the log")
+        if not carries(request, self._token):
+            return _error(401, NO_TOKEN)
         try:
             body = await self._body(request)
             counted = await self.engine.acknowledge(
@@ -263,7 +260,6 @@ def _row(recorded: Recorded) -> dict[str, object]:
 def application(engine: Engine, *, token: str, host: str) -> Starlette:
     """Return the HTTP interface of `engine`, which listens on `host`."""
     api = _Api(engine, token)
-    hosts = LOOPBACK | {host}
     return Starlette(
         routes=[
             Route("/api/status", api.status),
@@ -274,5 +270,5 @@ def application(engine: Engine, *, token: str, host: str) -> Starlette:
             Route("/livez", api.alive),
             Route("/readyz", api.ready),
         ],
-        middleware=[Middleware(_Guard, hosts=hosts)],
+        middleware=[Middleware(Guard, host=host, token=token)],
     )

@@ -1,4 +1,5 @@
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import (
     ConfigurationError,
+    LogConflict,
     LogError,
     LogFull,
 )
@@ -236,6 +238,29 @@ def test_every_failpoint_is_passed_by_a_run_with_a_failover_and_messages(fleet: 
             await engine.failover(GROUP)
         assert passed == set(NAMES)
         assert {"MessageAccepted", "MasterFenced", "Switched"} <= words
+
+    run(main())
+
+
+def test_an_engine_whose_log_another_took_over_ends_and_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "t.db"
+        async with Engine(nobody(), log=str(path)) as engine:
+            followed = asyncio.create_task(anext(engine.follow(engine.state.seq + 1_000), None))
+            await engine.checkpoint("mine")
+            assert not engine.ended.is_set()
+            os.unlink(f"{path}.lock")  # what an operator should not do
+            with open_log(path, mode="write") as other:
+                with pytest.raises(LogConflict):
+                    await engine.checkpoint("lost")
+                await engine.ended.wait()
+                assert "another writer took the log over" in engine.failure
+                assert await followed is None  # who follows is told that nothing comes any more
+                with pytest.raises(LogConflict):
+                    await engine.accept(GROUP, b"work", key="m")
+                head = other.head
+        with open_log(path) as log:
+            assert log.head == head
 
     run(main())
 

@@ -3,6 +3,7 @@ import contextlib
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
@@ -14,22 +15,26 @@ from engine.core.errors import (
     LogUncertain,
 )
 from engine.core.fleet import Mode
+from engine.core.policy import Automation, GroupPolicy
 from engine.embed import Engine, Receipt
 from engine.log.memory import Failure, MemoryLog
 from engine.log.sqlite import open_log
 from engine.runtime.routes import Route
 from tests.engine.real import (
     GROUP,
+    NOBODY,
     Fleet,
     FullLog,
     configuration,
     fleet,
     nobody,
     only,
+    policy_of,
     run,
     seen,
     served_by,
 )
+from tests.engine.runtime.handled import take
 
 __all__ = ["fleet"]
 
@@ -122,7 +127,7 @@ def test_a_message_is_finished_by_the_acknowledgement_of_the_master_it_is_assign
     async def main() -> None:
         log = MemoryLog()
         async with Engine(nobody(Mode.ACTIVE_ACTIVE), log=log) as engine:
-            await engine.accept(GROUP, b"work", key="m")
+            await take(engine._turning, "m")
             for name in "ab":
                 engine._turning.record(ev.ProbeOk(n=99, latency_us=1, boot=name), subject=name)
             assigned = await seen(engine, ev.MessagesAssigned)
@@ -137,6 +142,60 @@ def test_a_message_is_finished_by_the_acknowledgement_of_the_master_it_is_assign
             with pytest.raises(CommandRefused, match="no master 'c'"):
                 await engine.acknowledge("c", key="m", epoch=epoch)
         assert len(only(log, ev.MessageDone)) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        (
+            msgspec.structs.replace(policy_of(), automation=Automation.OBSERVE),
+            "g only observes: nothing would be delivered",
+        ),
+        (policy_of(Mode.ACTIVE_ACTIVE), 'g has effects = "none": nothing would be delivered'),
+    ],
+)
+def test_a_message_that_nobody_would_be_sent_is_refused(policy: GroupPolicy, reason: str) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(configuration(NOBODY, policy=policy), log=log) as engine:
+            with pytest.raises(CommandRefused) as refused:
+                await engine.accept(GROUP, b"work", key="m")
+            assert refused.value.reasons == (reason,)
+            await take(engine._turning, "before")
+            again = await engine.accept(GROUP, b"work", key="before")  # it was taken while it could
+            assert again.seq > 0
+        assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["before"]
+
+    run(main())
+
+
+def test_no_body_is_held_but_those_of_open_messages(fleet: Fleet) -> None:
+    async def main() -> None:
+        log = FullLog()
+        async with Engine(configuration(fleet.addresses), log=log) as engine:
+            bodies = engine._hands.bodies
+            await served_by(engine, "a")
+            await engine.accept(GROUP, b"work", key="m")
+            await seen(engine, ev.MessageDone)
+            assert bodies.held_bytes == 0
+            await engine.accept(GROUP, b"work", key="m")  # it is done
+            with pytest.raises(CommandRefused):
+                await engine.accept(GROUP, b"other work", key="m")
+            assert bodies.held_bytes == 0
+            log.is_full = True
+            sent = [
+                asyncio.create_task(engine.accept(GROUP, b"work", key=f"m-{number // 2}"))
+                for number in range(6)
+            ]
+            await asyncio.sleep(0)
+            assert bodies.held_bytes == 3 * len(b"work")  # two sent each of them
+            sent[0].cancel()
+            results = await asyncio.gather(*sent, return_exceptions=True)
+            assert {type(result) for result in results[1:]} == {LogFull}
+            assert bodies.held_bytes == 0
+            log.is_full = False
 
     run(main())
 

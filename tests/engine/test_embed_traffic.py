@@ -1,3 +1,6 @@
+import errno
+import socket
+
 import pytest
 
 from engine.core import events as ev
@@ -195,6 +198,84 @@ def test_traffic_whose_connection_failed_is_a_question_to_the_master(
             route = engine.pick(GROUP)
             assert route is not None
             assert route.master == "a"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EHOSTUNREACH, "no way there"),
+        OSError(errno.ENETUNREACH, "no way there"),
+        OSError(errno.ETIMEDOUT, "the system gave up"),
+        socket.gaierror(socket.EAI_NONAME, "no such name"),
+    ],
+)
+def test_whatever_kept_a_connection_from_the_master_is_a_question(
+    fleet: Fleet, error: OSError
+) -> None:
+    async def main() -> None:
+        async with Engine(configuration(fleet.addresses), log=MemoryLog()) as engine:
+            await served_by(engine, "a")
+            with pytest.raises(OSError, match=str(error.strerror)):
+                async with engine.route(GROUP):
+                    raise error
+            await seen(engine, of(ev.ConnectionClosed, "a"))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "no such file"),
+        PermissionError(errno.EACCES, "not yours"),
+        OSError(errno.ENOSPC, "no space"),
+        OSError("of no number"),
+        ValueError("no error of the system"),
+    ],
+)
+def test_what_goes_wrong_in_a_callers_own_work_is_no_question_and_is_not_tried_again(
+    fleet: Fleet, error: Exception
+) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(configuration(fleet.addresses), log=log) as engine:
+            await served_by(engine, "a")
+            sent: list[str] = []
+
+            async def send(route: Route) -> str:
+                sent.append(route.master)
+                raise error
+
+            with pytest.raises(type(error)):
+                await engine.call(GROUP, send, idempotent=True)
+            with pytest.raises(type(error)):
+                async with engine.route(GROUP):
+                    raise error
+            await seen(engine, of(ev.ProbeOk, "a"), after=engine.state.seq)
+            assert sent == ["a"]
+        assert only(log, ev.ConnectionClosed) == []
+
+    run(main())
+
+
+def test_a_call_that_ran_out_of_time_is_issued_again_and_asks_nothing(fleet: Fleet) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(configuration(fleet.addresses), log=log) as engine:
+            await served_by(engine, "a")
+            sent: list[str] = []
+
+            async def send(route: Route) -> str:
+                sent.append(route.master)
+                if len(sent) == 1:
+                    raise TimeoutError
+                return route.master
+
+            assert await engine.call(GROUP, send, idempotent=True) == "a"
+            assert sent == ["a", "a"]
+        assert only(log, ev.ConnectionClosed) == []
 
     run(main())
 

@@ -7,12 +7,16 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
+
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.fleet import Mode
+from engine.core.policy import SECOND
 from engine.log.memory import MemoryLog
 from engine.runtime.failpoints import nothing
 from engine.runtime.hands import HttpHands
+from engine.runtime.loop import Turning
 from engine.samples.master import state_digest
 from tests.engine.real import (
     GROUP,
@@ -23,15 +27,24 @@ from tests.engine.real import (
 )
 from tests.engine.runtime.peers import Handler, answer, request
 
+HANG_US = 3_600 * SECOND  # longer than any test
+
 Said = list[tuple[str, dict[str, object]]]
 
 
 @contextlib.asynccontextmanager
 async def hands_on(
-    log: MemoryLog, addresses: dict[str, str], mode: Mode = Mode.ACTIVE_ACTIVE
+    log: MemoryLog,
+    addresses: dict[str, str],
+    mode: Mode = Mode.ACTIVE_ACTIVE,
+    *,
+    deliver_timeout_us: int = HANG_US,
 ) -> AsyncIterator[tuple[At, HttpHands]]:
     """Turn with hands; active-active by default: whoever answers is given messages."""
-    declared = configuration(addresses, policy=policy_of(mode))
+    policy = policy_of(mode)
+    messages = msgspec.structs.replace(policy.messages, deliver_timeout_us=deliver_timeout_us)
+    policy = msgspec.structs.replace(policy, messages=messages)
+    declared = configuration(addresses, policy=policy)
     async with turning_on(log, declared) as at:
         hands = HttpHands(at.turning, failpoint=nothing, on_switch=lambda: None)
         at.turning.start(hands)
@@ -46,9 +59,14 @@ def done(key: str) -> Callable[[Recorded], bool]:
 
 
 async def accept(at: At, key: str, *, body: bytes = b"work") -> None:
+    await take(at.turning, key, body=body)
+
+
+async def take(turning: Turning, key: str, *, body: bytes = b"work") -> None:
+    """Have a message in the log, whether or not anything would be delivered in its group."""
     digest = hashlib.sha256(body).digest()
     accepted = ev.MessageAccepted(key=key, lane=key, size=len(body), digest=digest)
-    await at.turning.ask(accepted, subject=GROUP, bodies={digest: body})
+    await turning.ask(accepted, subject=GROUP, bodies={digest: body})
 
 
 def master(said: Said, reply: Callable[[str, dict[str, object], int], bytes]) -> Handler:

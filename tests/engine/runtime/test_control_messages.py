@@ -115,6 +115,31 @@ def counting(count: list[int]) -> Handler:
     return handler
 
 
+def test_what_may_not_be_sent_any_more_leaves_its_connection_to_the_next() -> None:
+    async def body() -> None:
+        seen: list[object] = []
+        count = 0
+
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal count
+            count += 1
+            while True:
+                seen.append((await request(reader))[1]["key"])
+                writer.write(answer())
+
+        async with server(handler) as address:
+            control = Control(address)
+            revoked = await control.deliver(
+                epoch=5, key="m-0", lane="l", body=b"", timeout_us=LONG_US, may_send=lambda: False
+            )
+            assert revoked == Delivery(kind="failed", detail="not sent: it was revoked")
+            assert (await sent(control)).kind == "done"
+            await control.close()
+        assert (seen, count) == (["m-1"], 1)
+
+    asyncio.run(body())
+
+
 def test_connections_are_used_again_and_bounded_in_number() -> None:
     async def body() -> None:
         count = [0]

@@ -2,13 +2,12 @@
 
 import asyncio
 import base64
-import hashlib
 from pathlib import Path
 
 from engine.core import events as ev
 from engine.core.fleet import Mode
+from engine.core.sending import RESEND_US
 from engine.log.memory import Failure, MemoryLog
-from engine.runtime.hands import UNDELIVERED_US
 from tests.engine.real import (
     GROUP,
     BodilessLog,
@@ -94,9 +93,9 @@ def test_what_was_taken_is_not_sent_again_meanwhile_and_done_when_that_is_said()
             ),
         ):
             await at.answered("a")
-            hands.remember(hashlib.sha256(b"slow").digest(), b"slow")
+            hands.bodies.hold(GROUP, "slow", b"slow")
             await accept(at, "slow", body=b"slow")
-            until_us = at.turning.clock.at_us() + 4 * UNDELIVERED_US
+            until_us = at.turning.clock.at_us() + 4 * RESEND_US
             number = 0
             while at.turning.clock.at_us() < until_us:
                 number += 1
@@ -106,7 +105,7 @@ def test_what_was_taken_is_not_sent_again_meanwhile_and_done_when_that_is_said()
             assert "slow" in at.turning.state.groups[GROUP].ledger.by_key
             epoch = at.turning.state.groups[GROUP].masters["a"].epoch
             await at.turning.ask(ev.MessageAcked(key="slow", epoch=epoch), subject="a")
-            assert hands._bodies == {}  # the log has it, should it be sent again
+            assert hands.bodies.held_bytes == 0  # the log has it, should it be sent again
             assert "slow" in at.turning.state.groups[GROUP].ledger.done
 
     run(main())
@@ -147,7 +146,7 @@ def test_a_message_whose_body_cannot_be_read_stays_open_and_stops_nobody() -> No
             await accept(at, "lost")
             log.how = "broken"
             await at.answered("a")
-            hands.remember(hashlib.sha256(b"kept").digest(), b"kept")
+            hands.bodies.hold(GROUP, "kept", b"kept")
             await accept(at, "kept", body=b"kept")
             await at.published.next(done("kept"))
             assert set(at.turning.state.groups[GROUP].ledger.by_key) == {"lost"}
@@ -219,22 +218,17 @@ def test_what_is_under_way_at_the_end_stays_owed() -> None:
             reached.set()
             await reader.read()
 
-        log = MemoryLog()
-        async with server(silent) as address, hands_on(log, {"a": address}) as (at, _):
-            await at.answered("a")
-            await accept(at, "m")
-            await reached.wait()
-        assert "MessageDone" not in kinds(log)
         said: Said = []
-        async with (
-            server(master(said, obliging)) as address,
-            hands_on(log, {"a": address}) as (
-                at,
-                _,
-            ),
-        ):
-            await at.answered("a")
-            await at.published.kind(ev.MessageDone)
+        log = MemoryLog()
+        async with server(silent, master(said, obliging)) as address:
+            async with hands_on(log, {"a": address}) as (at, _):
+                await at.answered("a")
+                await accept(at, "m")
+                await reached.wait()
+            assert "MessageDone" not in kinds(log)
+            async with hands_on(log, {"a": address}) as (at, _):
+                await at.answered("a")
+                await at.published.kind(ev.MessageDone)
         assert [body["key"] for _, body in said] == ["m"]
 
     run(main())

@@ -1,11 +1,12 @@
 import asyncio
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core.errors import LogError, LogFull
-from engine.core.events import FLEET
+from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Mode
 from engine.core.policy import MS, SECOND
 from engine.log.memory import MemoryLog
@@ -44,6 +45,36 @@ def test_an_answer_comes_when_it_is_durable_and_says_what_was_decided() -> None:
             assert at.turning.state.seq == log.head.seq
             assert [type(other.event) for other in answer.decisions] == [ev.StrategyChanged]
             assert answer.reasons == ()
+
+    run(main())
+
+
+class Counted(tuple[Recorded, ...]):
+    """Events that count how often they are gone through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[Recorded]:
+        Counted.walks += 1
+        return super().__iter__()
+
+
+def test_many_answers_in_one_batch_take_no_walk_of_their_own_each() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            driver = at.turning.driver
+            asked = [at.turning.ask(marked(f"c{number}")) for number in range(100)]
+            again = at.turning.ask(marked("c1"))
+            batch = driver.take_batch(at.turning.clock.at_us())
+            assert batch is not None
+            Counted.walks = 0
+            at.turning._publish(Counted(driver.durable()))
+            assert [(await each).seq for each in asked] == list(
+                range(batch.events[0].seq, (await again).seq)
+            )
+            assert len((await again).reasons) == 1
+            assert Counted.walks < 10
+            at.log.append(batch.events)
 
     run(main())
 
@@ -155,6 +186,65 @@ def test_a_stall_of_the_engine_is_recorded_before_what_was_seen_after_it() -> No
         assert stall == [ev.EngineResumed(stall_us=STALL_US + 1, stopped_at_us=last_us)]
         names = kinds(log)
         assert names.index("EngineResumed") < len(names) - 1 - names[::-1].index("ProbeOk")
+
+    run(main())
+
+
+def test_a_stall_is_said_before_the_outcome_of_a_step_that_ended_in_it() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        log = MemoryLog()
+        async with turning_on(log, DECLARED, clock=Clock(wall=jumping, boot=jumping)) as at:
+            jumping.us += 1
+            await at.answered("a", "b")
+            (effect,) = at.turning.driver.due_effects(jumping.us)
+            jumping.us += 60 * SECOND
+            failed = ev.Outcome(
+                step=effect.step,
+                failover=effect.failover,
+                epoch=effect.epoch,
+                result=ev.Result.UNKNOWN,
+            )
+            at.turning.outcome(effect, failed)
+            await at.published.kind(ev.Outcome)
+        names = kinds(log)
+        assert names.index("EngineResumed") < names.index("Outcome")
+
+    run(main())
+
+
+def test_a_failover_whose_delay_ended_in_a_stall_waits_for_fresh_evidence() -> None:
+    async def main() -> None:
+        jumping = Jumping()
+        log = MemoryLog()
+        policy = policy_of(delay_crash_us=10 * SECOND)
+        declared = configuration(
+            {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"}, policy=policy
+        )
+        async with turning_on(log, declared, clock=Clock(wall=jumping, boot=jumping)) as at:
+            jumping.us += 1
+            await at.answered("a", "b")
+            while (effects := at.turning.driver.due_effects(jumping.us)) != []:
+                for effect in effects:
+                    kept = at.turning.state.groups[GROUP].saga
+                    ended = ev.Outcome(
+                        step=effect.step,
+                        failover=effect.failover,
+                        epoch=effect.epoch,
+                        result=ev.Result.OK,
+                        digest="" if kept is None else kept.transfer_digest,
+                    )
+                    at.turning.outcome(effect, ended)
+                await at.turning.ask(marked(f"after-{effects[0].step}"))
+            assert at.turning.state.groups[GROUP].masters["a"].role.value == "active"
+            at.turning.record(ev.ConnectionClosed(evidence=ev.Evidence.CLOSED), subject="a")
+            refused = ev.ProbeFailed(n=9, evidence=ev.Evidence.REFUSED)
+            seq = (await at.turning.ask(refused, subject="a")).seq
+            jumping.us += 60 * SECOND
+            at.turning.kick()
+            await at.published.kind(ev.EngineResumed)
+        # What it knew of them is a minute old: nothing begins before they were heard again.
+        assert kinds(log)[seq:] == ["MasterFailed", "EngineResumed"]
 
     run(main())
 

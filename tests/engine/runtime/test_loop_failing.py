@@ -1,15 +1,19 @@
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.decider import decide
-from engine.core.errors import LogError, LogFull, LogUncertain
+from engine.core.errors import LogConflict, LogError, LogFull, LogUncertain
+from engine.core.events import Recorded
+from engine.core.owed import owed
 from engine.core.policy import SECOND
 from engine.core.replay import replay
 from engine.core.step import Step
 from engine.log.memory import Failure, MemoryLog
+from engine.log.protocol import CHUNK_EVENTS, NO_BODIES
 from engine.runtime.clock import Clock
 from tests.engine.real import (
     GROUP,
@@ -186,5 +190,109 @@ def test_a_rule_that_fails_leaves_nothing_half_moved_and_is_said() -> None:
         assert only(log, ev.Paused) == []
         assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["before", "after"]
         assert st.digest(replay(log.read())) == st.digest(at.turning.state)
+
+    run(main())
+
+
+# What is worse than a log that says no.
+
+
+class Unreadable(MemoryLog):
+    """A log that cannot be read while there is an error to raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    def read(
+        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
+    ) -> Iterator[Recorded]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().read(after, until, chunk=chunk)
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), OSError("gone"), AssertionError("odd")])
+def test_whatever_keeps_the_log_from_being_read_is_said_and_it_is_read_again(
+    error: Exception,
+) -> None:
+    async def main() -> None:
+        said: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        log = Unreadable()
+        async with turning_on(log, DECLARED) as at:
+            log.errors = [error, LogError("and this is said by `failure`"), error]
+            log.fail_next(Failure.FAILED)
+            with pytest.raises(LogError):
+                await accept(at, "lost")
+            await at.published.kind(ev.EngineResumed)
+            assert not failing(at)
+            assert not at.turning.ended.is_set()
+            await accept(at, "after")
+        assert [context["message"] for context in said] == ["the log could not be read again"] * 2
+        assert [context["exception"] for context in said] == [error, error]
+
+    run(main())
+
+
+class Contested(MemoryLog):
+    """A log whose next appends meet another writer, so many of them."""
+
+    conflicts = 0
+
+    def append(
+        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
+    ) -> None:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise LogConflict("another writer took the log over")
+        super().append(events, bodies=bodies)
+
+
+def test_a_log_that_another_writes_ends_the_engine_which_says_so() -> None:
+    async def main() -> None:
+        log = Contested()
+        async with turning_on(log, DECLARED) as at:
+            called: list[str] = []
+            at.turning.on_ended = lambda: called.append(failing(at))
+            await at.answered("a", "b")
+            seq = log.head.seq
+            log.conflicts = 1_000
+            with pytest.raises(LogConflict):
+                await accept(at, "m")
+            await at.turning.ended.wait()
+            assert called == [failing(at)] == ["another writer took the log over"]
+            assert log.conflicts == 998  # once more after it was folded again, and no more
+            with pytest.raises(LogConflict):
+                await accept(at, "m")
+            assert at.turning.record(ev.ProbeOk(n=99, latency_us=1), subject="a") == 0
+            (effect,) = owed(at.turning.state)
+            unknown = ev.Outcome(
+                step=effect.step,
+                failover=effect.failover,
+                epoch=effect.epoch,
+                result=ev.Result.UNKNOWN,
+            )
+            at.turning.outcome(effect, unknown)
+            at.turning.kick()
+            await asyncio.sleep(0)
+            assert at.turning.driver.take_batch(1 << 62) is None
+        assert log.head.seq == seq
+
+    run(main())
+
+
+def test_a_log_that_moved_once_is_folded_again_and_written_on() -> None:
+    async def main() -> None:
+        log = Contested()
+        async with turning_on(log, DECLARED) as at:
+            for round_ in range(3):
+                log.conflicts = 1
+                with pytest.raises(LogConflict):
+                    await accept(at, f"lost-{round_}")
+                await at.published.kind(ev.EngineResumed, after=at.turning.state.seq)
+                await accept(at, f"m-{round_}")
+            assert not at.turning.ended.is_set()
+        assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["m-0", "m-1", "m-2"]
 
     run(main())

@@ -19,6 +19,7 @@ from tests.engine.real import (
     seen,
     served_by,
 )
+from tests.engine.runtime.handled import take
 from tests.engine.service.api import api_on
 
 __all__ = ["fleet"]
@@ -166,7 +167,7 @@ def test_a_taken_message_is_acknowledged_over_http(tmp_path: Path) -> None:
     async def main() -> None:
         declared = nobody(Mode.ACTIVE_ACTIVE)
         async with Engine(declared, log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
-            await engine.accept(GROUP, b"work", key="m")
+            await take(engine._turning, "m")
             engine._turning.record(ev.ProbeOk(n=99, latency_us=1, boot="a"), subject="a")
             assigned = await seen(engine, ev.MessagesAssigned)
             assert isinstance(assigned.event, ev.MessagesAssigned)
