@@ -9,12 +9,13 @@ from typing import Final
 from engine.answers.times import iso, microseconds
 from engine.core import state as st
 from engine.core.errors import ConfigurationError
-from engine.core.events import KINDS, CheckpointMarked, LogBased, decode
+from engine.core.events import KINDS, CheckpointMarked, LogBased, Refused, decode
 from engine.log.protocol import Log
 
 _CODES: Final = {kind: code for code, kind in KINDS.items()}
 _CHECKPOINT: Final = _CODES[CheckpointMarked]
 _BASE: Final = _CODES[LogBased]
+_REFUSED: Final = _CODES[Refused]
 
 
 def resolve(log: Log, text: str) -> int:
@@ -69,9 +70,10 @@ def describe(log: Log, seq: int) -> str:
 
 
 def _checkpoints(log: Log) -> dict[str, int]:
-    """Return the seq of every checkpoint by name; the first mark keeps a name, as in the fold."""
+    """Return the seq of every checkpoint by name, as in the fold: one that was refused is none."""
     found: dict[str, int] = {}
-    for seq, _, kind, _, _, payload, _ in log.rows():
+    asked: dict[int, str] = {}  # the names that no refusal has followed, by seq
+    for seq, _, kind, _, cause, payload, _ in log.rows():
         if kind == _BASE:
             event = decode(kind, payload, seq=seq)
             assert isinstance(event, LogBased)
@@ -79,5 +81,9 @@ def _checkpoints(log: Log) -> dict[str, int]:
         elif kind == _CHECKPOINT:
             event = decode(kind, payload, seq=seq)
             assert isinstance(event, CheckpointMarked)
-            found.setdefault(event.name, seq)
+            asked[seq] = event.name
+        elif kind == _REFUSED:
+            asked.pop(cause, None)
+    for seq, name in asked.items():
+        found.setdefault(name, seq)
     return found

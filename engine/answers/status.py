@@ -3,20 +3,18 @@
 from typing import Final
 
 from engine.answers.times import iso
+from engine.answers.waiting import sentence, wait_of
 from engine.core import candidates
-from engine.core.blocking import blocked, waiting, want
 from engine.core.fleet import Mode, Role
 from engine.core.owed import owed_of
 from engine.core.serving import weights
 from engine.core.state import (
     GroupState,
     MasterState,
-    Phase,
     State,
     control_digest,
     control_of,
     digest,
-    is_active_standby,
 )
 
 SERVING: Final = (Role.ACTIVE, Role.DRAINING)
@@ -72,6 +70,7 @@ def _group(state: State, group: GroupState) -> dict[str, object]:
         "control_digest": control_digest(control_of(group)),
         "paused": _pause(group.pause_until_us, group.pause_reason, state.at_us),
         "waits": _waits(state, group),
+        "proposed_seq": group.proposed_seq,
         "failover": _failover(group),
         "rollback": None if group.rollback is None else group.rollback.seq,
         "owed": [
@@ -116,19 +115,14 @@ def _pause(until_us: int, reason: str, at_us: int) -> dict[str, object] | None:
 
 def _waits(state: State, group: GroupState) -> dict[str, object] | None:
     """Return why a group that wants another active does not get one yet, and when that ends."""
-    if not is_active_standby(state, group):
-        return None
-    saga = group.saga
-    block = None
-    if saga is None:
-        wanted = want(group)
-        if wanted is not None:
-            block = blocked(state, group, wanted, state.at_us)
-    elif saga.phase is Phase.SELECTING:
-        block = waiting(state, group, saga, state.at_us)
+    block = wait_of(state, group)
     if block is None:
         return None
-    return {"reason": block.reason, "until": iso(block.until_us) if block.until_us else None}
+    return {
+        "reason": block.reason,
+        "until": iso(block.until_us) if block.until_us else None,
+        "says": sentence(state, group, block),
+    }
 
 
 def _failover(group: GroupState) -> dict[str, object] | None:

@@ -4,12 +4,15 @@ Every node is one event. What it rests on (`because`) is its evidence, what it c
 direct cause, in this order, each followed to the end before the next; an event appears once. What
 was not chosen (`rejected`) comes from the table that the decision itself carries, so the answer is
 what was known then and not what would be decided today.
+
+A failure that nothing followed says why (`says`): the group was paused, held down, nobody was fit.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
+from engine.answers.held import CALLING, Held
 from engine.answers.search import Finder, about
 from engine.answers.times import iso
 from engine.core import events as ev
@@ -23,6 +26,7 @@ WIDTH_MAX: Final = 50  # children of one event; `fall` is hardly ever above ten
 NODES_MAX: Final = 1_000
 
 Node: TypeAlias = dict[str, object]
+Lost: TypeAlias = tuple[str, str]  # the master that another takes over from, and why; "" for none
 
 _VERDICTS: Final = (
     ev.MasterHealthy,
@@ -50,6 +54,10 @@ _OF_SAGA: Final = (
     ev.FailoverEnded,
 )
 _LARGE: Final = ("policy", "masters", "table", "control", "before", "after", "state", "chain")
+_LEFT: Final = {
+    "failed": "the one that failed",
+    "activation-lost": "the one that lost its activation",
+}
 _NAMED: Final = re.compile(r"failover (\d+): ")  # how a fence says what it belongs to
 
 
@@ -60,60 +68,71 @@ def why(log: Log, what: str | None = None) -> Node:
         log: It is looked up event by event; only the search for a name reads rows in order.
         what: A seq or the id of a failover (its start); a master (its last verdict) or a group
             (its last failover, proposal or refusal); None: the last failover, else the last
-            proposal, else the last failed master.
+            proposal, else the last failed master. A newer failure that a group still waits upon
+            comes before a failover.
 
     Returns:
-        The node of the event. A failover also has `heir`, and `led_to`: what followed in it.
-        Where a bound cut something off, `omitted` says how many events.
+        The node of the event, with `says`: sentences about what it changed or waits for. A
+        failover also has `heir`, and `led_to`: what followed in it. Where a bound cut something
+        off, `omitted` says how many events.
 
     Raises:
         ConfigurationError: There is no such thing in the log, or nothing was decided about it.
     """
     finder = Finder(log)
-    return _Chain(finder).node(_root(finder, what), depth=0)
+    held = Held(log, finder)
+    is_seq = what is not None and what.isascii() and what.isdigit()
+    root = _at(finder, int(what or 0)) if is_seq else _named(finder, held, what)
+    node = _Chain(finder).node(root, depth=0)
+    node["says"] = held.says(root, is_named=not is_seq)
+    return node
 
 
-def _root(finder: Finder, what: str | None) -> Recorded:
-    if what is None:
-        return _last(finder)
-    if what.isascii() and what.isdigit():
-        found = finder.at(int(what)) if int(what) <= finder.head else None
-        if found is None:
-            raise ConfigurationError([f"no event {what} in the log: it ends at {finder.head}"])
-        return found
-    is_about = about(what)
-    found = next(finder.before(finder.head + 1, (*_VERDICTS, *_OF_GROUP), is_about), None)
+def _at(finder: Finder, seq: int) -> Recorded:
+    found = finder.at(seq) if seq <= finder.head else None
+    if found is None:
+        raise ConfigurationError([f"no event {seq} in the log: it ends at {finder.head}"])
+    return found
+
+
+def _named(finder: Finder, held: Held, name: str | None) -> Recorded:
+    """Return the event that answers for a name, or for the whole log."""
+    found = _last(finder) if name is None else _last_about(finder, name)
+    is_group = name is None or held.has_group(name)
+    waited = held.unanswered(name) if is_group else None
+    if waited is not None and (found is None or found.seq < waited.seq):
+        return waited
     if found is not None:
         return found
-    known = next(finder.before(finder.head + 1, ev.KINDS.values(), is_about), None)
-    if known is None and not _is_group(finder, what):
-        raise ConfigurationError(
-            [f"expected a seq, a failover, a master or a group of the log, found {what!r}"]
+    raise ConfigurationError([_mute(finder, held, name)])
+
+
+def _last_about(finder: Finder, name: str) -> Recorded | None:
+    return next(finder.before(finder.head + 1, (*_VERDICTS, *_OF_GROUP), about(name)), None)
+
+
+def _mute(finder: Finder, held: Held, name: str | None) -> str:
+    """Return why there is nothing to explain."""
+    waits = held.waits(name)
+    if name is None:
+        return (
+            waits[0] if waits else "no master failed in this log: name a seq, a master or a group"
         )
-    raise ConfigurationError([f"nothing was decided about {what} yet"])
+    known = next(finder.before(finder.head + 1, ev.KINDS.values(), about(name)), None)
+    if known is None and not held.has_group(name):
+        return f"expected a seq, a failover, a master or a group of the log, found {name!r}"
+    return "; ".join([f"nothing was decided about {name} yet", *waits])
 
 
-def _last(finder: Finder) -> Recorded:
+def _last(finder: Finder) -> Recorded | None:
     """Return the last failover; where there is none, the last proposal or failed master."""
     second: dict[type[AnyEvent], Recorded] = {}
-    kinds = (ev.FailoverStarted, ev.FailoverProposed, ev.MasterFailed)
+    kinds = (ev.FailoverStarted, ev.FailoverProposed, *CALLING)
     for recorded in finder.before(finder.head + 1, kinds):
         if isinstance(recorded.event, ev.FailoverStarted):
             return recorded
         second.setdefault(type(recorded.event), recorded)
-    for kind in kinds[1:]:
-        if kind in second:
-            return second[kind]
-    raise ConfigurationError(["no master failed in this log: name a seq, a master or a group"])
-
-
-def _is_group(finder: Finder, name: str) -> bool:
-    adopted = next(finder.before(finder.head + 1, (ev.PolicyAdopted,)), None)
-    return (
-        adopted is not None
-        and isinstance(adopted.event, ev.PolicyAdopted)
-        and name in adopted.event.policy.groups
-    )
+    return next((second[kind] for kind in kinds[1:] if kind in second), None)
 
 
 class _Chain:
@@ -137,7 +156,7 @@ class _Chain:
             if ground is not None:  # a log whose beginning was cut off may not have it any more
                 because.append(self.node(ground, depth=depth + 1))
         event = recorded.event
-        table, heir = self._choice(recorded)
+        table, heir, lost = self._choice(recorded)
         node: Node = {
             "seq": recorded.seq,
             "at": iso(recorded.at_us),
@@ -146,7 +165,7 @@ class _Chain:
             "rule": _rule(event, table, heir),
             "figures": _figures(event, table, heir),
             "data": _said(event),
-            "rejected": [_rejected(verdict) for verdict in table if verdict.master != heir],
+            "rejected": [_rejected(verdict, lost) for verdict in table if verdict.master != heir],
             "because": because,
         }
         if heir:
@@ -169,10 +188,9 @@ class _Chain:
             case ev.MasterFenced(reason=reason) if (named := _NAMED.match(reason)) is not None:
                 yield int(named[1])
             case ev.AttemptStarted() | ev.ApprovalGiven():
-                started = self._finder.before(
-                    recorded.seq, (ev.FailoverStarted,), about(recorded.subject)
-                )
-                yield from (found.seq for found in (next(started, None),) if found is not None)
+                yield from self._last_before(recorded, ev.FailoverStarted)
+            case ev.RollbackEnded():
+                yield from self._last_before(recorded, ev.RollbackAccepted)
             case ev.DeadlinePassed(what=what) if what == SILENCE:
                 heard = self._finder.before(recorded.seq, _PROBES, about(recorded.subject))
                 yield from (found.seq for found in (next(heard, None),) if found is not None)
@@ -180,6 +198,11 @@ class _Chain:
                 pass
         if recorded.cause:
             yield recorded.cause
+
+    def _last_before(self, recorded: Recorded, kind: type[AnyEvent]) -> Iterator[int]:
+        """Return the seq of the last event of `kind` about the same subject, if there is one."""
+        before = self._finder.before(recorded.seq, (kind,), about(recorded.subject))
+        yield from (found.seq for found in (next(before, None),) if found is not None)
 
     def _followers(self, started: Recorded) -> Iterator[Recorded]:
         """Return what was decided in the failover that `started`, up to its end."""
@@ -200,18 +223,24 @@ class _Chain:
                 return
             yield recorded
 
-    def _choice(self, recorded: Recorded) -> tuple[tuple[Verdict, ...], str]:
-        """Return the candidate table that goes with an event, and who was chosen from it."""
+    def _choice(self, recorded: Recorded) -> tuple[tuple[Verdict, ...], str, Lost]:
+        """Return the candidate table that goes with an event, who was chosen, and who is left."""
         event = recorded.event
-        if isinstance(event, ev.AttemptStarted | ev.FailoverProposed):
-            return event.table, event.heir
+        if isinstance(event, ev.FailoverProposed):
+            return event.table, event.heir, (event.source, event.why)
+        if isinstance(event, ev.AttemptStarted):
+            for seq in self._last_before(recorded, ev.FailoverStarted):
+                started = self._finder.at(seq)
+                if started is not None and isinstance(started.event, ev.FailoverStarted):
+                    return event.table, event.heir, (started.event.source, started.event.why)
+            return event.table, event.heir, ("", "")
         if isinstance(event, ev.FailoverStarted):
             last = None
             for attempt in self._attempts(recorded):
                 last = attempt.event
             if isinstance(last, ev.AttemptStarted):
-                return last.table, last.heir
-        return (), ""
+                return last.table, last.heir, (event.source, event.why)
+        return (), "", ("", "")
 
 
 def _is_seen(event: AnyEvent) -> bool:
@@ -262,11 +291,16 @@ def _said(event: AnyEvent) -> dict[str, object]:
     return said
 
 
-def _rejected(verdict: Verdict) -> dict[str, object]:
+def _rejected(verdict: Verdict, lost: Lost) -> dict[str, object]:
+    """Return why a master was not chosen; `says` has the rule as of then, in words."""
     figures = dict(verdict.figures)
     if verdict.fit:
         figures = {"rank": verdict.rank, **figures}
-    return {"master": verdict.master, "rule": verdict.rule, "figures": figures}
+    source, why = lost
+    says = "was serving" if verdict.rule == "serving" else verdict.rule
+    if verdict.master == source and not verdict.fit:
+        says = _LEFT.get(why, "the one that is left")
+    return {"master": verdict.master, "rule": verdict.rule, "says": says, "figures": figures}
 
 
 def _brief(recorded: Recorded) -> dict[str, object]:

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Place
+from engine.cli.options import File, FilePlace, Json
 from engine.core.policy import HOUR, SECOND
 
 
 def uptime(
-    place: Place = None,
+    place: FilePlace = None,
     /,
     *,
     by: Annotated[
@@ -38,7 +38,7 @@ def uptime(
     maintenance: Annotated[
         Literal["exclude", "up", "down"], Parameter(help="What time under maintenance counts as.")
     ] = "exclude",
-    log: LogOption = None,
+    log: File = None,
     json: Json = False,
 ) -> None:
     """The time in every state, and the availability.
@@ -94,7 +94,7 @@ def _scale(elapsed_us: int) -> tuple[int, str]:
     return (HOUR, "h") if elapsed_us > 2 * HOUR else (SECOND, "s")
 
 
-def audit(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> None:
+def audit(place: FilePlace = None, /, *, log: File = None, json: Json = False) -> None:
     """Who asked for what, when, and what came of it.
 
     Every command with its author and its outcome, and every failover from its start to its end.

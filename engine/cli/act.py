@@ -8,7 +8,12 @@ from engine.cli.options import Json, LogOption, Word
 
 To = Annotated[str, Parameter(help="The master that shall take over; left out: the best.")]
 Wait = Annotated[
-    bool, Parameter(negative="", show_default=False, help="Return when it is over, not before.")
+    bool,
+    Parameter(
+        negative="",
+        show_default=False,
+        help="Return when it is over, and say who is active then; needs a running engine.",
+    ),
 ]
 Named = Annotated[
     str | None, Parameter(name="GROUP", help="The group; the only one need not be named.")
@@ -181,11 +186,11 @@ def rollback(
 
     Example: tanist rollback before-upgrade --group cache --dry-run
     """
-    from engine.cli import acting, sending
+    from engine.cli import acting, resting, sending
 
     target, position = acting.scope((first, second), log)
     command = acting.rollback(target, position, group=group, force=force)
     if dry_run:
-        sending.rehearse(target, command, json=json)
+        resting.rehearse(target, command, json=json)
     else:
         sending.give(target, command, json=json)

@@ -1,8 +1,8 @@
 """What each command says: as an event for the log at rest, as a body for a running engine."""
 
 import getpass
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,7 @@ from engine.cli import places
 from engine.config.durations import microseconds
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.errors import ConfigurationError
+from engine.core.errors import CommandRefused, ConfigurationError
 from engine.core.events import Observation
 from engine.core.replay import control_at
 
@@ -26,13 +26,41 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     needs_group: bool
     body: dict[str, object]  # but for the group and the author
     event: Callable[[str, str, int], Observation]  # of the group, the author, the time [us]
-    wait: bool = False
+    wait: bool = False  # a running engine answers when it is over
+    needs_engine: bool = False  # there would be nothing to wait for without one
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What whoever has the log made of a command."""
+
+    group: str | None
+    before: Mapping[str, Any]  # the status
+    after: Mapping[str, Any]  # the status, where it is over or was only recorded; else empty
+    reasons: tuple[str, ...]  # of a refusal
+    answer: dict[str, Any]
 
 
 def scope(words: Sequence[str | None], log: str | None) -> tuple[str, str | None]:
     """Return the LOG and the one word beside it; None if there is none."""
     target, rest = places.split(words, log, most=WORDS_MAX)
     return target, rest[0] if rest else None
+
+
+def only_group(groups: Collection[str]) -> str:
+    """Return the one group that there is.
+
+    Raises:
+        ConfigurationError: There is none, or one has to be named.
+    """
+    if len(groups) != 1:
+        names = ", ".join(sorted(groups)) or "none"
+        raise ConfigurationError([f"name the group: one of {names}"])
+    return next(iter(groups))
+
+
+def refused(command: Command, err: CommandRefused) -> dict[str, object]:
+    """Return what is printed as JSON of a command that was refused."""
+    return {"command": command.name, "accepted": False, "reasons": list(err.reasons)}
 
 
 def author() -> str:
@@ -76,7 +104,13 @@ def failover(group: str | None, *, to: str, wait: bool) -> Command:
 
     body: dict[str, object] = {"to": to, "wait": wait}
     return Command(
-        name="failover", group=group, needs_group=True, body=body, event=event, wait=wait
+        name="failover",
+        group=group,
+        needs_group=True,
+        body=body,
+        event=event,
+        wait=wait,
+        needs_engine=wait,
     )
 
 
@@ -88,7 +122,13 @@ def switchover(group: str | None, *, to: str, wait: bool) -> Command:
 
     body: dict[str, object] = {"to": to, "wait": wait}
     return Command(
-        name="switchover", group=group, needs_group=True, body=body, event=event, wait=wait
+        name="switchover",
+        group=group,
+        needs_group=True,
+        body=body,
+        event=event,
+        wait=wait,
+        needs_engine=wait,
     )
 
 

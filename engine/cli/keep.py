@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Place
+from engine.cli.options import File, FilePlace, Json
 from engine.core.errors import ConfigurationError
 
 NO = 1
@@ -17,7 +17,7 @@ def import_(
         str,
         Parameter(
             allow_leading_hyphen=True,  # or "-" would be taken for an option
-            help="The observations: at, master and outcome on each line, and what else is known.",
+            help="The observations, one on each line; or - for standard input.",
         ),
     ],
     /,
@@ -51,9 +51,14 @@ def import_(
 ) -> None:
     """Run the engine over recorded observations, at their own times.
 
-    JSON Lines or CSV, plain or gzip, or - for standard input. The whole file is checked before
-    anything is appended. Every verdict is the engine's own; nothing is ever sent to a master. Into
-    a log that ends after the first observation it is refused.
+    JSON Lines or CSV, plain or gzip. Each line needs `at` (a time with its zone), `master` and
+    `outcome`: ok, degraded or failed; up and down are read as ok and failed. It may have
+    `latency_ms`, `failure` (what exactly was seen, as in refused, overdue or status), `observer`
+    and `detail`. Files that call them otherwise are read with --map.
+
+    The whole file is checked before anything is appended. Every verdict is the engine's own;
+    nothing is ever sent to a master. Into a log that ends after the first observation it is
+    refused.
 
     Example: tanist import probes.jsonl.gz --into past.db --group web --set probe.fall=3
     """
@@ -91,7 +96,7 @@ def _columns(text: str | None) -> dict[str, str]:
     return {name.strip(): called.strip() for name, _, called in pairs}
 
 
-def verify(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> int:
+def verify(place: FilePlace = None, /, *, log: File = None, json: Json = False) -> int:
     """Check every digest, move and rollback; name the first event that is wrong.
 
     Reads all of the log: gaps, times, checksums, payloads, moves that no machine has, and whether

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, JsonLines, LogOption, Place, Word
+from engine.cli.options import File, FileWord, Json, JsonLines, LogOption, Place
 from engine.core.errors import ConfigurationError
 
 
@@ -22,27 +22,22 @@ def status(
 ) -> None:
     """Groups, masters, roles, health, and what is waited for.
 
-    Of a file, it is the status at the last event or at a position; of a running engine, the status
-    now.
+    Of a log that an engine runs, it is what the engine says now; at rest, the status at the last
+    event; with --at, at any position. The first line says whether an engine runs, and who paused.
+    A group that only observes shows what it would have done.
 
     Example: tanist status tanist.db --at 2026-01-31T12:00:00Z
     """
-    from engine.cli import remote
     from engine.cli.showing import show_status
+    from engine.cli.statuses import status_at, status_now
 
     target, _ = places.split((place,), log, most=0)
-    if places.is_address(target):
-        if at is not None:
-            raise ConfigurationError(["--at reads the log itself: name it with --log"])
-        found = remote.status(target)
+    if at is None:
+        found = status_now(target)
+    elif places.is_address(target):
+        raise ConfigurationError(["--at reads the log itself: name it with --log"])
     else:
-        from engine.answers.folds import state_at
-        from engine.answers.positions import resolve
-        from engine.answers.status import status as answer
-
-        with places.open_for_reading(target) as opened:
-            seq = None if at is None else resolve(opened, at)
-            found = answer(state_at(opened, seq))
+        found = status_at(target, at)
     if json:
         output.document(found)
     else:
@@ -56,9 +51,14 @@ def events(
     log: LogOption = None,
     since: Annotated[
         str | None,
-        Parameter(help="The first position to print: a seq, a time with its zone or a checkpoint."),
+        Parameter(
+            help="The first position to print: a seq, a time with its zone, a checkpoint, or how "
+            "long before the end of the log, as in 10m."
+        ),
     ] = None,
-    until: Annotated[str | None, Parameter(help="The last position to print.")] = None,
+    until: Annotated[
+        str | None, Parameter(help="The last position to print, named in the same ways.")
+    ] = None,
     kind: Annotated[
         tuple[str, ...],
         Parameter(
@@ -81,37 +81,56 @@ def events(
             negative="", show_default=False, help="Go on with what is appended, until Ctrl-C."
         ),
     ] = False,
+    all_: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help="Also what is left out for people: events of probes and of messages.",
+        ),
+    ] = False,
     json: JsonLines = False,
 ) -> None:
     """Print the log, or a part of it.
 
-    Example: tanist events --since 2026-01-31T12:00:00Z --kind MasterFailed --kind FailoverStarted
+    For people, events of probes and of messages are left out and counted; what is named with
+    --kind is always there. JSON is complete. A running engine, asked by its address, takes seqs
+    only.
+
+    Example: tanist events --since 10m --kind MasterFailed --kind FailoverStarted
     """
     from engine.cli.showing import show_events
     from engine.cli.streaming import Filter, of_engine, of_log
 
     target, _ = places.split((place,), log, most=0)
-    wanted = Filter(kinds=kind, subjects=subject)
+    wanted = Filter(kinds=kind, subjects=subject, is_brief=not (all_ or json))
     read = of_engine if places.is_address(target) else of_log
     found = read(target, wanted, since=since, until=until, follow=follow)
-    show_events(found, json=json)
+    try:
+        show_events(found, json=json)
+    finally:
+        if wanted.left_out:
+            what = f"{wanted.left_out:,} events of probes and messages were left out"
+            output.note(f"{what}: --all shows them")
 
 
 def why(
-    first: Word = None,
+    first: FileWord = None,
     second: Annotated[
         str | None, Parameter(name="WHAT", help="A seq, a failover, a master or a group.")
     ] = None,
     /,
     *,
-    log: LogOption = None,
+    log: File = None,
     json: Json = False,
 ) -> None:
     """The causal chain of a decision, down to single observations.
 
     Of an event, named by its seq or its failover; of a master, its last verdict; of a group, its
-    last failover. Nothing named: the last failover. With every master that was not chosen, by which
-    rule, and with the figures that were known then.
+    last failover. Nothing named: the last failover, or a newer failure that nobody took over upon.
+    With every master that was not chosen, by which rule, and with the figures that were known then;
+    and what a group waits for.
 
     Example: tanist why cache-a
     """

@@ -24,7 +24,15 @@ HELP: Final = ((), ("--help",), ("-h",), ("help",))
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit."""
+    _open_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Open an empty stream where there is none, or a log might be opened in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def run(words: Sequence[str]) -> int:
@@ -47,6 +55,8 @@ def _overview() -> int:
 
 
 def _command(words: Sequence[str]) -> int:
+    if not words[0].startswith("-") and words[0] not in _names():
+        return _say([_unknown(words[0])], USAGE)
     from cyclopts import CycloptsError
 
     from engine.core import errors
@@ -100,10 +110,22 @@ def _version() -> str:
 
 def _usage(said: str, words: Sequence[str]) -> str:
     """Return the parser's complaint as one line that says where to read on."""
-    names = {command.name for panel in PANELS.values() for command in panel}
     own = next((word for word in words if not word.startswith("-")), "")
-    where = f"tanist {own} --help" if own in names else "tanist --help"
+    where = f"tanist {own} --help" if own in _names() else "tanist --help"
     return f"{' '.join(said.split()).rstrip('.')}; see: {where}"
+
+
+def _names() -> list[str]:
+    return [command.name for panel in PANELS.values() for command in panel]
+
+
+def _unknown(word: str) -> str:
+    """Return what to say of a word that is no command."""
+    from engine.cli.nearest import nearest
+
+    near = nearest(word, _names())
+    meant = f" did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no command {word!r};{meant} see: tanist --help"
 
 
 def _say(lines: Sequence[str], code: int) -> int:

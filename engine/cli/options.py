@@ -1,6 +1,6 @@
 """The options that many commands share, so that they are spelled and explained once."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
@@ -17,12 +17,15 @@ JsonLines: TypeAlias = Annotated[
     bool,
     Parameter(name="--json", negative="", show_default=False, help="Print JSON, a line for each."),
 ]
-LogOption: TypeAlias = Annotated[
-    str | None,
-    Parameter(name="--log", help="The log: a file, an sqlite:/// URL or an engine's address."),
-]
-Place: TypeAlias = Annotated[str | None, Parameter(name="LOG", help="The log.")]
-Word: TypeAlias = Annotated[
-    str | None,
-    Parameter(name="LOG", help="The log. A lone word is it if such a file exists."),
-]
+_ANY: Final = "The log: a file or an sqlite:/// URL; or the http:// address of its running engine."
+_FILE: Final = "The log: a file or an sqlite:/// URL."
+_WORD: Final = "A lone word is it if such a file exists."
+
+# Where the engine that runs the log can be asked in its place.
+LogOption: TypeAlias = Annotated[str | None, Parameter(name="--log", help=_ANY)]
+Place: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=_ANY)]
+Word: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=f"{_ANY} {_WORD}")]
+# Where the log itself is read.
+File: TypeAlias = Annotated[str | None, Parameter(name="--log", help=_FILE)]
+FilePlace: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=_FILE)]
+FileWord: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=f"{_FILE} {_WORD}")]

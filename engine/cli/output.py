@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.answers.words import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -22,14 +24,6 @@ def document(value: object) -> None:
 def line(value: object) -> None:
     """Print one line of JSON Lines."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-
-
-def harmless(value: str) -> str:
-    """Return `value` on one line, without what a terminal would take for commands.
-
-    What a master, a file or another person said must not move anybody's cursor.
-    """
-    return "".join(char if char.isprintable() else "?" for char in value)
 
 
 def text(value: str) -> None:
@@ -81,9 +75,10 @@ def moment(at: object) -> str:
     return f"{str(at)[:23].replace('T', ' ')}Z" if at else "-"
 
 
-def listed(value: Mapping[str, object]) -> str:
-    """Return figures as `name value, name value`."""
-    return ", ".join(f"{name} {found}" for name, found in value.items())
+def until(block: Mapping[str, object]) -> str:
+    """Return when a pause ends, and why it is."""
+    ends = f"until {moment(block['until'])}" if block["until"] else "until told otherwise"
+    return f"{ends}: {block['reason']}"
 
 
 @contextmanager

@@ -91,9 +91,7 @@ def running(log: str) -> Engine | None:
     """Return the engine that runs the log at `log`; None if none is known to."""
     if is_address(log):
         return Engine(url=log.rstrip("/"), pid=0)
-    from engine.log.place import log_path
-
-    path = log_path(log)
+    path = _path(log)
     try:
         found = msgspec.json.decode(Path(f"{path}.engine.json").read_bytes(), type=Engine)
     except (OSError, msgspec.DecodeError):
@@ -113,9 +111,16 @@ def token(log: str) -> str:
 
 
 def _parent(log: str) -> Path:
+    return _path(log).parent
+
+
+def _path(log: str) -> Path:
+    """Return the path of the log; a plain one without loading what reads URLs, which takes time."""
+    if "://" not in log:
+        return Path(os.path.realpath(log))
     from engine.log.place import log_path
 
-    return log_path(log).parent
+    return log_path(log)
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,7 +3,7 @@
 import urllib.error
 import urllib.request
 from http.client import HTTPException
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -12,17 +12,25 @@ from engine.core.errors import CommandRefused, ConfigurationError, LogError
 ANSWER_S: Final = 30.0  # for an answer
 WAIT_S: Final = 600.0  # for the end of a failover that is waited for
 
-Document = dict[str, object]
+Document = dict[str, Any]
 
 
-def status(url: str) -> Document:
-    """Return the status of the engine at `url`."""
-    return cast("Document", _ask(f"{url.rstrip('/')}/api/status"))
+def status(url: str, *, token: str, limit_s: float = ANSWER_S) -> Document:
+    """Return the status of the engine at `url`, which may take `limit_s` to answer [s].
+
+    Looking needs the token where the engine listens beyond loopback.
+    """
+    return cast("Document", _ask(_look(f"{url}/api/status", token), limit_s=limit_s))
 
 
-def events(url: str, *, after: int) -> list[Document]:
+def events(url: str, *, token: str, after: int) -> list[Document]:
     """Return the next events of the engine at `url`; none if it has none after that seq."""
-    return cast("list[Document]", _ask(f"{url.rstrip('/')}/api/events?after={after}"))
+    return cast("list[Document]", _ask(_look(f"{url}/api/events?after={after}", token)))
+
+
+def _look(url: str, token: str) -> urllib.request.Request:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return urllib.request.Request(url, headers=headers)  # noqa: S310 - as below
 
 
 def command(url: str, name: str, body: Document, *, token: str, wait: bool = False) -> Document:
@@ -42,8 +50,8 @@ def command(url: str, name: str, body: Document, *, token: str, wait: bool = Fal
     return cast("Document", _ask(request, limit_s=WAIT_S if wait else ANSWER_S))
 
 
-def _ask(request: "urllib.request.Request | str", *, limit_s: float = ANSWER_S) -> object:
-    url = request if isinstance(request, str) else request.full_url
+def _ask(request: urllib.request.Request, *, limit_s: float = ANSWER_S) -> object:
+    url = request.full_url
     # A proxy of the environment has no business between two processes of one operator.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

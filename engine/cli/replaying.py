@@ -5,18 +5,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import Json, LogOption, Place
+from engine.cli.options import File, FilePlace, Json
 
 
 def replay(
-    place: Place = None,
+    place: FilePlace = None,
     /,
     *,
     to: Annotated[
         str | None,
         Parameter(help="A position: a seq, a time with its zone or the name of a checkpoint."),
     ] = None,
-    log: LogOption = None,
+    log: File = None,
     json: Json = False,
 ) -> None:
     """Fold the log, and print the state and its digest.
@@ -28,6 +28,7 @@ def replay(
     """
     from engine.answers.folds import state_at
     from engine.answers.positions import resolve
+    from engine.answers.proposals import in_log, with_proposals
     from engine.answers.status import status
     from engine.cli.showing import show_status
 
@@ -35,6 +36,7 @@ def replay(
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         seq = None if to is None else resolve(opened, to)
         found = status(state_at(opened, seq, progress=report))
+        found = with_proposals(found, in_log(opened))
     if json:
         output.document(found)
     else:

@@ -1,23 +1,22 @@
-"""Bringing a command to whoever has the log: the running engine, or the log itself at rest.
+"""Bringing a command to whoever has the log, and saying what came of it.
 
-At rest the command and what it decides are appended in one batch; what is then owed to masters is
-owed to the next `tanist run`, and the answer says so. A refused command leaves the request and its
-refusal in the log, and nothing else.
+A running engine is asked over HTTP; a log at rest takes the command itself (`resting`). What the
+command changed is read from the status before and after it.
 """
 
-from engine.answers.status import status
-from engine.answers.times import iso
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from engine.answers.words import harmless, lasting
 from engine.cli import output, places, remote
-from engine.cli.acting import Command, author
-from engine.core import state as st
-from engine.core.driver import Driver, refusal
-from engine.core.errors import CommandRefused, ConfigurationError, LogLocked
-from engine.core.events import FLEET, Recorded
-from engine.core.owed import owed_of
-from engine.core.replay import replay
-from engine.core.state import State
-from engine.log import open_log
-from engine.runtime.clock import Clock
+from engine.cli.acting import Command, Given, author, only_group, refused
+from engine.core.errors import CommandRefused, LogLocked
+
+LOOKS_MAX: Final = 20  # for the end of what was waited for
+LOOK_S: Final = 0.1
+
+Document = Mapping[str, Any]
 
 
 def give(target: str, command: Command, *, json: bool) -> None:
@@ -28,27 +27,45 @@ def give(target: str, command: Command, *, json: bool) -> None:
         LogError: The log cannot be used, or its engine does not answer.
     """
     try:
-        answer = {**_given(target, command), "accepted": True}
+        given = _accepted(target, command)
     except CommandRefused as err:
         if json:
-            output.document(_refusal(command, err))
+            output.document(refused(command, err))
         raise
+    answer = {
+        **given.answer,
+        "command": command.name,
+        "group": given.group,
+        "accepted": True,
+        "changed": _has_changed(command, given),
+        **_served(given),
+    }
+    if command.name == "pause":
+        answer["replaced"] = _pause(given.before, given.group)
     if json:
         output.document(answer)
         return
-    output.text(f"{command.name}: accepted, event {answer['seq']}")
-    owed = answer.get("owed")
-    if isinstance(owed, list):
-        for one in owed:
-            output.note(f"owed to the next tanist run: {one['step']} of {one['master']}")
+    said = "; ".join(_said(target, command, given, answer))
+    output.text(harmless(f"{command.name}: {said}"))
+    for one in given.answer.get("owed", ()):
+        output.note(f"owed to the next tanist run: {one['step']} of {one['master']}")
 
 
-def _given(target: str, command: Command) -> dict[str, object]:
-    """Return the answer of whoever has the log."""
+def _accepted(target: str, command: Command) -> Given:
+    given = _given(target, command)
+    if given.reasons:
+        raise CommandRefused(_in_words(command, given))
+    return given
+
+
+def _given(target: str, command: Command) -> Given:
+    """Return what whoever has the log made of the command."""
     engine = places.running(target)
     if engine is None:
+        from engine.cli.resting import record
+
         try:
-            return _at_rest(target, command)
+            return record(target, command)
         except LogLocked:
             engine = places.running(target)  # it started between the two
             if engine is None:
@@ -56,115 +73,121 @@ def _given(target: str, command: Command) -> dict[str, object]:
     return _to_engine(engine.url, target, command)
 
 
-def _refusal(command: Command, err: CommandRefused) -> dict[str, object]:
-    return {"command": command.name, "accepted": False, "reasons": list(err.reasons)}
+def _to_engine(url: str, target: str, command: Command) -> Given:
+    from engine.runtime.clock import monotonic_us
 
-
-def rehearse(target: str, command: Command, *, json: bool) -> None:
-    """Say what the command would do to the log as it is now; nothing is appended.
-
-    Raises:
-        CommandRefused: It would be refused, with every reason.
-    """
-    with places.open_for_reading(target) as log:
-        state = replay(log.read())
-    group = _group(state, command)
-    before = st.control_of(state.groups[group])
-    driver = Driver(state)
-    at_us = Clock(last_at_us=state.at_us).at_us()
-    seq = driver.observe(command.event(group, author(), at_us), subject=group, at_us=at_us)
-    batch = driver.take_batch(at_us)
-    assert batch is not None
-    try:
-        _raise_if_refused(batch.events, seq)
-    except CommandRefused as err:
-        if json:
-            output.document({"dry_run": True, **_refusal(command, err)})
-        raise
-    after = driver.working.groups[group]
-    found = {
-        "dry_run": True,
-        "group": group,
-        "before": {"active": before.assigned, "strategy": before.strategy},
-        "after": {
-            "active": after.rollback.target if after.rollback else after.assigned,
-            "strategy": after.strategy,
-        },
-        "would_append": [type(recorded.event).__name__ for recorded in batch.events],
-    }
-    if json:
-        output.document(found)
-        return
-    rows = [
-        (name, found["before"][name] or "-", found["after"][name] or "-")  # type: ignore[index]
-        for name in ("active", "strategy")
-    ]
-    table = output.table(("control", "now", "then"), rows, title=f"{group}: nothing was appended")
-    output.console().print(table)
-
-
-def _at_rest(target: str, command: Command) -> dict[str, object]:
-    with open_log(target, mode="write") as log:
-        state = replay(log.read())
-        subject = _group(state, command)
-        at_us = Clock(last_at_us=log.head.at_us).at_us()
-        event = command.event(subject, author(), at_us)
-        driver = Driver(state)
-        seq = driver.observe(event, subject=subject, at_us=at_us)
-        batch = driver.take_batch(at_us)
-        assert batch is not None
-        log.append(batch.events, bodies=batch.bodies)
-        _raise_if_refused(driver.durable(), seq)
-        durable = driver.durable_state
-    group = durable.groups.get(subject)
-    return {
-        "seq": seq,
-        "at": iso(at_us),
-        "command": command.name,
-        "group": None if subject == FLEET else subject,
-        "at_rest": True,
-        "owed": [
-            {"step": effect.step, "master": effect.master, "epoch": effect.epoch}
-            for effect in (owed_of(durable, group) if group is not None else ())
-        ],
-    }
-
-
-def _to_engine(url: str, target: str, command: Command) -> dict[str, object]:
+    token = places.token(target)
+    before: Document = remote.status(url, token=token)
     group = command.group
     if command.needs_group and group is None:
-        group = _only_group(remote.status(url)["groups"])
+        group = only_group(before["groups"])
     body = {**command.body, "author": author()}
     if command.name != "checkpoint":
         body["group"] = group
-    token = places.token(target)
-    answer = remote.command(url, command.name, body, token=token, wait=command.wait)
-    return {**answer, "command": command.name, "group": group, "at_rest": False}
+    began_us = monotonic_us()
+    reasons: tuple[str, ...] = ()
+    answer: dict[str, Any] = {}
+    try:
+        answer = remote.command(url, command.name, body, token=token, wait=command.wait)
+    except CommandRefused as err:
+        reasons = err.reasons
+    took = {"took_us": monotonic_us() - began_us} if command.wait else {}
+    is_over = command.wait and not reasons
+    after = _settled(url, token, group, answer["seq"]) if is_over and group else {}
+    return Given(
+        group=group,
+        before=before,
+        after=after,
+        reasons=reasons,
+        answer={**answer, "at_rest": False, **took},
+    )
 
 
-def _group(state: State, command: Command) -> str:
-    """Return the subject of the command.
+def _settled(url: str, token: str, group: str, seq: int) -> Document:
+    """Return the status in which what the command at `seq` began is over.
 
-    Raises:
-        CommandRefused: There is no such group.
-        ConfigurationError: One has to be named.
+    A busy engine may answer with a status of a moment ago.
     """
-    if command.group is not None:
-        if command.group not in state.groups:
-            known = ", ".join(sorted(state.groups)) or "none"
-            raise CommandRefused([f"no group {command.group!r}: expected one of {known}"])
-        return command.group
-    return _only_group(status(state)["groups"]) if command.needs_group else FLEET
+    for _ in range(LOOKS_MAX):
+        found = remote.status(url, token=token)
+        part = found["groups"][group]
+        if found["seq"] >= seq and part["failover"] is None and part["rollback"] is None:
+            break
+        time.sleep(LOOK_S)
+    return found
 
 
-def _only_group(groups: object) -> str:
-    names = [str(name) for name in groups] if isinstance(groups, dict) else []
-    if len(names) != 1:
-        raise ConfigurationError([f"name the group: one of {', '.join(names) or 'none'}"])
-    return names[0]
+def _in_words(command: Command, given: Given) -> tuple[str, ...]:
+    """Return the reasons of a refusal; that of a target which serves already in plain words."""
+    to = command.body.get("to")
+    group = given.before["groups"].get(given.group)
+    if not to or group is None or to not in group["active"] or group["mode"] != "active-standby":
+        return given.reasons
+    is_free = group["failover"] is None or (
+        command.name == "failover" and group["failover"]["phase"] == "selecting"
+    )
+    if is_free and not group["rollback"]:  # so it is refused for that and nothing else
+        return (f"{to} is already active (epoch {given.before['masters'][to]['epoch']})",)
+    return given.reasons
 
 
-def _raise_if_refused(events: tuple[Recorded, ...], seq: int) -> None:
-    reasons = refusal(events, seq)
-    if reasons:
-        raise CommandRefused(reasons)
+def _has_changed(command: Command, given: Given) -> bool:
+    if command.name == "resume":
+        return _pause(given.before, given.group) is not None
+    if command.name == "rollback":
+        before, after = (found["groups"][given.group] for found in (given.before, given.after))
+        same = all(before[name] == after[name] for name in ("control_digest", "active"))
+        return not same or bool(after["rollback"])
+    return True
+
+
+def _served(given: Given) -> dict[str, Any]:
+    """Return who is active now, where the end was waited for."""
+    if "took_us" not in given.answer or given.group is None:
+        return {}
+    active = given.after["groups"][given.group]["active"]
+    epoch = given.after["masters"][active[0]]["epoch"] if len(active) == 1 else None
+    return {"active": active, "epoch": epoch}
+
+
+def _pause(found: Document, group: str | None) -> Any:
+    return found["paused"] if group is None else found["groups"][group]["paused"]
+
+
+def _said(target: str, command: Command, given: Given, answer: Document) -> Iterable[str]:
+    """Return what came of an accepted command, in parts of one line."""
+    event = f"event {answer['seq']}"
+    if not answer["changed"]:
+        yield f"nothing changed, {event}"
+        yield from _unchanged(command, given, answer)
+    elif "active" in answer:
+        yield f"done, {event}"
+        yield f"{_serving(answer)}, after {lasting(answer['took_us'])}"
+    else:
+        yield f"accepted, {event}"
+    if answer.get("replaced"):
+        yield f"it takes the place of a pause {output.until(answer['replaced'])}"
+    if answer["at_rest"]:
+        begins = ": its effects are owed to the next tanist run" if answer["owed"] else ""
+        yield f"recorded, no engine runs on {target}{begins}"
+
+
+def _serving(answer: Document) -> str:
+    who = ", ".join(answer["active"]) or "nobody"
+    under = f" under epoch {answer['epoch']}" if answer["epoch"] else ""
+    return f"{who} {'are' if len(answer['active']) > 1 else 'is'} active{under}"
+
+
+def _unchanged(command: Command, given: Given, answer: Document) -> Iterable[str]:
+    if command.name == "rollback":
+        position = command.body["position"]
+        active = ", ".join(given.before["groups"][given.group]["active"]) or "nobody"
+        yield f"it was as at position {position} already, {active} active"
+        return
+    yield f"{given.group or 'the fleet'} was not paused"
+    if given.group is not None and given.before["paused"]:
+        yield "the whole fleet is: tanist resume ends that"
+    elif given.group is None:
+        names = [name for name, found in given.before["groups"].items() if found["paused"]]
+        for name in names:
+            yield f"{name} is: tanist resume {name} ends that"

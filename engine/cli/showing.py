@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.answers.telling import proposal
+from engine.answers.words import figures, harmless, spent
 from engine.cli import output
 
 if TYPE_CHECKING:
@@ -22,12 +24,15 @@ _COLORS: Final = {
 
 
 def show_status(found: Document) -> None:
-    """Print a status: what holds things up first, then groups and masters."""
+    """Print a status: who runs it and what holds things up first, then groups and masters."""
     from rich.text import Text
 
     console = output.console()
+    head = " · ".join([*_pauses(found), *_engine(found)])
+    if head:
+        console.print(Text(harmless(head), style="bold yellow" if found["paused"] else "bold"))
     for line in _warnings(found):
-        console.print(Text(output.harmless(line), style="bold yellow"))
+        console.print(Text(harmless(line), style="bold yellow"))
     groups = [
         (
             name,
@@ -63,12 +68,29 @@ def show_status(found: Document) -> None:
     )
 
 
-def _warnings(found: Document) -> Iterable[str]:
+def _engine(found: Document) -> Iterable[str]:
+    """Say whether an engine runs on the log; nothing, if it was asked about the past."""
+    if "engine" not in found:
+        return
+    engine = found["engine"]
+    if engine is None:
+        yield "no engine runs on this log"
+    elif engine["pid"] is None:
+        yield f"engine at {engine['url']}"
+    else:
+        yield f"engine {engine['pid']} at {engine['url']}"
+
+
+def _pauses(found: Document) -> Iterable[str]:
     if found["paused"]:
-        yield f"PAUSED {_until(found['paused'])}: {found['paused']['reason']}"
+        yield f"PAUSED {output.until(found['paused'])}"
     for name, group in found["groups"].items():
         if group["paused"]:
-            yield f"PAUSED {name} {_until(group['paused'])}: {group['paused']['reason']}"
+            yield f"PAUSED {name} {output.until(group['paused'])}"
+
+
+def _warnings(found: Document) -> Iterable[str]:
+    for name, group in found["groups"].items():
         failover = group["failover"]
         if failover:
             to = failover["heir"] or failover["to"] or "the best"
@@ -77,17 +99,17 @@ def _warnings(found: Document) -> Iterable[str]:
                 f"from {failover['source'] or 'nobody'} to {to}"
             )
         if group["waits"]:
-            yield f"{name} waits: {group['waits']['reason']} {_until(group['waits'])}"
+            yield f"{name}: {group['waits']['says']}"
+        proposed = group["proposal"]
+        if proposed:
+            when = f"at {output.moment(proposed['at'])}: tanist why {proposed['seq']}"
+            yield f"{name}: {proposal(proposed)}, it said {when}"
         if group["rollback"]:
             yield f"{name}: the rollback of event {group['rollback']} is under way"
         for owed in group["owed"]:
             yield f"{name}: owed to {owed['master']}: {owed['step']} under {owed['epoch']}"
     if found["policy_differs_from_file"]:
         yield "what is in force differs from the file"
-
-
-def _until(block: Document) -> str:
-    return f"until {output.moment(block['until'])}" if block["until"] else "until told otherwise"
 
 
 def _fence(fence: Document | None) -> str:
@@ -103,24 +125,32 @@ def show_events(found: Iterable[Document], *, json: bool) -> None:
             output.line(row)
             continue
         cause = f"<{row['cause']}" if row["cause"] else ""
-        said = ", ".join(
-            f"{name} {value}" for name, value in row["data"].items() if value not in ("", None, [])
-        )
+        said = figures(_shown(row))
         line = (
             f"{row['seq']:>8} {output.moment(row['at'])} {row['kind']:<22} {row['subject']:<14} "
             f"{cause:<9} {said[:SAID_MAX]}"
         )
-        output.text(output.harmless(line).rstrip())
+        output.text(harmless(line).rstrip())
+
+
+def _shown(row: Document) -> dict[str, object]:
+    """Return the fields of an event that say something."""
+    said = {name: value for name, value in row["data"].items() if value not in ("", None, [], {})}
+    if "phases" in said:
+        said["phases"] = f"({spent(row['data']['phases'])})"
+    return said
 
 
 def show_why(found: Document) -> None:
-    """Print a causal chain as a tree, and who was not chosen as a table."""
+    """Print a causal chain as a tree, what is to be said of it, and who was not chosen."""
+    from rich.text import Text
+
     console = output.console()
     console.print(_tree(found, None))
+    for said in found["says"]:
+        console.print(Text(harmless(said), style="bold"))
     if found["rejected"]:
-        unfit = [
-            (one["master"], one["rule"], output.listed(one["figures"])) for one in found["rejected"]
-        ]
+        unfit = [(one["master"], one["says"], figures(one["figures"])) for one in found["rejected"]]
         title = f"not chosen (the heir is {found['heir']})"
         console.print(output.table(("master", "rule", "figures"), unfit, title=title))
     if found.get("led_to"):
@@ -138,9 +168,10 @@ def _tree(node: Document, parent: "Tree | None") -> "Tree":
 
     words = {name: value for name, value in node["data"].items() if name not in ("rule", "reason")}
     said = [f"rule {node['rule']}"] if node["rule"] else []
-    said += [output.listed(part) for part in (words, node["figures"]) if part]
+    show = spent if node["kind"] == "FailoverEnded" else figures
+    said += [listed for listed in (figures(words), show(node["figures"])) if listed]
     label = Text(
-        output.harmless(
+        harmless(
             f"{node['seq']} {output.moment(node['at'])} {node['kind']} {node['subject']}  "
             f"({'; '.join(said)})"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from engine.cli import output
-from engine.cli.options import Json, LogOption
+from engine.cli.options import File, Json
 from engine.cli.places import CONFIGURATION
 from engine.core.errors import ConfigurationError
 
@@ -37,7 +37,11 @@ def demo(
 
     Example: tanist demo --seconds 10 --fault hang
     """
-    from engine.demo.main import demo as play
+    try:
+        from engine.demo.main import demo as play
+    except KeyboardInterrupt:
+        output.note("the demonstration was interrupted before it began")
+        raise
 
     return play(seconds=seconds, fault=fault, json=json, preset=preset, directory=directory)
 
@@ -69,12 +73,14 @@ def init(
 
     Every key is in it, with the value in force. It is written as an engine that only observes: it
     logs what it would do. Addresses are probed first, and the preset follows from how fast they
-    answer. An existing file is never replaced.
+    answer; it says who would be promoted first. An existing file is never replaced.
 
     Example: tanist init --http http://10.0.0.1:8080 http://10.0.0.2:8080 --preset lan
     """
     import msgspec
 
+    from engine.answers.words import harmless
+    from engine.cli.surveying import described, first, first_said, hints, preset_reason
     from engine.config import template
     from engine.runtime.survey import fitting_preset
 
@@ -89,13 +95,22 @@ def init(
             new.write(text)
     except FileExistsError as err:
         raise ConfigurationError([f"{file} exists, and is not replaced: name another"]) from err
+    names = {address: f"m{number}" for number, address in enumerate(http, start=1)}
+    begins = first(seen) if seen else (http or ("",))[0]
+    name = names.get(begins, "m1" if not http else "")
     if json:
-        output.document({"file": str(file), "preset": chosen, "seen": msgspec.to_builtins(seen)})
+        found = {"file": str(file), "preset": chosen, "first": name or None}
+        output.document({**found, "seen": msgspec.to_builtins(seen)})
         return
     for one in seen:
-        output.text(_sentence(one))
+        output.text(harmless(described(one)))
     if seen:
-        output.text(f"preset {chosen}: its time-out is well above the slowest answer")
+        output.text(preset_reason(chosen, seen))
+    for hint in hints(seen, file=str(file)):
+        output.text(hint)
+    output.text(first_said(name, seen))
+    if not http:
+        output.text(f"the addresses in {file} are examples: write your own")
     output.text(f"{file} is written. Look at it, then: tanist check {file}")
 
 
@@ -115,18 +130,6 @@ def _looked_at(addresses: tuple[str, ...], *, seconds: float) -> list["Seen"]:
                 progress=lambda spent_us: report(spent_us // 1000, length_us // 1000),
             )
         )
-
-
-def _sentence(seen: "Seen") -> str:
-    """Return what was seen of one address."""
-    if not seen.answered:
-        return f"{seen.address}: no answer to {seen.failed} probes ({seen.last_failure})"
-    role = f", reports itself {seen.role}" if seen.role else ""
-    failed = f", {seen.failed} failed ({seen.last_failure})" if seen.failed else ""
-    return (
-        f"{seen.address}: {seen.answered} answers, median {seen.median_us / 1000:.1f} ms, "
-        f"slowest {seen.slowest_us / 1000:.1f} ms{role}{failed}"
-    )
 
 
 def check(
@@ -156,7 +159,7 @@ def run(
     file: Annotated[Path, Parameter(help="The configuration.")] = Path(CONFIGURATION),
     /,
     *,
-    log: LogOption = None,
+    log: File = None,
     listen: Annotated[
         str | None, Parameter(help="HOST:PORT, instead of the configuration's.")
     ] = None,

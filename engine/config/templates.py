@@ -39,7 +39,7 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 # slo = {{ objective = {objective}, window = {window} }}
 
 [groups.main.probe]
-# path = {path}  # asked of each master
+# path = {path}  # asked of each master: a path that answers 200 while all is well
 # interval = {interval}  # from the start of one probe to the start of the next
 # timeout = {timeout}  # a later answer is overdue
 # recheck = {recheck}  # the interval after a failed probe
@@ -50,7 +50,8 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 # unknown_after = {unknown_after}  # silence until health is unknown, or "never"
 
 [groups.main.effects]
-# kind = "http"  # the masters take the control protocol; "none": nothing is ever sent
+# kind = "http"  # the masters take the control protocol
+                 # "none": nothing is ever sent, as to plain HTTP upstreams
 
 [groups.main.fence]
 kind = "gate"  # the committed epoch is the fence; needs clients = "route"

@@ -26,6 +26,8 @@ class Process:
     async def start(cls, name: str, *arguments: str) -> "Process":
         """Start `python -m ARGUMENTS` and wait until it listens.
 
+        If this is cancelled, the process is ended first.
+
         Raises:
             EngineError: It ended, or said nothing, before it listened.
         """
@@ -42,9 +44,10 @@ class Process:
             async with asyncio.timeout(START_S):
                 line = await process.stdout.readline()
             port = int(json.loads(line)["port"])
-        except (TimeoutError, ValueError, KeyError) as err:
-            if process.returncode is None:
-                process.kill()
+        except BaseException as err:
+            await cls(name, process, 0).end()
+            if not isinstance(err, TimeoutError | ValueError | KeyError):
+                raise
             raise EngineError(f"{name} did not say within {START_S:g} s where it listens") from err
         return cls(name, process, port)
 

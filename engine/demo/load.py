@@ -43,19 +43,26 @@ class Load:
                     self.done.add(key)
 
     async def run(self) -> None:
-        """Send until `stop`; a message is sent again under its key until it is accepted."""
+        """Send until `stop`; a message is sent again under its key until it is accepted.
+
+        If this is cancelled, nothing is sent any more.
+        """
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while not self._is_stopping:
-            number = len(self._sent_us)
-            key = f"m-{number:07d}"
-            self._sent_us[key] = self._engine.clock.at_us()
-            task = asyncio.create_task(self._send(key, number))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            due += self._pause_s
-            await asyncio.sleep(max(0.0, due - loop.time()))
-        await asyncio.gather(*self._tasks)
+        try:
+            while not self._is_stopping:
+                number = len(self._sent_us)
+                key = f"m-{number:07d}"
+                self._sent_us[key] = self._engine.clock.at_us()
+                task = asyncio.create_task(self._send(key, number))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                due += self._pause_s
+                await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.gather(*self._tasks)
+        finally:
+            for task in self._tasks:  # none is left, unless this was cancelled
+                task.cancel()
 
     async def _send(self, key: str, number: int) -> None:
         while True:

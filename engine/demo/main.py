@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ WARM_S: Final = 10.0  # what the fleet may take until somebody is active [s]
 SETTLE_S: Final = 20.0  # what the last messages may take to be done [s]
 SECONDS_MIN: Final = 6.0
 FRAME_S: Final = 0.25
+INTERRUPTED: Final = 130  # as shells have it for what Ctrl-C ended
 
 
 def _configuration(masters: list[Process], preset_name: str, log: Path) -> Configuration:
@@ -61,7 +63,9 @@ class _Screen:
 
     def __init__(self, engine: Engine, load: Load, *, note: str) -> None:
         self._engine, self._load = engine, load
+        self._loop = asyncio.get_running_loop()
         self.note = note
+        self.ends_s: float | None = None  # when the load stops, by the loop's clock; None: not yet
 
     def table(self) -> Table:
         """Return the state of the fleet as a table."""
@@ -75,8 +79,11 @@ class _Screen:
             role = "fenced, must confirm" if master.fence else master.role.value
             table.add_row(name, master.health.value, role, str(epoch or ""), str(has or ""))
         open_ = len(group.ledger.open)
+        left = ""
+        if self.ends_s is not None:
+            left = f"{max(0, round(self.ends_s - self._loop.time()))} s left · "
         table.caption = (
-            f"sent {self._load.sent} · accepted {len(self._load.accepted)} · "
+            f"{left}sent {self._load.sent} · accepted {len(self._load.accepted)} · "
             f"done {len(self._load.done)} · open {open_} · events {self._engine.state.seq}"
         )
         return table
@@ -115,28 +122,40 @@ async def _play(
     """Strike the active master after a third of the time; wake a hung one after two."""
     loop = asyncio.get_running_loop()
     began = loop.time()
+    screen.ends_s = began + seconds
     victim = await _until_active(engine)
-    sending = asyncio.create_task(load.run())
 
     async def until(fraction: float) -> None:
         await asyncio.sleep(max(0.0, began + seconds * fraction - loop.time()))
 
-    await until(0.33)
-    victim = active_of(engine.state.groups[GROUP]) or victim
-    process = next(process for process in masters if process.name == victim)
-    number = signal.SIGKILL if fault == "kill" else signal.SIGSTOP
-    story.strike(engine.clock.at_us(), f"{victim}, the active master, gets {number.name}")
-    process.signal(number)
-    screen.note = f"{victim} was struck by {number.name}"
-    await until(0.66)
-    if fault == "hang":
-        process.signal(signal.SIGCONT)
-        screen.note = f"{victim} got SIGCONT: the zombie is back"
-    await until(1.0)
-    load.stop()
-    await sending
+    async with _sending(load):
+        await until(0.33)
+        victim = active_of(engine.state.groups[GROUP]) or victim
+        process = next(process for process in masters if process.name == victim)
+        number = signal.SIGKILL if fault == "kill" else signal.SIGSTOP
+        story.strike(engine.clock.at_us(), f"{victim}, the active master, gets {number.name}")
+        process.signal(number)
+        screen.note = f"{victim} was struck by {number.name}"
+        await until(0.66)
+        if fault == "hang":
+            process.signal(signal.SIGCONT)
+            screen.note = f"{victim} got SIGCONT: the zombie is back"
+        await until(1.0)
     screen.note = "the last messages"
     await _until_done(engine)
+
+
+@contextlib.asynccontextmanager
+async def _sending(load: Load) -> AsyncIterator[None]:
+    """Let the load run; on leaving it has sent its last message, or was given up."""
+    sending = asyncio.create_task(load.run())
+    try:
+        yield
+        load.stop()
+        await sending
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
 
 
 async def _draw(screen: _Screen, console: Console) -> None:
@@ -146,24 +165,57 @@ async def _draw(screen: _Screen, console: Console) -> None:
             live.update(screen.table(), refresh=True)
 
 
+async def _started(stack: contextlib.AsyncExitStack, name: str, *arguments: str) -> Process:
+    """Start a process that ends with `stack`."""
+    process = await Process.start(name, *arguments)
+    stack.push_async_callback(process.end)
+    return process
+
+
+def _end_on_signals() -> None:
+    """End the demonstration in order, with all its processes, when it is interrupted.
+
+    Once: whoever is impatient must not leave processes behind.
+    """
+    loop, whole = asyncio.get_running_loop(), asyncio.current_task()
+    asked: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        if not asked and whole is not None:
+            whole.cancel()
+        asked.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, end, number)
+
+
 async def _run(
     *, seconds: float, fault: str, show: bool, preset_name: str, directory: Path
 ) -> dict[str, object]:
+    _end_on_signals()
     console = Console(stderr=True)
     log = directory / "tanist.db"
     async with contextlib.AsyncExitStack() as stack:
-        sink = await Process.start(
-            "sink", "engine.samples.sink", "--port", "0", "--file", str(directory / "sink.db")
+        sink = await _started(
+            stack,
+            "sink",
+            "engine.samples.sink",
+            "--port",
+            "0",
+            "--file",
+            str(directory / "sink.db"),
         )
-        stack.push_async_callback(sink.end)
         arguments = ("engine.samples.master", "--port", "0", "--sink", sink.url)
-        started = [
-            Process.start(name, *arguments, "--name", name, "--group", GROUP)
+        starting = [
+            _started(stack, name, *arguments, "--name", name, "--group", GROUP)
             for name in ("master-1", "master-2", "master-3")
         ]
-        masters = list(await asyncio.gather(*started))
-        for process in masters:
-            stack.push_async_callback(process.end)
+        masters = []
+        for found in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
+            masters.append(found)
         engine = Engine(_configuration(masters, preset_name, log), author="demo")
         story = Story()
         async with engine:
@@ -171,7 +223,8 @@ async def _run(
             engine.listen(load.published)
             engine.listen(lambda events: story.published(events, engine.clock.at_us()))
             async with served(engine, log_path(str(log)), "127.0.0.1:0") as url:
-                console.print(f"engine: {url}   log: {log}", highlight=False)
+                said = f"engine: {url}   log: {log}"
+                console.print(said, highlight=False, soft_wrap=True)
                 screen = _Screen(engine, load, note="all is well")
                 play = _play(engine, load, story, masters, screen, seconds=seconds, fault=fault)
                 drawing = asyncio.create_task(_draw(screen, console)) if show else None
@@ -242,7 +295,10 @@ def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
     for command, what in (
         (f"{tanist} replay {log}", f"the same state: {str(report['digest'])[:12]}…"),
         (f"{tanist} why {log}", "why this master, and none of the others"),
-        (f"{tanist} events {log} --since {report['failed_seq']}", "every event since the failure"),
+        (
+            f"{tanist} events {log} --since {report['failed_seq']}",
+            "what was decided since the failure",
+        ),
         (f"{tanist} uptime {log}", "time in every state"),
         (f"{tanist} verify {log}", "that nothing was changed afterwards"),
     ):
@@ -253,6 +309,8 @@ def demo(
     *, seconds: float | None, fault: str, json: bool, preset: str, directory: str | None
 ) -> int:
     """Run the demonstration and return the exit code: 1 if anything was lost or done twice.
+
+    Interrupted, it ends its processes and returns 130.
 
     Args:
         seconds: How long the load runs [s]; None: 20.
@@ -265,15 +323,20 @@ def demo(
     place = Path(directory) if directory else Path(tempfile.mkdtemp(prefix="tanist-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(0.0005)
-    report = asyncio.run(
-        _run(
-            seconds=length_s,
-            fault=fault,
-            show=not json and sys.stderr.isatty(),
-            preset_name=preset,
-            directory=place,
+    try:
+        report = asyncio.run(
+            _run(
+                seconds=length_s,
+                fault=fault,
+                show=not json and sys.stderr.isatty(),
+                preset_name=preset,
+                directory=place,
+            )
         )
-    )
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        said = "the demonstration was interrupted, and its processes are ended"
+        sys.stderr.write(f"tanist: {said}; what it logged is in {place}\n")
+        return INTERRUPTED
     if json:
         sys.stdout.write(json_module.dumps(report) + "\n")
     else:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.answers.telling import sentence
 from engine.core import events as ev
 from engine.core.events import Recorded
 
@@ -37,23 +38,17 @@ class Story:
                 case ev.MasterFailed() if self.failed is None:
                     self.failed, self.failed_us = recorded, now_us
                     self._tell(now_us, f"{who} has failed: {event.rule} (event {recorded.seq})")
-                case ev.AttemptStarted():
-                    self._tell(now_us, f"the heir is {event.heir}, under epoch {event.epoch}")
-                case ev.MasterFenced():
-                    self._tell(
-                        now_us,
-                        f"{who} is fenced: epoch {event.revokes} revoked, "
-                        f"{event.requeued} messages back in the queue",
-                    )
-                case ev.PromotionStarted():
-                    self._tell(now_us, f"{who} confirmed the state and is promoted")
-                case ev.VerificationStarted():
-                    self._tell(now_us, f"{who} was promoted and does real work")
                 case ev.Switched() if self.switched is None:
                     self.switched, self.switched_us = recorded, now_us
-                    self._tell(now_us, f"{who} is active, under epoch {event.epoch}")
-                case ev.MasterRejoined():
-                    self._tell(now_us, f"{who} confirmed epoch {event.epoch} and stands by")
+                    self._tell(now_us, sentence(recorded))
+                case (
+                    ev.AttemptStarted()
+                    | ev.MasterFenced()
+                    | ev.PromotionStarted()
+                    | ev.VerificationStarted()
+                    | ev.MasterRejoined()
+                ):
+                    self._tell(now_us, sentence(recorded))
                 case ev.MessageAcked() if recorded.seq not in done:
                     self.refused_late += 1
                 case _:

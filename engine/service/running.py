@@ -1,4 +1,7 @@
-"""The engine as a service: until SIGTERM, with its HTTP interface and the files beside its log."""
+"""The engine as a service: until SIGTERM, with its HTTP interface and the files beside its log.
+
+It says on standard error what it decides, a line for each verdict and each step of a failover.
+"""
 
 import asyncio
 import contextlib
@@ -14,12 +17,18 @@ from typing import Final
 
 import uvicorn
 
+from engine.answers.telling import PLAIN, line
+from engine.answers.waiting import sentence, wait_of
+from engine.answers.words import harmless, moment
 from engine.config import Configuration
-from engine.core.errors import ConfigurationError
+from engine.core import events as ev
+from engine.core.errors import ConfigurationError, LogError
+from engine.core.events import Recorded
 from engine.embed import Engine
 from engine.log.place import log_path
 from engine.runtime.failpoints import Failpoint, kill_at, nothing
 from engine.service.app import application
+from engine.service.voice import Voice
 
 PORT_MAX: Final = 65_535
 DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
@@ -98,30 +107,93 @@ async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
         place.unlink(missing_ok=True)
 
 
-async def serve(configuration: Configuration, *, log: str | None, listen: str | None) -> int:
-    """Run the engine until SIGTERM or SIGINT; return the exit code.
+class Teller:
+    """Says what an engine decides, as it becomes durable."""
 
-    Raises:
-        ConfigurationError: It cannot listen, or the configuration is refused as a whole.
-        LogError: The log cannot be used.
-    """
-    target = log or configuration.log
-    ended = asyncio.Event()
+    def __init__(self, engine: Engine, voice: Voice) -> None:
+        self._engine: Final = engine
+        self._voice: Final = voice
+
+    def published(self, events: tuple[Recorded, ...]) -> None:
+        """Say what is news in a batch, and what a group waits for that lost its active."""
+        state = self._engine.state
+        lost: dict[str, int] = {}
+        for recorded in events:
+            if type(recorded.event) in PLAIN:
+                continue
+            group = state.group_of(recorded.subject)
+            said = line(recorded, group.id if group is not None else "")
+            if said:
+                self._voice.say(said)
+            if group is not None and isinstance(
+                recorded.event, ev.MasterFailed | ev.ActivationLost
+            ):
+                lost[group.id] = recorded.at_us
+        for name, at_us in lost.items():
+            group = state.groups.get(name)
+            if group is None or group.saga is not None:
+                continue
+            block = wait_of(state, group)
+            if block is not None and block.reason != "observing":  # the proposal says that
+                said = harmless(sentence(state, group, block))
+                self._voice.say(f"{moment(at_us)} {name}: {said}")
+
+
+def _standard_error() -> int | None:
+    """Return the file descriptor of standard error; None if there is none."""
+    try:
+        return None if sys.stderr is None else sys.stderr.fileno()
+    except OSError:  # somebody reads it within this process
+        return None
+
+
+def _end_on_signals(ended: asyncio.Event) -> None:
+    """Set `ended` on the signals that ask for an orderly end."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    # The terminal is gone. Under nohup it is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, ended.set)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when the first of `events` is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def serve(configuration: Configuration, *, log: str | None, listen: str | None) -> int:
+    """Run the engine until SIGTERM, SIGINT or SIGHUP; return the exit code.
+
+    Raises:
+        ConfigurationError: It cannot listen, or the configuration is refused as a whole.
+        LogError: The log cannot be used; or another engine took it over meanwhile.
+    """
+    target = log or configuration.log
+    ended = asyncio.Event()
+    _end_on_signals(ended)
     # A decision must not wait for another thread's turn longer than it has to.
     sys.setswitchinterval(0.0005)
+    voice = Voice(_standard_error())
     engine = Engine(configuration, log=target, failpoint=failpoint_of_environment())
-    async with engine:
-        if engine.refused:
-            raise ConfigurationError(engine.refused)
-        async with served(engine, log_path(target), listen or configuration.listen) as url:
-            groups = ", ".join(
-                f"{name} ({policy.automation.value})"
-                for name, policy in engine.policy.groups.items()
-            )
-            sys.stderr.write(f"tanist: watching {groups}; log {target}; {url}\n")
-            await ended.wait()
-            sys.stderr.write("tanist: ending: what was observed is made durable\n")
+    with contextlib.closing(voice):
+        async with engine:
+            if engine.refused:
+                raise ConfigurationError(engine.refused)
+            async with served(engine, log_path(target), listen or configuration.listen) as url:
+                groups = ", ".join(
+                    f"{name} ({policy.automation.value})"
+                    for name, policy in engine.policy.groups.items()
+                )
+                voice.say(f"tanist: watching {groups}; log {target}; {url}")
+                engine.listen(Teller(engine, voice).published)
+                await _first(ended, engine.ended)
+                if engine.ended.is_set():
+                    raise LogError(f"ended: {engine.failure}; masters are left as they are")
+                voice.say("tanist: ending: what was observed is made durable")
     return 0

@@ -41,6 +41,16 @@ def test_a_checkpoint_is_where_it_was_first_marked() -> None:
         resolve(story.log, "storm")
 
 
+def test_a_checkpoint_that_was_refused_is_none() -> None:
+    story = failed_over()
+    for name in ("1st", "calm", "-", "calm"):
+        story.see(ev.CheckpointMarked(name=name, author="me"))
+    assert list(story.state.fleet.checkpoints) == ["calm"]
+    assert resolve(story.log, "calm") == story.state.fleet.checkpoints["calm"]
+    with pytest.raises(ConfigurationError, match=r"\(there: calm\)"):
+        resolve(story.log, "storm")
+
+
 def test_a_log_that_begins_with_a_base_knows_the_checkpoints_before_it() -> None:
     story = failed_over()
     marked = story.see(ev.CheckpointMarked(name="calm", author="me"))

@@ -10,6 +10,8 @@ from engine.core.errors import ConfigurationError
 from engine.core.events import FLEET, OBSERVATIONS, Evidence
 from engine.core.fleet import Mode
 from engine.core.policy import preset
+from engine.core.replay import control_at
+from engine.core.state import control_digest
 from engine.log.memory import MemoryLog
 from tests.engine.answers.stories import GROUP, Story, failed_over, serving
 
@@ -115,6 +117,100 @@ def test_a_master_is_its_last_verdict_and_a_group_its_last_failover() -> None:
     assert why(story.log, "a")["seq"] == story.last(ev.MasterFailed)
     assert why(story.log, "b")["kind"] == "MasterHealthy"
     assert why(story.log, GROUP)["seq"] == story.last(ev.FailoverStarted)
+
+
+def test_of_those_not_chosen_the_one_that_failed_is_called_that() -> None:
+    found: Node = why(failed_over().log)
+    assert {node["master"]: node["says"] for node in found["rejected"]} == {
+        "a": "the one that failed",
+        "c": "ranked",
+    }
+    story = failed_over()
+    story.dead.clear()
+    story.probe(20)
+    story.see(ev.FailoverAsked(to="c", author="me"), GROUP)
+    attempt: Node = why(story.log, str(story.last(ev.AttemptStarted)))
+    said = {node["master"]: (node["rule"], node["says"]) for node in attempt["rejected"]}
+    assert said["b"] == ("serving", "the one that is left")
+
+
+def paused() -> Story:
+    """Return the story in which a, the active one, is killed in a pause."""
+    story = Story()
+    story.probe(3)
+    story.see(ev.Paused(until_us=0, reason="racks", author="me"), FLEET)
+    story.kill("a")
+    return story
+
+
+def test_a_failure_in_a_pause_says_that_the_group_waits_and_for_what() -> None:
+    story = paused()
+    for what in (None, "a", GROUP, str(story.last(ev.MasterFailed))):
+        found: Node = why(story.log, what)
+        assert found["seq"] == story.last(ev.MasterFailed)
+        (said,) = found["says"]
+        assert "a has failed and nobody takes over yet: the fleet is paused" in said
+        assert "(racks): tanist resume ends it" in said
+
+
+def test_a_failure_that_waits_comes_before_an_older_failover() -> None:
+    story = failed_over()
+    story.see(ev.Paused(until_us=0, reason="racks", author="me"), FLEET)
+    story.kill("c")
+    assert why(story.log)["kind"] == "FailoverStarted"
+    story.kill("b")
+    assert why(story.log)["seq"] == why(story.log, GROUP)["seq"] == story.last(ev.MasterFailed)
+    assert story.last(ev.MasterFailed) > story.last(ev.FailoverStarted)
+
+
+def test_a_failure_says_what_followed_it_and_whether_it_mattered() -> None:
+    story = failed_over()
+    started = story.last(ev.FailoverStarted)
+    (said,) = why(story.log, "a")["says"]
+    assert said == f"failover {started} followed: tanist why {started}"
+    story.kill("c")
+    (said,) = why(story.log, "c")["says"]
+    assert said == "c was not the active master: nobody had to take over"
+
+
+def test_a_failure_that_nothing_followed_says_so_when_it_is_over() -> None:
+    story = paused()
+    failed = story.last(ev.MasterFailed)
+    story.dead.clear()
+    story.probe(20)
+    story.see(ev.Resumed(author="me"), FLEET)
+    assert story.active == "a"
+    (said,) = why(story.log, str(failed))["says"]
+    assert said.startswith("nothing failed over then: a has failed and nobody takes over yet: the")
+
+
+def test_a_rollback_says_what_it_changed_or_that_it_changed_nothing() -> None:
+    story = failed_over()
+    story.dead.clear()
+    story.probe(20)
+    before = story.last(ev.MasterFailed) - 1
+    for position, says in (
+        (story.state.seq, f"nothing had to change to be as at position {story.state.seq}: b was"),
+        (before, f"back to what position {before} gives: active b becomes a"),
+    ):
+        control = control_at(story.log.read(), GROUP, position=position)
+        assert control is not None
+        asked = ev.RollbackRequested(
+            position=position, control=control, digest=control_digest(control), author="me"
+        )
+        story.see(asked, GROUP)
+        accepted: Node = why(story.log, str(story.last(ev.RollbackAccepted)))
+        ended: Node = why(story.log, str(story.last(ev.RollbackEnded)))
+        assert accepted["says"] == ended["says"]
+        assert accepted["says"][0].startswith(says)
+        assert "RollbackAccepted" in kinds(list(nodes(ended)))
+
+
+def test_a_group_that_waits_and_never_failed_says_what_it_waits_for() -> None:
+    story = Story(preset("zone"), names="a")
+    for what in (None, GROUP):
+        with pytest.raises(ConfigurationError, match="nobody is active yet: "):
+            why(story.log, what)
 
 
 def test_silence_leads_back_to_the_last_that_was_heard() -> None:

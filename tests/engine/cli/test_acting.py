@@ -1,12 +1,13 @@
 """Commands to a log at rest, and to the engine that runs it."""
 
+import contextlib
 import getpass
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -17,6 +18,9 @@ from engine.core.replay import control_at, replay
 from engine.log import open_log
 from tests.engine.answers.stories import GROUP, Story, failed_over
 from tests.engine.cli.shell import COMMAND, answer, complaint, environment, kinds, stored, tanist
+from tests.engine.real import Fleet, fleet
+
+__all__ = ["fleet"]
 
 
 @pytest.fixture
@@ -57,6 +61,31 @@ def test_a_pause_at_rest_is_by_the_user_and_ends_by_itself(log: Path) -> None:
     assert status(log)["paused"] is None
 
 
+def test_a_second_pause_says_what_it_takes_the_place_of(log: Path) -> None:
+    assert answer("pause", "x.db", "--reason", "racks", cwd=log.parent)["replaced"] is None
+    found = answer("pause", "x.db", "--for", "2h", "--reason", "disks", cwd=log.parent)
+    assert found["replaced"] == {"until": None, "reason": "racks"}
+    done = tanist("pause", "x.db", "--reason", "again", cwd=log.parent)
+    assert "it takes the place of a pause until 2" in done.stdout
+    assert ": disks" in done.stdout
+    assert (
+        "takes the place"
+        not in tanist("pause", "x.db", "g", "--reason", "r", cwd=log.parent).stdout
+    )
+
+
+def test_a_resume_of_what_is_not_paused_says_that_nothing_changed(log: Path) -> None:
+    answer("pause", "x.db", "--reason", "racks", cwd=log.parent)
+    done = tanist("resume", "x.db", GROUP, cwd=log.parent)
+    assert "resume: nothing changed, " in done.stdout
+    assert "g was not paused; the whole fleet is: tanist resume ends that" in done.stdout
+    assert answer("resume", "x.db", cwd=log.parent)["changed"] is True
+    assert answer("resume", "x.db", cwd=log.parent)["changed"] is False
+    answer("pause", "x.db", GROUP, "--reason", "racks", cwd=log.parent)
+    done = tanist("resume", "x.db", cwd=log.parent)
+    assert "the fleet was not paused; g is: tanist resume g ends that" in done.stdout
+
+
 def test_a_pause_of_a_group_is_its_own(log: Path) -> None:
     answer("pause", "x.db", GROUP, "--reason", "racks", cwd=log.parent)
     assert status(log)["paused"] is None
@@ -66,12 +95,31 @@ def test_a_pause_of_a_group_is_its_own(log: Path) -> None:
 def test_a_switchover_at_rest_is_owed_to_the_next_run(log: Path, tmp_path: Path) -> None:
     done = tanist("switchover", "--log", "x.db", "--to", "a", cwd=tmp_path)
     assert done.returncode == 0
-    assert "accepted" in done.stdout
+    assert "recorded, no engine runs on x.db: its effects are owed to the next" in done.stdout
     assert done.stderr == "tanist: owed to the next tanist run: preflight of a\n"
     failover = status(log)["groups"][GROUP]["failover"]
     assert (failover["why"], failover["source"], failover["to"]) == ("switchover", "b", "a")
     refused = complaint(tanist("switchover", "x.db", GROUP, cwd=tmp_path), 1)
     assert "is open" in refused
+
+
+def test_waiting_for_a_log_at_rest_is_refused_and_nothing_is_written(log: Path) -> None:
+    before = kinds(log)
+    for command in ("switchover", "failover"):
+        words = (command, "x.db", GROUP, "--to", "a", "--wait")
+        said = complaint(tanist(*words, cwd=log.parent), 1)
+        assert "no engine runs on x.db, so there is nothing to wait for" in said
+    assert kinds(log) == before
+
+
+def test_a_switch_to_who_serves_is_refused_in_plain_words(story: Story, log: Path) -> None:
+    epoch = story.state.groups[GROUP].masters["b"].epoch
+    for command in ("switchover", "failover"):
+        said = complaint(tanist(command, "x.db", GROUP, "--to", "b", cwd=log.parent), 1)
+        assert said == f"refused: b is already active (epoch {epoch})"
+    answer("switchover", "x.db", GROUP, "--to", "a", cwd=log.parent)
+    said = complaint(tanist("switchover", "x.db", GROUP, "--to", "b", cwd=log.parent), 1)
+    assert "is open" in said
 
 
 def test_a_forced_failover_at_rest_takes_its_first_steps(log: Path) -> None:
@@ -172,6 +220,14 @@ def test_a_rollback_whose_control_is_not_the_positions_does_not_verify(
     assert f"position {position}" in found["problems"][0]
 
 
+def test_a_rollback_to_what_is_says_that_nothing_changed(story: Story, log: Path) -> None:
+    position = str(story.state.seq)
+    done = tanist("rollback", "x.db", position, cwd=log.parent)
+    assert "rollback: nothing changed, event " in done.stdout
+    assert f"it was as at position {position} already, b active" in done.stdout
+    assert answer("rollback", "x.db", position, cwd=log.parent)["changed"] is False
+
+
 def test_a_rollback_to_nobody_is_refused_with_its_reason(log: Path, tmp_path: Path) -> None:
     said = complaint(tanist("rollback", "x.db", "6", "--dry-run", cwd=tmp_path), 1)
     assert "had no active master at position 6" in said
@@ -266,3 +322,79 @@ def test_an_engine_refuses_as_a_log_at_rest_does(tmp_path: Path) -> None:
     assert "is being written by process" in other
     with open_log(tmp_path / "live.db") as log:
         assert replay(log.read()).groups["g"].pause_until_us == 0
+
+
+@contextlib.contextmanager
+def serving(
+    directory: Path, addresses: Mapping[str, str], *, listen: str = "127.0.0.1:0"
+) -> Iterator[IO[str]]:
+    """Run an engine that acts on masters that are there; yield what it says."""
+    lines = [f'[engine]\nlog = "t.db"\nlisten = "{listen}"\n[groups.g]\npreset = "lan"']
+    lines += ['mode = "active-standby"\nautomation = "auto"']
+    for name, address in addresses.items():
+        lines.append(f'[[groups.g.masters]]\nid = "{name}"\naddress = "{address}"')
+    (directory / "tanist.toml").write_text("\n".join(lines))
+    with subprocess.Popen(
+        [*COMMAND, "run", "tanist.toml"],
+        cwd=directory,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            assert running.stderr is not None
+            yield running.stderr
+            running.send_signal(signal.SIGTERM)
+            assert running.wait() == 0
+        finally:
+            running.kill()
+
+
+def until(lines: IO[str], word: str) -> None:
+    """Read lines up to the one that has `word`."""
+    while word not in (line := lines.readline()):
+        assert line
+
+
+def test_waiting_says_who_is_active_then_and_how_long_it_took(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(tmp_path, fleet.addresses) as said:
+        until(said, "is completed")
+        (first,) = answer("status", cwd=tmp_path)["groups"]["g"]["active"]
+        found = answer("switchover", "--wait", cwd=tmp_path)
+        (second,) = found["active"]
+        now = answer("status", cwd=tmp_path)
+        assert now["groups"]["g"]["active"] == [second] != [first]
+        assert found["epoch"] == now["masters"][second]["epoch"]
+        assert found["took_us"] > 0
+
+
+def test_a_running_engine_says_what_a_command_did_not_change(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(tmp_path, fleet.addresses) as said:
+        until(said, "is completed")
+        now = answer("status", cwd=tmp_path)
+        (active,) = now["groups"]["g"]["active"]
+        epoch = now["masters"][active]["epoch"]
+        refused = complaint(tanist("switchover", "g", "--to", active, cwd=tmp_path), 1)
+        assert refused == f"refused: {active} is already active (epoch {epoch})"
+        position = str(now["seq"])
+        back = answer("rollback", position, cwd=tmp_path)
+        assert (back["changed"], back["active"], back["epoch"]) == (False, [active], epoch)
+        shown = tanist("rollback", position, cwd=tmp_path).stdout
+        assert f"it was as at position {position} already, {active} active" in shown
+        assert answer("resume", cwd=tmp_path)["changed"] is False
+        answer("pause", "--reason", "racks", cwd=tmp_path)
+        replaced = answer("pause", "--reason", "disks", cwd=tmp_path)["replaced"]
+        assert replaced == {"until": None, "reason": "racks"}
+
+
+def test_beyond_loopback_looking_needs_the_token_which_the_command_finds(tmp_path: Path) -> None:
+    with serving(tmp_path, {"a": "http://127.0.0.1:9"}, listen="0.0.0.0:0") as said:
+        url = said.readline().split()[-1]
+        assert answer("status", cwd=tmp_path)["engine"]["url"] == url
+        assert answer("pause", "--reason", "racks", cwd=tmp_path)["at_rest"] is False
+        done = tanist("events", url, "--json", cwd=tmp_path)
+        assert done.returncode == 0
+        (tmp_path / "elsewhere").mkdir()
+        for command in ("status", "events"):
+            refused = complaint(tanist(command, url, cwd=tmp_path / "elsewhere"), 2)
+            assert "401" in refused

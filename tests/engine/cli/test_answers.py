@@ -1,13 +1,17 @@
 """The answers as the command prints them: JSON in the shapes of the interface, and tables."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from engine.answers.times import microseconds
+from engine.cli.streaming import PLAIN_NAMES
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.events import FLEET
+from engine.core.policy import preset
 from engine.core.replay import replay
 from tests.engine.answers.stories import GROUP, Story, failed_over
 from tests.engine.cli.shell import answer, stored, tanist
@@ -83,13 +87,89 @@ def test_since_a_time_begins_with_the_first_event_at_it(story: Story, log: Path)
 
 def test_tables_show_names_as_they_are(log: Path) -> None:
     shown = tanist("status", "x.db", cwd=log.parent).stdout
-    assert shown.splitlines()[0] == "PAUSED until told otherwise: [red]racks[/]"
+    first = "PAUSED until told otherwise: [red]racks[/] · no engine runs on this log"
+    assert shown.splitlines()[0] == first
     assert "active-standby" in shown
     assert "not confirmed" in shown
-    for words in (("events", "x.db"), ("why", "x.db"), ("uptime", "x.db"), ("audit", "x.db")):
+    events = ("events", "x.db", "--all")
+    for words in (events, ("why", "x.db"), ("uptime", "x.db"), ("audit", "x.db")):
         done = tanist(*words, cwd=log.parent)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.strip()
+
+
+def test_status_says_whether_an_engine_runs_but_not_of_the_past(log: Path) -> None:
+    assert answer("status", "x.db", cwd=log.parent)["engine"] is None
+    assert "engine" not in answer("status", "x.db", "--at", "5", cwd=log.parent)
+    shown = tanist("status", "x.db", "--at", "5", cwd=log.parent).stdout
+    assert "engine" not in shown
+    (log.parent / "x.db.engine.json").write_text(
+        json.dumps({"url": "http://127.0.0.1:9", "pid": os.getpid()})
+    )
+    done = tanist("status", "x.db", "--json", cwd=log.parent)
+    assert "does not answer" in done.stderr
+    assert json.loads(done.stdout)["engine"] == {"url": "http://127.0.0.1:9", "pid": os.getpid()}
+
+
+def test_status_shows_what_an_observing_engine_would_have_done(tmp_path: Path) -> None:
+    story = Story(preset("zone"))
+    story.probe(2)
+    story.n += 1
+    story.see(ev.ProbeOk(n=story.n, latency_us=1, boot="a", epoch=1, role="active"), "a")
+    story.kill("a")
+    seq = story.last(ev.FailoverProposed)
+    stored(story.log, tmp_path / "x.db")
+    found = answer("status", "x.db", cwd=tmp_path)["groups"][GROUP]["proposal"]
+    assert (found["seq"], found["source"], found["heir"]) == (seq, "a", "b")
+    assert found == answer("replay", "x.db", cwd=tmp_path)["groups"][GROUP]["proposal"]
+    shown = tanist("status", "x.db", cwd=tmp_path).stdout
+    assert "g: would promote b in place of a (failed), it said at 2026-01-01" in shown
+    assert f"tanist why {seq}" in shown
+    assert 'automation = "auto" in its file would let it act' in shown
+
+
+def test_times_are_shown_in_units_and_kept_whole_in_json(log: Path) -> None:
+    for words in (("why", "x.db"), ("events", "x.db", "--all")):
+        shown = tanist(*words, cwd=log.parent).stdout
+        assert "_us" not in shown
+        assert " ms" in shown
+    rejected = answer("why", "x.db", cwd=log.parent)["rejected"]
+    ranked = next(one for one in rejected if one["rule"] == "ranked")
+    assert ranked["figures"]["good_age_us"] == 10_000
+
+
+def test_events_for_people_leave_out_probes_and_messages_and_count_them(
+    story: Story, log: Path
+) -> None:
+    every = [type(found.event).__name__ for found in story.log.read()]
+    plain = sum(kind in PLAIN_NAMES for kind in every)
+    done = tanist("events", "x.db", cwd=log.parent)
+    assert len(done.stdout.splitlines()) == len(every) - plain
+    assert done.stderr == (
+        f"tanist: {plain} events of probes and messages were left out: --all shows them\n"
+    )
+    whole = tanist("events", "x.db", "--all", cwd=log.parent)
+    assert (len(whole.stdout.splitlines()), whole.stderr) == (len(every), "")
+    named = tanist("events", "x.db", "--kind", "ProbeFailed", cwd=log.parent)
+    assert len(named.stdout.splitlines()) == every.count("ProbeFailed") > 0
+    assert named.stderr == ""
+    lines = tanist("events", "x.db", "--json", cwd=log.parent).stdout.splitlines()
+    assert len(lines) == len(every)
+
+
+def test_since_a_duration_is_that_long_before_the_end(story: Story, log: Path) -> None:
+    rows = [
+        json.loads(line)
+        for line in tanist("events", "x.db", "--json", cwd=log.parent).stdout.splitlines()
+    ]
+    for option, wanted in (
+        ("--since", lambda at_us: at_us >= story.state.at_us - 20_000),
+        ("--until", lambda at_us: at_us <= story.state.at_us - 20_000),
+    ):
+        done = tanist("events", "x.db", "--json", option, "20ms", cwd=log.parent)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert found == [row for row in rows if wanted(microseconds(row["at"]))]
+        assert 0 < len(found) < len(rows)
 
 
 def test_uptime_adds_up_and_judges_as_it_is_asked(story: Story, log: Path) -> None:

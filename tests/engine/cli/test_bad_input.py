@@ -194,7 +194,8 @@ def test_an_unknown_master_is_named_with_its_line(tmp_path: Path) -> None:
         (("status", "x.db", "--at", "1999"), "the log ends at"),
         (("replay", "x.db", "--to", "nowhere"), "no checkpoint 'nowhere'"),
         (("replay", "x.db", "--to", "2026-01-01"), "expected a position"),
-        (("events", "x.db", "--kind", "Boom"), "found 'Boom'"),
+        (("events", "x.db", "--kind", "Boom"), "found 'Boom'; for example MasterFailed"),
+        (("events", "x.db", "--kind", "masterfail"), "did you mean MasterFailed"),
         (("events", "x.db", "--since", "2026-01-01T00:00:00"), "with its zone"),
         (("uptime", "x.db", "--from", "soon"), "--from: expected a time"),
         (

@@ -59,6 +59,7 @@ def test_a_command_says_the_same_in_the_overview_and_in_its_own_help(
     ("words", "says"),
     [
         (("frobnicate",), "frobnicate"),
+        (("statsu", "x.db"), "did you mean status?"),
         (("status", "--jsn"), "--jsn"),
         (("uptime", "--by", "moon"), "moon"),
         (("import", "x.jsonl"), "--into"),
@@ -75,6 +76,30 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(
     assert says in said
     assert "see: tanist " in said
     assert list(tmp_path.iterdir()) == []
+
+
+READING = ("why", "uptime", "audit", "replay", "verify", "run")
+ASKING = ("status", "events", "pause", "failover", "rollback")
+
+
+@pytest.mark.parametrize(("commands", "may_be_asked"), [(READING, False), (ASKING, True)])
+def test_help_offers_an_address_only_where_an_engine_can_be_asked(
+    commands: tuple[str, ...], may_be_asked: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in commands:
+        assert run([command, "--help"]) == 0
+        assert ("http://" in capsys.readouterr().out.partition("--log")[2]) is may_be_asked, command
+
+
+def test_help_for_import_names_the_fields_and_the_outcomes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["import", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("at", "master", "outcome", "latency_ms", "failure", "observer", "detail"):
+        assert word in shown
+    for outcome in ("ok", "degraded", "failed", "up", "down"):
+        assert outcome in shown
 
 
 def test_version_is_printed(tmp_path: Path) -> None:

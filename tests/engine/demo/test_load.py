@@ -15,6 +15,22 @@ async def until_sent(load: Load, count: int, engine: Engine) -> None:
     load.stop()
 
 
+def test_a_load_that_is_given_up_sends_nothing_more() -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            load = Load(engine, GROUP, rate=2_000)
+            sending = asyncio.create_task(load.run())
+            await seen(engine, lambda _: len(load.accepted) >= LANES)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            assert sending.cancelled()
+            sent = load.sent
+            await seen(engine, lambda _: True)
+            assert load.sent == sent
+
+    run(main())
+
+
 def test_it_sends_numbered_messages_in_lanes_until_it_is_stopped() -> None:
     async def main() -> None:
         log = MemoryLog()

@@ -85,7 +85,7 @@ def get(url: str) -> dict[str, object]:
         return document
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_serves_until_it_is_told_to_end_and_ends_well(
     fleet: Fleet, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -99,10 +99,72 @@ def test_it_serves_until_it_is_told_to_end_and_ends_well(
         assert get(f"{found['url']}/readyz") == {"ready": True}
         code, rest = service.ends(number)
     assert code == 0
-    assert rest == "tanist: ending: what was observed is made durable\n"
+    assert "tanist: ending: what was observed is made durable" in rest.splitlines()
     assert not place.exists()
     with open_log(log) as stored:
         assert kinds(stored)[:3] == ["EngineStarted", "ConfigurationLoaded", "PolicyAdopted"]
+
+
+def until_active(service: Served) -> None:
+    """Return when somebody of the group is active."""
+    url = service.said.split()[-1]
+    with urllib.request.urlopen(f"{url}/api/events?follow=1") as stream:
+        while b'"kind": "SwitchDone"' not in (line := stream.readline()):
+            assert line
+
+
+def test_it_says_what_it_decides_and_never_what_it_only_saw(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        until_active(service)
+        _, rest = service.ends(signal.SIGTERM)
+    said = rest.splitlines()
+    with open_log(tmp_path / "t.db") as log:
+        events = {found.seq: type(found.event).__name__ for found in log.read()}
+    told = [events[int(line.rpartition("[why ")[2].rstrip("]"))] for line in said if "[why" in line]
+    assert {"MasterHealthy", "FailoverStarted", "AttemptStarted", "Switched", "FailoverEnded"} <= {
+        *told
+    }
+    assert not {"ProbeOk", "ProbeFailed", "MessageAccepted", "Outcome"} & {*told}
+    assert any("Z g: failover " in line and " begins: first " in line for line in said)
+
+
+def test_it_goes_on_when_nobody_reads_what_it_says(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        assert service.process.stderr is not None
+        service.process.stderr.close()
+        until_active(service)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait() == 0
+
+
+def test_without_a_standard_error_it_runs_as_well(fleet: Fleet, tmp_path: Path) -> None:
+    file = written(tmp_path, fleet.addresses)
+    words = " ".join(command(file))
+    with subprocess.Popen(["/bin/sh", "-c", f"exec {words} 2>&- </dev/null"]) as process:
+        try:
+            place = tmp_path / "t.db.engine.json"
+            while not place.exists():
+                assert process.poll() is None
+            url = json.loads(place.read_text())["url"]
+            with urllib.request.urlopen(f"{url}/api/events?follow=1") as stream:
+                while b'"kind": "SwitchDone"' not in (line := stream.readline()):
+                    assert line
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def test_a_hangup_that_nohup_ignores_does_not_end_it(fleet: Fleet, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with serving(written(tmp_path, fleet.addresses)) as service:
+            service.process.send_signal(signal.SIGHUP)
+            until_active(service)
+            assert service.ends(signal.SIGTERM)[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_its_token_is_for_its_owner_and_stays_the_same(fleet: Fleet, tmp_path: Path) -> None:
@@ -140,6 +202,18 @@ def test_one_log_has_one_service(fleet: Fleet, tmp_path: Path) -> None:
         assert service.ends(signal.SIGTERM)[0] == 0
 
 
+def test_a_log_that_another_took_over_ends_it_with_exit_3(fleet: Fleet, tmp_path: Path) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        until_active(service)
+        os.unlink(tmp_path / "t.db.lock")  # what an operator should not do
+        with open_log(tmp_path / "t.db", mode="write"):
+            _, rest = service.process.communicate()
+        assert service.process.returncode == 3
+    assert rest.splitlines()[-1].startswith("tanist: ended: ")
+    assert "another writer took the log over" in rest
+    assert not (tmp_path / "t.db.engine.json").exists()
+
+
 def test_where_it_cannot_listen_is_one_line_and_exit_2(fleet: Fleet, tmp_path: Path) -> None:
     file = written(tmp_path, fleet.addresses)
     with socket.socket() as taken:
@@ -167,10 +241,7 @@ def test_what_is_no_place_to_listen_at_is_refused(listen: str, tmp_path: Path) -
 
 def test_a_refused_configuration_is_not_run(fleet: Fleet, tmp_path: Path) -> None:
     with serving(written(tmp_path, fleet.addresses)) as service:
-        url = service.said.split()[-1]
-        with urllib.request.urlopen(f"{url}/api/events?follow=1") as stream:
-            while b'"kind": "SwitchDone"' not in (line := stream.readline()):
-                assert line
+        until_active(service)
         service.ends(signal.SIGTERM)
     file = written(tmp_path, {"b": fleet.addresses["b"]})
     for _ in range(2):

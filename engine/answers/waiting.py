@@ -1,0 +1,94 @@
+"""What a group that should have another active waits for, in words, and what ends the wait.
+
+The reason is the core's own (`blocked`, `waiting`); here it becomes a sentence with the command
+that a person can type.
+"""
+
+from typing import Final
+
+from engine.answers.words import moment
+from engine.core import candidates
+from engine.core.blocking import Block, Want, blocked, waiting, want
+from engine.core.state import GroupState, Phase, State, is_active_standby
+
+_SOURCES: Final = {"failed": "has failed", "activation-lost": "lost its activation"}
+_NOBODY: Final = {"first": "nobody is active yet", "headless": "nobody is active"}
+
+
+def wait_of(state: State, group: GroupState) -> Block | None:
+    """Return why a group that wants another active does not get one yet, and when that ends."""
+    if not is_active_standby(state, group):
+        return None
+    saga = group.saga
+    if saga is None:
+        wanted = want(group)
+        return None if wanted is None else blocked(state, group, wanted, state.at_us)
+    return waiting(state, group, saga, state.at_us) if saga.phase is Phase.SELECTING else None
+
+
+def sentence(state: State, group: GroupState, block: Block) -> str:
+    """Return what `group` waits for, and what ends it, for people."""
+    saga = group.saga
+    if saga is not None:
+        lead = f"failover {saga.id} waits"
+    else:
+        wanted = want(group)
+        lead = "" if wanted is None else _lead(wanted)
+    return f"{lead}: {_reason(state, group, block)}"
+
+
+def _lead(wanted: Want) -> str:
+    if not wanted.source:
+        return _NOBODY.get(wanted.why, wanted.why)
+    return f"{wanted.source} {_SOURCES.get(wanted.why, wanted.why)} and nobody takes over yet"
+
+
+def _reason(state: State, group: GroupState, block: Block) -> str:
+    name = group.id
+    ends = f"until {moment(block.until_us)}" if block.until_us else "until told otherwise"
+    source = group.saga.source if group.saga else getattr(want(group), "source", "")
+    match block.reason:
+        case "pause":
+            return pauses(state, group)
+        case "grace":
+            return f"the engine has just started and has not heard every master, {ends} at most"
+        case "several report themselves active":
+            return "several masters report themselves active: end all of them but one"
+        case "delay":
+            return f"{source} may come back {ends}"
+        case "it answers again":
+            return f"{source} answers again: it is trusted soon, or fails once more"
+        case "retry":
+            return f"the last try failed, the next one is at {moment(block.until_us)}"
+        case "observing":
+            return 'it only observes: automation = "auto" in its file would let it act'
+        case "no fit heir":
+            return f"nobody is fit to take over ({_unfit(state, group)})"
+        case "approval":
+            return f"for an approval: tanist approve {name}"
+        case "hold-down":
+            return f"held down after the last failover, {ends}: tanist approve {name} lets it go"
+        case "limit":
+            return f"the limit of failovers is spent, {ends}: tanist approve {name} lets it go"
+        case other:
+            return f"{other}, {ends}"
+
+
+def pauses(state: State, group: GroupState) -> str:
+    """Return which pauses hold `group` up, until when and why, and what ends each."""
+    fleet = state.fleet
+    found = (
+        ("the fleet", fleet.pause_until_us, fleet.pause_reason, "tanist resume"),
+        (group.id, group.pause_until_us, group.pause_reason, f"tanist resume {group.id}"),
+    )
+    return " and ".join(
+        f"{who} is paused {f'until {moment(end)}' if end > 0 else 'until told otherwise'} "
+        f"({reason}): {command} ends it"
+        for who, end, reason, command in found
+        if end == -1 or end > state.at_us
+    )
+
+
+def _unfit(state: State, group: GroupState) -> str:
+    verdicts = candidates.table(state, group, state.at_us)
+    return ", ".join(f"{verdict.master}: {verdict.rule}" for verdict in verdicts) or "no masters"

@@ -1,0 +1,124 @@
+"""A command to the log itself, which no engine runs: appended, or only rehearsed.
+
+The command and what it decides are appended in one batch; what is then owed to masters is owed to
+the next `tanist run`. A refused command leaves the request and its refusal in the log, and nothing
+else.
+"""
+
+from engine.answers.status import status
+from engine.answers.times import iso
+from engine.cli import output, places
+from engine.cli.acting import Command, Given, author, only_group, refused
+from engine.core import state as st
+from engine.core.driver import Driver, refusal
+from engine.core.errors import CommandRefused
+from engine.core.events import FLEET, Recorded
+from engine.core.owed import owed_of
+from engine.core.replay import replay
+from engine.core.state import State
+from engine.log import open_log
+from engine.runtime.clock import Clock
+
+
+def record(target: str, command: Command) -> Given:
+    """Append the command to the log at `target`, with what is decided upon it.
+
+    Raises:
+        CommandRefused: It was refused, with every reason; or it waits for what needs an engine.
+        LogError: The log cannot be used.
+    """
+    with open_log(target, mode="write") as log:
+        state = replay(log.read())
+        subject = _group(state, command)
+        if command.needs_engine:
+            reason = (
+                f"no engine runs on {target}, so there is nothing to wait for: without --wait it "
+                "is recorded, and its effects are owed to the next tanist run"
+            )
+            raise CommandRefused([reason])
+        before = status(state)
+        at_us = Clock(last_at_us=log.head.at_us).at_us()
+        event = command.event(subject, author(), at_us)
+        driver = Driver(state)
+        seq = driver.observe(event, subject=subject, at_us=at_us)
+        batch = driver.take_batch(at_us)
+        assert batch is not None
+        log.append(batch.events, bodies=batch.bodies)
+        reasons = refusal(driver.durable(), seq)
+        durable = driver.durable_state
+    group = durable.groups.get(subject)
+    owed = [
+        {"step": effect.step, "master": effect.master, "epoch": effect.epoch}
+        for effect in (owed_of(durable, group) if group is not None else ())
+    ]
+    return Given(
+        group=None if subject == FLEET else subject,
+        before=before,
+        after=status(durable),
+        reasons=reasons,
+        answer={"seq": seq, "at": iso(at_us), "at_rest": True, "owed": owed},
+    )
+
+
+def rehearse(target: str, command: Command, *, json: bool) -> None:
+    """Say what the command would do to the log as it is now; nothing is appended.
+
+    Raises:
+        CommandRefused: It would be refused, with every reason.
+    """
+    with places.open_for_reading(target) as log:
+        state = replay(log.read())
+    group = _group(state, command)
+    before = st.control_of(state.groups[group])
+    driver = Driver(state)
+    at_us = Clock(last_at_us=state.at_us).at_us()
+    seq = driver.observe(command.event(group, author(), at_us), subject=group, at_us=at_us)
+    batch = driver.take_batch(at_us)
+    assert batch is not None
+    try:
+        _raise_if_refused(batch.events, seq)
+    except CommandRefused as err:
+        if json:
+            output.document({"dry_run": True, **refused(command, err)})
+        raise
+    after = driver.working.groups[group]
+    found = {
+        "dry_run": True,
+        "group": group,
+        "before": {"active": before.assigned, "strategy": before.strategy},
+        "after": {
+            "active": after.rollback.target if after.rollback else after.assigned,
+            "strategy": after.strategy,
+        },
+        "would_append": [type(recorded.event).__name__ for recorded in batch.events],
+    }
+    if json:
+        output.document(found)
+        return
+    rows = [
+        (name, found["before"][name] or "-", found["after"][name] or "-")  # type: ignore[index]
+        for name in ("active", "strategy")
+    ]
+    table = output.table(("control", "now", "then"), rows, title=f"{group}: nothing was appended")
+    output.console().print(table)
+
+
+def _group(state: State, command: Command) -> str:
+    """Return the subject of the command.
+
+    Raises:
+        CommandRefused: There is no such group.
+        ConfigurationError: One has to be named.
+    """
+    if command.group is not None:
+        if command.group not in state.groups:
+            known = ", ".join(sorted(state.groups)) or "none"
+            raise CommandRefused([f"no group {command.group!r}: expected one of {known}"])
+        return command.group
+    return only_group(state.groups) if command.needs_group else FLEET
+
+
+def _raise_if_refused(events: tuple[Recorded, ...], seq: int) -> None:
+    reasons = refusal(events, seq)
+    if reasons:
+        raise CommandRefused(reasons)

@@ -1,0 +1,68 @@
+import os
+import threading
+
+from engine.service import voice as module
+from engine.service.voice import LINES_MAX, Voice
+
+
+def test_lines_leave_in_order() -> None:
+    ours, theirs = os.pipe()
+    voice = Voice(theirs)
+    for number in range(100):
+        voice.say(f"line {number}")
+    voice.close()
+    os.close(theirs)
+    with os.fdopen(ours) as read:
+        assert read.read().splitlines() == [f"line {number}" for number in range(100)]
+
+
+def test_who_does_not_read_holds_nobody_up_and_is_told_later() -> None:
+    ours, theirs = os.pipe()
+    voice = Voice(theirs)
+    line = "x" * 1_000  # LINES_MAX of them are more than a pipe holds
+    for _ in range(3 * LINES_MAX):
+        voice.say(line)
+    seen: list[str] = []
+    with os.fdopen(ours) as read:
+        seen.append(read.readline())  # the thread goes on: there is room
+        reading = threading.Thread(target=lambda: seen.extend(read))
+        reading.start()
+        while not any("left out" in found for found in seen):
+            voice.say("and again")
+        voice.close()
+        os.close(theirs)
+        reading.join()
+    assert seen.count(f"{line}\n") < 3 * LINES_MAX
+    said = [found for found in seen if "left out" in found]
+    assert "lines were left out: nobody read them in time" in said[0]
+
+
+def test_a_reader_that_is_gone_is_no_error() -> None:
+    ours, theirs = os.pipe()
+    voice = Voice(theirs)
+    os.close(ours)
+    for _ in range(10):
+        voice.say("nobody hears this")
+    voice.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "voice"]
+    os.close(theirs)
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    voice = Voice(theirs)
+    line = "y" * 10_000
+    for _ in range(50):
+        voice.say(line)
+    with os.fdopen(ours) as read:
+        assert [read.readline() for _ in range(50)] == [f"{line}\n"] * 50
+        voice.close()
+    os.close(theirs)
+
+
+def test_without_anywhere_to_say_it_nothing_is_said() -> None:
+    voice = Voice(None)
+    voice.say("x")
+    voice.close()
+    assert module.CLOSE_S > 0
