@@ -75,6 +75,11 @@ class ChainFold:
                 self._open.clear()
                 self.blocks += 1
 
+    def skip(self, last: int, chain: bytes) -> None:
+        """Go on after a sealed block that ends with the event `last`, whose chain is known."""
+        self.seq, self._closed = last, chain
+        self._open.clear()
+
     def _begin(self, row: Row) -> None:
         base = base_of(row)
         if base is not None:

@@ -86,7 +86,7 @@ def decode_rows(rows: Sequence[EventRow]) -> list[Recorded]:
     known, build = _DECODE, Recorded
     try:
         return [
-            build(seq=seq, at_us=at_us, subject=subject, cause=cause, event=known[kind](payload))
+            build(seq, at_us, subject, cause, known[kind](payload))
             for seq, at_us, kind, subject, cause, payload in rows
         ]
     except (KeyError, msgspec.DecodeError):

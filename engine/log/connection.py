@@ -82,6 +82,16 @@ class Connection:
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let every `fetch` within see the database as it is at the first of them."""
+        with self.holding:
+            self.fetch("BEGIN")
+            try:
+                yield
+            finally:
+                self._roll_back()
+
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the only write transaction; it is all or nothing, and durable at the end.
 

@@ -13,7 +13,9 @@ from typing import Final
 
 from engine.core.errors import LogCorrupted, LogError, LogForeign, LogTooNew
 
-FORMAT: Final = 1  # user_version; a release reads and writes the format that it finds
+# user_version; a release reads and writes the format that it finds.
+# 1: every event is a row. 2: sealed blocks and snapshots as well.
+FORMAT: Final = 2
 APPLICATION_ID: Final = 0x54414E49  # "TANI"
 
 _MAGIC: Final = b"SQLite format 3\0"

@@ -10,8 +10,9 @@ from typing import Self
 
 from engine.core.errors import LogError, LogUncertain
 from engine.core.events import Recorded
-from engine.log.chain import ChainFold
-from engine.log.codec import decode_rows, encode_rows
+from engine.log.blocks import Block, Stored, seal_rows
+from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold
+from engine.log.codec import base_of, crcs_of, decode_rows, encode_rows
 from engine.log.protocol import (
     AFTER_COMMIT,
     BEFORE_APPEND,
@@ -22,8 +23,10 @@ from engine.log.protocol import (
     Hook,
     Projection,
     Row,
+    Seal,
     V,
 )
+from engine.log.snapshots import SnapshotShelf
 from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
 
 
@@ -40,12 +43,14 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.hook: Hook | None = None
-        self._rows: list[Row] = []
+        self._rows: list[Row] = []  # the hot ones; the sealed blocks go before them
+        self._blocks: list[Stored] = []
         self._head = Head()
         self._bodies: dict[bytes, bytes] = {}
         self._stored: dict[str, StoredView] = {}
         self._views = Views(self)
         self._chain = ChainFold()
+        self.snapshots = SnapshotShelf()
         self._failures: list[Failure] = []
         self._appending = threading.Lock()
 
@@ -58,6 +63,7 @@ class MemoryLog:
         other = MemoryLog()
         with self._appending:
             other._rows = self._rows.copy()
+            other._blocks = self._blocks.copy()
             other._head = self._head
             other._bodies = self._bodies.copy()
             other._stored = self._stored.copy()
@@ -72,26 +78,71 @@ class MemoryLog:
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Recorded]:
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
-        chunks = self._chunks(*self._range(after, until), chunk)
-        events = ([row[:6] for row in rows] for rows in chunks)
+        events = ([row[:6] for row in rows] for rows in self._chunks(after, until, chunk))
         return itertools.chain.from_iterable(map(decode_rows, events))
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Row]:
         """Return the same events as they are stored."""
-        return itertools.chain.from_iterable(self._chunks(*self._range(after, until), chunk))
+        return itertools.chain.from_iterable(self._chunks(after, until, chunk))
 
-    def _range(self, after: int, until: int | None) -> tuple[int, int]:
-        head = self._head.seq
-        until = head if until is None else min(until, head)
-        before_first = self._rows[0][0] - 1 if self._rows else 0
-        return max(0, after - before_first), until - before_first
+    def blocks(self, after: int = 0, until: int | None = None) -> Iterator[Block]:
+        """Return the sealed blocks that hold events of that range, in order."""
+        until = self._head.seq if until is None else until
+        for stored in self._blocks:
+            if stored[0] <= until and stored[0] + BLOCK_EVENTS > after + 1:
+                yield Block(stored)
 
-    def _chunks(self, start: int, stop: int, chunk: int) -> Iterator[list[Row]]:
+    def _chunks(self, after: int, until: int | None, chunk: int) -> Iterator[list[Row]]:
         assert chunk > 0
-        for index in range(start, stop, chunk):
-            yield self._rows[index : min(index + chunk, stop)]
+        until = self._head.seq if until is None else until
+        for rows in self._pieces(after):
+            found = [row for row in rows if after < row[0] <= until]
+            for at in range(0, len(found), chunk):
+                yield found[at : at + chunk]
+
+    def _pieces(self, after: int) -> Iterator[list[Row]]:
+        """Return all rows from those of a base on: block by block, then the hot ones."""
+        based = [row for row in self._rows[:1] if row[0] % BLOCK_EVENTS == 0 and self._blocks]
+        yield based
+        crc = based[0][6] if based else 0
+        for block in self.blocks():
+            if block.last > after:
+                rows: list[Row] = [(*row, 0) for row in block.rows()]
+                crcs = crcs_of(rows, crc=crc)
+                yield [(*row[:6], each) for row, each in zip(rows, crcs, strict=True)]
+            crc = block.last_crc
+        yield self._rows[len(based) :]
+
+    def seals(self) -> list[Seal]:
+        """Return where the sealed blocks end, in order."""
+        return [
+            Seal(seq=first + BLOCK_EVENTS - 1, at_us=at_us, crc=crc, chain=chain)
+            for first, at_us, crc, chain, _, _ in self._blocks
+        ]
+
+    def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
+        """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`."""
+        until = self._head.seq if until is None else until
+        for sealed in range(blocks_max):
+            with self._appending:
+                base = base_of(self._rows[0]) if self._rows else None
+                at = 0 if base is None else 1
+                rows = self._rows[at : at + BLOCK_EVENTS + 1]
+                if (
+                    len(rows) <= BLOCK_EVENTS
+                    or rows[-2][0] > until
+                    or rows[0][0] % BLOCK_EVENTS != 1
+                ):
+                    return sealed
+                chain = ZERO if base is None else base.chain
+                crc = 0 if base is None else self._rows[0][6]
+                if self._blocks:
+                    chain, crc = self._blocks[-1][3], self._blocks[-1][2]
+                self._blocks.append(seal_rows(rows[:BLOCK_EVENTS], chain=chain, crc=crc))
+                del self._rows[at : at + BLOCK_EVENTS]
+        return blocks_max
 
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
@@ -126,6 +177,9 @@ class MemoryLog:
 
     def chain_head(self) -> bytes:
         """Return the digest of everything in the log (32 bytes)."""
+        for block in self.blocks(self._chain.seq):
+            if block.last > self._chain.seq:
+                self._chain.skip(block.last, block.chain)
         self._chain.feed(self.rows(self._chain.seq))
         return self._chain.head
 

@@ -7,11 +7,15 @@ read up to a seq has missed nothing before it.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Final, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 
 from engine.core.events import Recorded
+from engine.log.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from engine.log.blocks import Block
 
 # seq, at_us, kind, subject, cause, payload, crc: an event as it is stored.
 Row: TypeAlias = tuple[int, int, int, str, int, bytes, int]
@@ -24,6 +28,15 @@ CHUNK_EVENTS: Final = 500  # what a read holds in memory; more is slower, it lea
 BEFORE_APPEND: Final = "log.before_append"
 BEFORE_COMMIT: Final = "log.before_commit"
 AFTER_COMMIT: Final = "log.after_commit"
+
+
+class Seal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The end of a sealed block, as it is stored."""
+
+    seq: int
+    at_us: int
+    crc: int
+    chain: bytes  # of everything up to there (32 bytes)
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -87,6 +100,25 @@ class Log(Protocol):
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Row]:
         """Return the same events as they are stored, not decoded."""
+
+    def blocks(self, after: int = 0, until: int | None = None) -> Iterator["Block"]:
+        """Return the sealed blocks that hold events of that range, in order.
+
+        What is in no block is in rows. Folds that need times, kinds and subjects only read these.
+        """
+
+    def seals(self) -> list[Seal]:
+        """Return where the sealed blocks end, in order."""
+
+    def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
+        """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`.
+
+        Nothing that is read changes. The last event is always a row.
+        """
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Return the stored folds of the state."""
 
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES

@@ -1,4 +1,4 @@
-"""The tables of a log.
+"""The tables of a log, by the format that brought them.
 
 `events` has no second index: it would cost a third of a bulk append, and what is asked by subject
 or kind is asked of a projection, or of the end of the log.
@@ -23,7 +23,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from engine.core.events import KINDS
 from engine.log.header import APPLICATION_ID, FORMAT
 
-METADATA: Final = MetaData()
+METADATA: Final = MetaData()  # of format 1; every later one has them too
+METADATA_2: Final = MetaData()  # what format 2 added
 
 EVENTS: Final = Table(
     "events",
@@ -70,6 +71,29 @@ META: Final = Table(
     Column("created_release", Text, nullable=False),
     sqlite_strict=True,
 )
+# Events 1000k + 1 ... 1000k + 1000 as engine.log.blocks has it; their rows are gone.
+BLOCKS: Final = Table(
+    "blocks",
+    METADATA_2,
+    Column("first", Integer, primary_key=True),  # seq
+    Column("last_at_us", Integer, nullable=False),
+    Column("last_crc", Integer, nullable=False),  # seeds that of the row after it
+    Column("chain", LargeBinary, nullable=False),
+    Column("columns", LargeBinary, nullable=False),
+    Column("payloads", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+# Folds of everything up to `seq`: caches, never believed when in doubt.
+SNAPSHOTS: Final = Table(
+    "snapshots",
+    METADATA_2,
+    Column("seq", Integer, primary_key=True),
+    Column("fold_version", Integer, nullable=False),
+    Column("policy_digest", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # of the state, as `replay` prints it
+    Column("data", LargeBinary, nullable=False),  # zlib of the state's canonical bytes
+    sqlite_strict=True,
+)
 _VIEW: Final = """
 CREATE VIEW log AS
 SELECT seq,
@@ -80,11 +104,13 @@ FROM events LEFT JOIN kinds ON kinds.kind = events.kind
 """
 
 
-def create_schema(connection: Connection, *, release: str) -> None:
-    """Create everything that an empty log has; the caller holds the transaction."""
+def create_schema(connection: Connection, *, release: str, version: int = FORMAT) -> None:
+    """Create everything that an empty log of a format has; the caller holds the transaction."""
     connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
-    connection.execute(text(f"PRAGMA user_version = {FORMAT}"))
+    connection.execute(text(f"PRAGMA user_version = {version}"))
     METADATA.create_all(connection, checkfirst=False)
+    if version > 1:
+        METADATA_2.create_all(connection, checkfirst=False)
     connection.execute(text(_VIEW))
     connection.execute(insert(META).values(id=1, writer_epoch=0, created_release=release))
 

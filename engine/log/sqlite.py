@@ -17,17 +17,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from sqlalchemy import text
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
+from engine.log import sealing
+from engine.log.blocks import Block
 from engine.log.chain import ChainFold
-from engine.log.codec import decode_rows, encode_rows
+from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
-from engine.log.header import Found, check_identity, examine
+from engine.log.header import FORMAT, Found, check_identity, examine
 from engine.log.lock import WriterLock
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
@@ -36,24 +38,21 @@ from engine.log.protocol import (
     BEFORE_COMMIT,
     CHUNK_EVENTS,
     NO_BODIES,
-    EventRow,
     Head,
     Hook,
     Projection,
     Row,
+    Seal,
     V,
 )
+from engine.log.reading import Reading
 from engine.log.schema import PROJECTIONS, create_schema, name_kinds
+from engine.log.snapshots import SnapshotTable
 from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
 
 _WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
 
 _ANYTHING: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
-_ROWS: Final = (
-    "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
-    "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-)
-_EVENTS: Final = _ROWS.replace(", crc", "")  # a seventh column would cost a tenth of a read
 _LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
 _LOAD_VIEW: Final = "SELECT version, position, data FROM projections WHERE name = ?"
@@ -91,9 +90,14 @@ class SqliteLog:
         create: bool = False,
         release: str = "",
         connect: Connect = driver_connect,
+        version: int = FORMAT,
     ) -> None:
-        """Open it; `connect` gives the driver's connections. Raises as `open_log` does."""
+        """Open it; raises as `open_log` does.
+
+        `connect` gives the driver's connections; `version` is the format that a new log gets.
+        """
         self.path: Final = path
+        self._version: Final = version
         self.hook: Hook | None = None
         self._connect: Final = connect
         self._views: Final = Views(self)
@@ -103,6 +107,9 @@ class SqliteLog:
         self._lock: WriterLock | None = None
         self._writer: Connection | None = None
         self._reader: Connection | None = None
+        self._reading: Reading | None = None
+        self.format = 0
+        self.snapshots: Final = SnapshotTable(self._fetch, self._change)
         self._epochs: Final[set[int]] = set()  # the last one stored, and any that may be
         self._head: Head | None = None  # None: not known, it has to be read
         self._is_uncertain = False
@@ -117,6 +124,7 @@ class SqliteLog:
             if mode == "write":
                 self._open_writer(create=create, release=release)
             self._reader = self._open_reader()
+            self._reading = Reading(self._reader, has_blocks=self.format > 1)
         except BaseException:
             self.close()
             raise
@@ -139,10 +147,12 @@ class SqliteLog:
         connection = Connection(self.path, mode="rwc" if create else "rw", connect=self._connect)
         try:
             if create and not connection.fetch(_ANYTHING):
+                # Space that sealing frees can be given back only if this comes first of all.
+                connection.fetch("PRAGMA auto_vacuum = INCREMENTAL")
                 # Before the write-ahead log is switched on, so that the file itself says at once
                 # what it is.
                 with connection.transaction():
-                    create_schema(connection.core, release=release)
+                    create_schema(connection.core, release=release, version=self._version)
             self._check(connection)
             self._make_durable(connection)
         except BaseException:
@@ -180,6 +190,8 @@ class SqliteLog:
         ((application_id,),) = connection.fetch("PRAGMA application_id")
         ((version,),) = connection.fetch("PRAGMA user_version")
         check_identity(self.path, application_id=application_id, version=version)
+        self.format = version
+        self.snapshots.is_there = version > 1
 
     def _take_over(self, writer: Connection) -> None:
         """Draw a new writer epoch and read the head: whatever was in doubt is settled by this."""
@@ -231,43 +243,46 @@ class SqliteLog:
         if self._lock is not None:
             with self._appending:
                 return self._settled()[1]
-        last = self._reading().fetch(_LAST)
+        last = self._connection().fetch(_LAST)
         return Head(seq=last[0][0], at_us=last[0][1]) if last else Head()
 
-    def _reading(self) -> Connection:
+    def _fetch(self, statement: str, arguments: Sequence[object]) -> list[Any]:
+        return self._connection().fetch(statement, arguments)
+
+    def _change(self, statement: str, arguments: Sequence[Sequence[object]]) -> None:
+        """Change what is only a cache, in a transaction of its own."""
+        with self._appending:
+            writer, head = self._settled()
+            with self._transaction(writer, head):
+                writer.cursor.executemany(statement, arguments)
+
+    def _connection(self) -> Connection:
         if self._reader is None:
             raise LogError(f"{self.path} is closed")
         return self._reader
+
+    def _events(self) -> Reading:
+        if self._reading is None:
+            raise LogError(f"{self.path} is closed")
+        return self._reading
 
     def read(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Recorded]:
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
         until = self.head.seq if until is None else until
-        return itertools.chain.from_iterable(self._events(after, until, chunk))
+        return itertools.chain.from_iterable(self._events().events(after, until, chunk))
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
     ) -> Iterator[Row]:
         """Return the same events as they are stored."""
         until = self.head.seq if until is None else until
-        return itertools.chain.from_iterable(self._rows(after, until, chunk))
+        return itertools.chain.from_iterable(self._events().rows(after, until, chunk))
 
-    def _events(self, after: int, until: int, chunk: int) -> Iterator[list[Recorded]]:
-        while after < until:
-            rows: list[EventRow] = self._reading().fetch(_EVENTS, (after, until, chunk))
-            if not rows:
-                return
-            yield decode_rows(rows)
-            after = rows[-1][0]
-
-    def _rows(self, after: int, until: int, chunk: int) -> Iterator[list[Row]]:
-        while after < until:
-            rows: list[Row] = self._reading().fetch(_ROWS, (after, until, chunk))
-            if not rows:
-                return
-            yield rows
-            after = rows[-1][0]
+    def blocks(self, after: int = 0, until: int | None = None) -> Iterator[Block]:
+        """Return the sealed blocks that hold events of that range, in order."""
+        return self._events().blocks(after, self.head.seq if until is None else until)
 
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
@@ -314,7 +329,7 @@ class SqliteLog:
 
     def body(self, digest: bytes) -> bytes | None:
         """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
-        found = self._reading().fetch("SELECT body FROM bodies WHERE digest = ?", (digest,))
+        found = self._connection().fetch("SELECT body FROM bodies WHERE digest = ?", (digest,))
         if not found:
             return None
         ((body,),) = found
@@ -325,8 +340,42 @@ class SqliteLog:
     def chain_head(self) -> bytes:
         """Return the digest of everything in the log (32 bytes); only what is new is read."""
         with self._chaining:
+            for block in self.blocks(self._chain.seq):
+                if block.last > self._chain.seq:
+                    self._chain.skip(block.last, block.chain)
             self._chain.feed(self.rows(self._chain.seq))
             return self._chain.head
+
+    def seals(self) -> list[Seal]:
+        """Return where the sealed blocks end, in order."""
+        return self._events().seals()
+
+    def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
+        """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`.
+
+        Raises:
+            LogCorrupted: A row is damaged: it stays as it is, for `verify` to name.
+            LogError: The log has format 1, or nothing can be written.
+        """
+        if self.format < 2:
+            raise LogError(f"{self.path} has format {self.format}: upgrade it to seal blocks")
+        until = self.head.seq if until is None else until
+        for sealed in range(blocks_max):
+            block = sealing.next_block(self._connection(), until=until)
+            if block is None:
+                return sealed
+            with self._appending:
+                writer, head = self._settled()
+                with self._transaction(writer, head):
+                    sealing.store(writer.cursor, block)
+        return blocks_max
+
+    def give_back(self) -> None:
+        """Give the space of sealed rows back to the file system; appends wait for it."""
+        with self._appending:
+            writer, _ = self._settled()
+            with writer.translated():
+                writer.cursor.execute("PRAGMA incremental_vacuum").fetchall()
 
     def attach(self, projection: Projection[V]) -> None:
         """Let `catch_up` find the projection by its name."""
@@ -352,7 +401,7 @@ class SqliteLog:
 
     def load_view(self, name: str) -> StoredView | None:
         """Return what is stored under `name`."""
-        found = self._reading().fetch(_LOAD_VIEW, (name,))
+        found = self._connection().fetch(_LOAD_VIEW, (name,))
         if not found:
             return None
         ((version, position, data),) = found
@@ -375,7 +424,7 @@ class SqliteLog:
             for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
-            self._reader = self._writer = None
+            self._reader = self._reading = self._writer = None
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None

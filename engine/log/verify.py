@@ -9,9 +9,9 @@ import msgspec
 
 from engine.core.errors import LogCorrupted, LogError, LogTooNew
 from engine.core.events import KINDS, OBSERVATIONS, LogBased, Recorded, decode
-from engine.log.chain import ChainFold
+from engine.log.chain import BLOCK_EVENTS, ChainFold
 from engine.log.codec import BASE_KIND, crcs_of, decode_rows
-from engine.log.protocol import CHUNK_EVENTS, Log, Row
+from engine.log.protocol import CHUNK_EVENTS, Log, Row, Seal
 
 PROBLEMS_MAX: Final = 20  # those after it are consequences more often than news
 
@@ -36,10 +36,12 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verification:
     """Return what does not fit in `log`: seqs, times, crcs, payloads, kinds, causes, evidence.
 
+    Of a sealed block it is its first event that is named, for its rows have no crcs of their own.
+
     `fold` gets each event up to the first that it refuses by raising LogCorrupted. Damage that
     was made with fitting crcs shows in `head` only: compare it with one that is kept elsewhere.
     """
-    check = _Check(fold)
+    check = _Check(fold, {seal.seq: seal for seal in log.seals()})
     for rows in _readable(log, check):
         check.take(rows)
     return Verification(
@@ -68,13 +70,14 @@ def _readable(log: Log, check: "_Check") -> Iterator[list[Row]]:
 
 
 class _Check:
-    def __init__(self, fold: Callable[[Recorded], None] | None) -> None:
+    def __init__(self, fold: Callable[[Recorded], None] | None, seals: dict[int, Seal]) -> None:
         self.events = 0
         self.first_bad: int | None = None
         self.problems: list[str] = []
         self.chain: ChainFold | None = ChainFold()
         self._last: Row | None = None
         self._fold = fold
+        self._seals = seals  # by the seq that they end with
 
     def found(self, seq: int, problem: str) -> None:
         """Note a problem of the event `seq`."""
@@ -99,6 +102,18 @@ class _Check:
                 self.chain.feed(rows)
             except (LogCorrupted, LogTooNew):
                 self.chain = None
+        seal = self._seals.get(rows[-1][0])
+        if seal is not None:
+            self._sealed(seal, rows[-1])
+
+    def _sealed(self, seal: Seal, last: Row) -> None:
+        """Check the end of a block against what was stored beside it."""
+        first = seal.seq - BLOCK_EVENTS + 1
+        if (seal.at_us, seal.crc) != (last[1], last[6]):
+            self.found(first, "the block that begins there ends otherwise than its last event")
+        if self.chain is not None and self.chain.head != seal.chain:
+            self.found(first, "the block that begins there is not the one that was sealed (chain)")
+            self.chain = None
 
     def _row(self, row: Row) -> None:
         seq, at_us, kind, subject, cause, payload, crc = row

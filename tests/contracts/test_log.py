@@ -2,17 +2,15 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from engine.core.errors import LogConflict, LogError
 from engine.core.events import Recorded
-from engine.log import MemoryLog, open_log
 from engine.log.chain import ChainFold
-from engine.log.protocol import AFTER_COMMIT, BEFORE_APPEND, BEFORE_COMMIT, Head, Log
+from engine.log.protocol import AFTER_COMMIT, BEFORE_APPEND, BEFORE_COMMIT, Head
 from engine.log.verify import verify
+from tests.contracts.places import Place
 from tests.engine.log.events import (
     CHAIN,
     START_US,
@@ -25,39 +23,6 @@ from tests.engine.log.events import (
     probe,
     probes,
 )
-
-
-class Place:
-    """Where a log is: opened anew, it is what another process would find."""
-
-    def __init__(self, reopen: Callable[[Log | None], Log]) -> None:
-        self._reopen = reopen
-        self.log = reopen(None)
-
-    def reopened(self) -> Log:
-        self.log.close()
-        self.log = self._reopen(self.log)
-        return self.log
-
-    def now_and_reopened(self) -> Iterator[Log]:
-        yield self.log
-        yield self.reopened()
-
-
-def in_memory(_: Path) -> Place:
-    return Place(lambda log: log.copy() if isinstance(log, MemoryLog) else MemoryLog())
-
-
-def in_sqlite(directory: Path) -> Place:
-    path = directory / "log.db"
-    return Place(lambda _: open_log(path, mode="write", create=True, release="1"))
-
-
-@pytest.fixture(params=[in_memory, in_sqlite])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    place = request.param(tmp_path)
-    yield place
-    place.log.close()
 
 
 def test_a_new_log_is_empty(place: Place) -> None:

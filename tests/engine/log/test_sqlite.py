@@ -81,7 +81,7 @@ def refused(path: Path, error: type[LogError]) -> str:
 
 def test_the_file_says_what_it_is_before_anything_opens_it(path: Path) -> None:
     head = path.read_bytes()[:100]
-    assert struct.unpack_from(">II", head, 60) == (FORMAT, 0)
+    assert struct.unpack_from(">II", head, 60) == (FORMAT, 1)
     assert struct.unpack_from(">I", head, 68) == (APPLICATION_ID,)
     assert head[68:72] == b"TANI"
     assert examine(path) is Found.LOG
