@@ -252,6 +252,8 @@ class _Dumped(msgspec.Struct, kw_only=True):
 
 
 _CANONICAL: Final = msgspec.msgpack.Encoder(order="sorted")
+_RESTORE: Final = msgspec.msgpack.Decoder(_Dumped, strict=False)  # the keys of some maps are text
+_COPY: Final = msgspec.msgpack.Decoder(_Dumped)
 
 
 def dump(state: State) -> bytes:
@@ -268,24 +270,27 @@ def restore(data: bytes) -> State:
     Raises:
         msgspec.DecodeError: The bytes are not a state of this version.
     """
-    stored = msgspec.convert(
-        msgspec.msgpack.decode(data), _Dumped, builtin_types=(bytes,), str_keys=True
-    )
-    state = State()
-    state.seq, state.at_us = stored.seq, stored.at_us
-    state.fleet, state.groups = stored.fleet, stored.groups
+    state = _taken(_RESTORE.decode(data))
     for group in state.groups.values():
         # The order of these two is an order in time, which sorted keys do not keep.
         ledger = group.ledger
         ledger.open = dict(sorted(ledger.open.items()))
         ledger.done = dict(sorted(ledger.done.items(), key=lambda item: item[1]))
-    reindex(state)
     return state
 
 
 def copy(state: State) -> State:
-    """Return an independent copy of `state`."""
-    return restore(dump(state))
+    """Return an independent copy of `state`; half the time of `restore` and `dump`."""
+    stored = _Dumped(seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=state.groups)
+    return _taken(_COPY.decode(msgspec.msgpack.encode(stored)))
+
+
+def _taken(stored: _Dumped) -> State:
+    state = State()
+    state.seq, state.at_us = stored.seq, stored.at_us
+    state.fleet, state.groups = stored.fleet, stored.groups
+    reindex(state)
+    return state
 
 
 def digest(state: State) -> str:

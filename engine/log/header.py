@@ -87,6 +87,8 @@ def examine(path: Path) -> Found:
     (version,) = struct.unpack_from(">I", head, 60)
     (application_id,) = struct.unpack_from(">I", head, 68)
     (valid_for,) = struct.unpack_from(">I", head, 92)
+    if pages == 1 and application_id == version == 0:
+        return Found.EMPTY  # a creation that was cut short: one page holds no table of anybody
     check_identity(path, application_id=application_id, version=version)
     expected = pages * (_PAGE_SIZE_MAX if page_size == 1 else page_size)
     # What a journal or a write-ahead log still holds may be missing in the file itself.

@@ -64,6 +64,7 @@ class MemoryLog:
         with self._appending:
             other._rows = self._rows.copy()
             other._blocks = self._blocks.copy()
+            other.snapshots = self.snapshots.copy()
             other._head = self._head
             other._bodies = self._bodies.copy()
             other._stored = self._stored.copy()

@@ -126,8 +126,12 @@ class SnapshotTable:
 class SnapshotShelf:
     """Those of a log in memory."""
 
-    def __init__(self) -> None:
-        self._held: dict[int, Snapshot] = {}
+    def __init__(self, held: dict[int, Snapshot] | None = None) -> None:
+        self._held: dict[int, Snapshot] = held or {}
+
+    def copy(self) -> "SnapshotShelf":
+        """Return what another process would find."""
+        return SnapshotShelf(self._held.copy())
 
     def store(self, snapshot: Snapshot) -> None:
         """Store it; one of the same position is replaced."""

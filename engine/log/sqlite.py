@@ -147,7 +147,8 @@ class SqliteLog:
         connection = Connection(self.path, mode="rwc" if create else "rw", connect=self._connect)
         try:
             if create and not connection.fetch(_ANYTHING):
-                # Space that sealing frees can be given back only if this comes first of all.
+                # Space that sealing frees can be given back only if this comes first of all. It
+                # writes the first page, and nothing to it.
                 connection.fetch("PRAGMA auto_vacuum = INCREMENTAL")
                 # Before the write-ahead log is switched on, so that the file itself says at once
                 # what it is.

@@ -1,0 +1,81 @@
+"""The state at any position of a log: from the nearest snapshot, and the events after it.
+
+A snapshot is a cache. One that cannot be believed is passed over and said so; without any, the
+state is folded from the beginning, and is the same.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from engine.core import state as st
+from engine.core.replay import replay
+from engine.core.state import FOLD_VERSION, State
+from engine.log.protocol import Log
+from engine.log.snapshots import Snapshot, pack, spare, unpack
+
+EACH_EVENTS: Final = 10_000  # between two snapshots, at least
+_BYTES_AN_EVENT: Final = 4  # what the older snapshots may take, for each event of the log
+
+Say = Callable[[str], None]
+
+
+def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> State:
+    """Return the fold of the events up to the seq `until` (None: the head).
+
+    `say` is told of each snapshot that is not believed.
+
+    Raises:
+        LogCorrupted: At the first event that is missing, repeated, or asks for an illegal move.
+    """
+    until = log.head.seq if until is None else until
+    limit = until
+    while (snapshot := log.snapshots.newest(limit)) is not None:
+        try:
+            state = _believed(snapshot)
+        except ValueError as err:
+            if say is not None:
+                say(str(err))
+            limit = snapshot.seq - 1
+        else:
+            return replay(log.read(state.seq, until), state=state)
+    return replay(log.read(until=until))
+
+
+def _believed(snapshot: Snapshot) -> State:
+    """Return the state of `snapshot`; ValueError says why it is not to be believed."""
+    if snapshot.fold_version != FOLD_VERSION:
+        found = f"fold version {snapshot.fold_version}, this release has {FOLD_VERSION}"
+        raise ValueError(f"the snapshot at {snapshot.seq} is of {found}")
+    try:
+        state = st.restore(unpack(snapshot))
+    except msgspec.DecodeError as err:
+        raise ValueError(f"the snapshot at {snapshot.seq} is damaged: {err}") from err
+    if (state.seq, state.fleet.policy_digest) != (snapshot.seq, snapshot.policy_digest):
+        raise ValueError(f"the snapshot at {snapshot.seq} is that of another position")
+    return state
+
+
+def keep(log: Log, state: State) -> None:
+    """Store a snapshot of `state`, a fold of `log`, and let go of those that are spare.
+
+    The newest is always kept. Of the older ones so many stay that they take a few bytes for each
+    event of the log, however large a state is.
+    """
+    snapshot = pack(
+        state.seq,
+        st.dump(state),
+        fold_version=FOLD_VERSION,
+        policy_digest=state.fleet.policy_digest,
+    )
+    log.snapshots.store(snapshot)
+    each = max(EACH_EVENTS, len(snapshot.data) // _BYTES_AN_EVENT)
+    log.snapshots.drop(spare(log.snapshots.seqs(), each=each))
+
+
+def is_due(log: Log) -> bool:
+    """Return whether so much was appended that another snapshot is worth its while."""
+    head = log.head.seq
+    newest = log.snapshots.newest(head)
+    return head - (0 if newest is None else newest.seq) >= EACH_EVENTS
