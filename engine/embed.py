@@ -20,11 +20,12 @@ from engine.config import Configuration
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.driver import Driver
-from engine.core.errors import CommandRefused, ConfigurationError
+from engine.core.errors import CommandRefused, ConfigurationError, LogError
 from engine.core.events import FLEET, Recorded
 from engine.core.policy import Policy
-from engine.core.replay import control_at, replay
+from engine.core.replay import control_in
 from engine.core.state import State
+from engine.log import states
 from engine.log.protocol import Log
 from engine.log.sqlite import open_log
 from engine.log.writer import Writer
@@ -42,6 +43,8 @@ from projections.uptime import UPTIME
 from projections.weights import WEIGHTS
 
 T = TypeVar("T")
+
+SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,7 @@ class Engine:
         self._failpoint: Final = failpoint
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
+        self.notes: Final[list[str]] = []  # what was passed over in the log, and is folded anew
 
     async def __aenter__(self) -> Self:
         """Take the log up, and begin to watch.
@@ -106,7 +110,8 @@ class Engine:
         return self
 
     async def _start(self) -> None:
-        state = await asyncio.to_thread(lambda: replay(self._log.read()))
+        state = await asyncio.to_thread(lambda: states.state_at(self._log, say=self.notes.append))
+        self._closing.push_async_callback(self._keep_snapshot)
         stopped_at_us = state.at_us
         self.clock = self._given_clock or Clock(last_at_us=stopped_at_us)
         flush_us = self._configuration.flush_us if self._configuration else 0
@@ -139,6 +144,16 @@ class Engine:
             self._refused = (await turning.ask(loaded)).reasons
         turning.start(self._hands)
         self._watch()
+
+    async def _keep_snapshot(self) -> None:
+        """Store what the next start begins with; without it that start only takes longer."""
+        turning = getattr(self, "_turning", None)
+        if turning is None:
+            return
+        newest = self._log.snapshots.newest(turning.state.seq)
+        if newest is None or turning.state.seq - newest.seq >= SNAPSHOT_EVENTS:
+            with contextlib.suppress(LogError):
+                await asyncio.to_thread(states.keep, self._log, turning.state)
 
     def _keep(self) -> Keeping:
         """Keep the views that answers are read from near the head of the log."""
@@ -412,7 +427,7 @@ class Engine:
         if not 0 < position <= self.state.seq:
             raise CommandRefused((f"expected a seq up to {self.state.seq}, found {position}",))
         control = await asyncio.to_thread(
-            lambda: control_at(self._log.read(until=position), group, position=position)
+            lambda: control_in(states.state_at(self._log, position), group)
         )
         if control is None:
             raise CommandRefused((f"there was no group {group} at position {position}",))

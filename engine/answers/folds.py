@@ -1,7 +1,4 @@
-"""The state of a log at a position, with progress for who waits for it; and what went stale since.
-
-Nothing here is stored: it is the same fold as everywhere.
-"""
+"""The state of a log at a position, with progress for who waits; and what went stale since."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +9,7 @@ from engine.core.evolve import evolve
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Step
+from engine.log import states
 from engine.log.protocol import Log
 
 Progress = Callable[[int, int], None]  # the position reached and the last one [seq]
@@ -21,12 +19,15 @@ PROGRESS_EVENTS: Final = 20_000  # between two reports; some twenty milliseconds
 def state_at(log: Log, seq: int | None = None, *, progress: Progress | None = None) -> State:
     """Return the fold of the events up to `seq`; None: of all of them.
 
+    With `progress` every event is folded, from the first one on; without it the nearest snapshot
+    spares those before it.
+
     Raises:
         LogCorrupted: At the first event that does not fit.
     """
     until = log.head.seq if seq is None else seq
     if progress is None:
-        return replay(log.read(until=until))
+        return states.state_at(log, until)
     state = State()
     progress(0, until)
     for after in range(0, until, PROGRESS_EVENTS):

@@ -13,7 +13,8 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import CommandRefused, ConfigurationError
 from engine.core.events import Observation
-from engine.core.replay import control_at
+from engine.core.replay import control_in
+from engine.log.states import state_at
 
 WORDS_MAX: Final = 1
 
@@ -173,7 +174,7 @@ def rollback(target: str, text: str | None, *, group: str | None, force: bool) -
 
     def event(name: str, who: str, _at_us: int) -> Observation:
         with places.open_for_reading(target) as log:
-            control = control_at(log.read(until=position), name, position=position)
+            control = control_in(state_at(log, position), name)
         if control is None:
             raise ConfigurationError([f"there was no group {name} at position {position}"])
         return ev.RollbackRequested(

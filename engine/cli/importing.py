@@ -24,11 +24,11 @@ from engine.core.errors import CommandRefused, ConfigurationError, ObservationsE
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.fleet import Master, Mode
 from engine.core.policy import GroupPolicy, Policy, content_digest, preset
-from engine.core.replay import replay
 from engine.core.state import State
 from engine.log import open_log
 from engine.log.place import log_path
 from engine.log.sqlite import SqliteLog
+from engine.log.states import state_at
 from engine.observations import Observations, Record, default_unknown_after_us, read
 
 BATCH_EVENTS: Final = 2_000  # in one transaction
@@ -238,7 +238,7 @@ def _state_of(into: str) -> State:
     if not path.exists() or path.stat().st_size == 0:
         return State()
     with open_log(into) as log:
-        return replay(log.read())
+        return state_at(log)
 
 
 def _read(source: str, columns: Mapping[str, str], report: Callable[[int], None]) -> Observations:

@@ -14,9 +14,9 @@ from engine.core.driver import Driver, refusal
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Recorded
 from engine.core.owed import owed_of
-from engine.core.replay import replay
 from engine.core.state import State
 from engine.log import open_log
+from engine.log.states import state_at
 from engine.runtime.clock import Clock
 
 
@@ -28,7 +28,7 @@ def record(target: str, command: Command) -> Given:
         LogError: The log cannot be used.
     """
     with open_log(target, mode="write") as log:
-        state = replay(log.read())
+        state = state_at(log)
         subject = _group(state, command)
         if command.needs_engine:
             reason = (
@@ -67,7 +67,7 @@ def rehearse(target: str, command: Command, *, json: bool) -> None:
         CommandRefused: It would be refused, with every reason.
     """
     with places.open_for_reading(target) as log:
-        state = replay(log.read())
+        state = state_at(log)
     group = _group(state, command)
     before = st.control_of(state.groups[group])
     driver = Driver(state)

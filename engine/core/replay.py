@@ -46,12 +46,16 @@ def replay(
 
 
 def control_at(log: Iterable[Recorded], group: str, *, position: int) -> GroupControl | None:
-    """Return the control state of `group` at `position`; None if there was no such group.
+    """Return the control state of `group` at `position`; None if there was no such group."""
+    return control_in(replay(log, until_seq=position), group)
 
-    Nobody is assigned in it if the group had no active master then: whoever was fenced last is
-    nobody to go back to.
+
+def control_in(state: State, group: str) -> GroupControl | None:
+    """Return the control state of `group` to go back to; None if there is no such group.
+
+    Nobody is assigned in it if the group has no active master: whoever was fenced last is nobody
+    to go back to.
     """
-    state = replay(log, until_seq=position)
     part = state.groups.get(group)
     if part is None:
         return None

@@ -21,9 +21,9 @@ from engine.core.driver import Batch, Driver, refusal
 from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
-from engine.core.replay import replay
 from engine.core.state import State
 from engine.log.protocol import Log
+from engine.log.states import state_at
 from engine.log.writer import Writer
 from engine.runtime.clock import Clock
 from engine.runtime.control import LINES_MAX
@@ -399,4 +399,4 @@ class Turning:
 
     def read_state(self) -> State:
         """Return the state folded anew from the log."""
-        return replay(self.log.read())
+        return state_at(self.log)

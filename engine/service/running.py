@@ -185,6 +185,8 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
         async with engine:
             if engine.refused:
                 raise ConfigurationError(engine.refused)
+            for note in engine.notes:
+                voice.say(f"tanist: {note}; everything is folded again")
             async with served(engine, log_path(target), listen or configuration.listen) as url:
                 groups = ", ".join(
                     f"{name} ({policy.automation.value})"
