@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from engine.answers.folds import state_at
-from engine.answers.search import Finder, about
+from engine.answers.search import Finder
 from engine.answers.waiting import sentence, wait_of
 from engine.answers.words import moment
 from engine.core import events as ev
@@ -42,6 +42,10 @@ class Held:
         """Return whether the log ends with a group of this name."""
         return self.now is not None and name in self.now.groups
 
+    def knows(self, name: str) -> bool:
+        """Return whether the log ends with a master or a group of this name."""
+        return self.now is not None and self.now.group_of(name) is not None
+
     def unanswered(self, name: str | None) -> Recorded | None:
         """Return the newest failure that nobody has taken over upon yet.
 
@@ -61,7 +65,7 @@ class Held:
         if isinstance(event, ev.RollbackAccepted):
             return [_gone_back(event)]
         if isinstance(event, ev.RollbackEnded):
-            before = self._finder.before(root.seq, (ev.RollbackAccepted,), about(root.subject))
+            before = self._finder.before(root.seq, (ev.RollbackAccepted,), root.subject)
             accepted = next((found.event for found in before), None)
             return [_gone_back(accepted)] if isinstance(accepted, ev.RollbackAccepted) else []
         if isinstance(event, CALLING):
@@ -112,7 +116,7 @@ class Held:
 
     def _followed(self, root: Recorded, group: str) -> Recorded | None:
         kinds = (ev.FailoverStarted, ev.FailoverProposed)
-        for found in self._finder.after(root.seq, kinds, about(group)):
+        for found in self._finder.after(root.seq, kinds, group):
             assert isinstance(found.event, ev.FailoverStarted | ev.FailoverProposed)
             if root.seq in found.event.evidence:
                 return found

@@ -4,18 +4,12 @@ A seq is digits, a checkpoint's name starts with a letter, anything else is a ti
 the last event that is not later. Times never go back in a log, so it is found by bisection.
 """
 
-from typing import Final
-
+from engine.answers.search import events_of
 from engine.answers.times import iso, microseconds
 from engine.core import state as st
 from engine.core.errors import ConfigurationError
-from engine.core.events import KINDS, CheckpointMarked, LogBased, Refused, decode
+from engine.core.events import CheckpointMarked, LogBased, Refused
 from engine.log.protocol import Log
-
-_CODES: Final = {kind: code for code, kind in KINDS.items()}
-_CHECKPOINT: Final = _CODES[CheckpointMarked]
-_BASE: Final = _CODES[LogBased]
-_REFUSED: Final = _CODES[Refused]
 
 
 def resolve(log: Log, text: str) -> int:
@@ -73,17 +67,14 @@ def _checkpoints(log: Log) -> dict[str, int]:
     """Return the seq of every checkpoint by name, as in the fold: one that was refused is none."""
     found: dict[str, int] = {}
     asked: dict[int, str] = {}  # the names that no refusal has followed, by seq
-    for seq, _, kind, _, cause, payload, _ in log.rows():
-        if kind == _BASE:
-            event = decode(kind, payload, seq=seq)
-            assert isinstance(event, LogBased)
-            found.update(st.restore(event.state).fleet.checkpoints)
-        elif kind == _CHECKPOINT:
-            event = decode(kind, payload, seq=seq)
-            assert isinstance(event, CheckpointMarked)
-            asked[seq] = event.name
-        elif kind == _REFUSED:
-            asked.pop(cause, None)
+    for recorded in events_of(log, (LogBased, CheckpointMarked, Refused)):
+        match recorded.event:
+            case LogBased(state=state):
+                found.update(st.restore(state).fleet.checkpoints)
+            case CheckpointMarked(name=name):
+                asked[recorded.seq] = name
+            case _:
+                asked.pop(recorded.cause, None)
     for seq, name in asked.items():
         found.setdefault(name, seq)
     return found

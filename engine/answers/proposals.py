@@ -6,7 +6,7 @@ The state only keeps where to look for it, so it is found in the log or asked of
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from engine.answers.search import Finder, about
+from engine.answers.search import Finder
 from engine.answers.times import iso
 from engine.core.events import FailoverProposed, jsonable
 from engine.log.protocol import Log
@@ -19,7 +19,7 @@ def in_log(log: Log) -> Read:
     """Return how the proposals of a group are read from a log."""
 
     def read(group: str, seq: int) -> Iterable[Row]:
-        for found in Finder(log).after(seq - 1, (FailoverProposed,), about(group)):
+        for found in Finder(log).after(seq - 1, (FailoverProposed,), group):
             yield {**jsonable(found), "at": iso(found.at_us)}
 
     return read

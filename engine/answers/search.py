@@ -1,17 +1,15 @@
 """Finding single events without reading the whole log.
 
-A log has no index but its seq. So an event is found by its seq, or by a scan of raw rows that
-starts where it is likely to be (mostly at the end) and decodes only what may be the one.
+The log finds the kinds that seldom come by an index. For the others it reads rows, from where they
+are likely to be (mostly the end), and only what may be the one is decoded.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from engine.core.events import KINDS, AnyEvent, Recorded, decode
 from engine.log.protocol import Log, Row
-
-WINDOW_EVENTS: Final = 1_000  # of the first look; each further one doubles
-WINDOW_EVENTS_MAX: Final = 64_000
 
 _CODES: Final = {kind: code for code, kind in KINDS.items()}
 
@@ -34,39 +32,40 @@ class Finder:
         return self._known[seq]
 
     def before(
-        self,
-        seq: int,
-        kinds: Iterable[type[AnyEvent]],
-        wanted: Callable[[Row], bool] = lambda _: True,
+        self, seq: int, kinds: Iterable[type[AnyEvent]], *subjects: str
     ) -> Iterator[Recorded]:
-        """Return the events of these kinds with a seq below `seq`, the newest first.
-
-        `wanted` looks at the row, before anything is decoded.
-        """
-        codes = frozenset(_CODES[kind] for kind in kinds)
-        window, until = WINDOW_EVENTS, min(seq - 1, self.head)
-        while until > 0:
-            after = max(0, until - window)
-            rows = [row for row in self._log.rows(after, until) if row[2] in codes and wanted(row)]
-            yield from map(self._decoded, reversed(rows))
-            until, window = after, min(2 * window, WINDOW_EVENTS_MAX)
+        """Return the events of these kinds (about `subjects`) below `seq`, the newest first."""
+        return self._found(kinds, 0, min(seq - 1, self.head), subjects, newest_first=True)
 
     def after(
-        self,
-        seq: int,
-        kinds: Iterable[type[AnyEvent]],
-        wanted: Callable[[Row], bool] = lambda _: True,
+        self, seq: int, kinds: Iterable[type[AnyEvent]], *subjects: str
     ) -> Iterator[Recorded]:
-        """Return the events of these kinds with a seq above `seq`, the oldest first."""
-        codes = frozenset(_CODES[kind] for kind in kinds)
-        for row in self._log.rows(seq, self.head):
-            if row[2] in codes and wanted(row):
-                yield self._decoded(row)
+        """Return the events of these kinds (about `subjects`) above `seq`, the oldest first."""
+        return self._found(kinds, seq, self.head, subjects, newest_first=False)
 
-    def _decoded(self, row: Row) -> Recorded:
-        if row[0] not in self._known:
-            self._known[row[0]] = decoded(row)
-        return self._known[row[0]]
+    def _found(
+        self,
+        kinds: Iterable[type[AnyEvent]],
+        after: int,
+        until: int,
+        subjects: tuple[str, ...],
+        *,
+        newest_first: bool,
+    ) -> Iterator[Recorded]:
+        codes = [_CODES[kind] for kind in kinds]
+        each = (
+            self._log.seqs_of(codes, after, until, subject=subject, newest_first=newest_first)
+            for subject in subjects or ("",)
+        )
+        for seq in heapq.merge(*each, reverse=newest_first):
+            found = self.at(seq)
+            if found is not None:
+                yield found
+
+
+def events_of(log: Log, kinds: Iterable[type[AnyEvent]]) -> Iterator[Recorded]:
+    """Return all events of these kinds, the oldest first."""
+    return Finder(log).after(0, kinds)
 
 
 def decoded(row: Row) -> Recorded:
@@ -79,8 +78,3 @@ def decoded(row: Row) -> Recorded:
     seq, at_us, kind, subject, cause, payload, *_ = row
     event = decode(kind, payload, seq=seq)
     return Recorded(seq=seq, at_us=at_us, subject=subject, cause=cause, event=event)
-
-
-def about(*subjects: str) -> Callable[[Row], bool]:
-    """Return whether a row is about one of `subjects`, as a question."""
-    return lambda row: row[3] in subjects

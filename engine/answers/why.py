@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from engine.answers.held import CALLING, Held
-from engine.answers.search import Finder, about
+from engine.answers.search import Finder
 from engine.answers.times import iso
 from engine.core import events as ev
 from engine.core.decider import SILENCE
@@ -108,7 +108,7 @@ def _named(finder: Finder, held: Held, name: str | None) -> Recorded:
 
 
 def _last_about(finder: Finder, name: str) -> Recorded | None:
-    return next(finder.before(finder.head + 1, (*_VERDICTS, *_OF_GROUP), about(name)), None)
+    return next(finder.before(finder.head + 1, (*_VERDICTS, *_OF_GROUP), name), None)
 
 
 def _mute(finder: Finder, held: Held, name: str | None) -> str:
@@ -118,8 +118,9 @@ def _mute(finder: Finder, held: Held, name: str | None) -> str:
         return (
             waits[0] if waits else "no master failed in this log: name a seq, a master or a group"
         )
-    known = next(finder.before(finder.head + 1, ev.KINDS.values(), about(name)), None)
-    if known is None and not held.has_group(name):
+    added = next(finder.before(finder.head + 1, (ev.MasterAdded,), name), None)
+    is_known = added is not None or name == ev.FLEET or held.knows(name)
+    if not is_known:
         return f"expected a seq, a failover, a master or a group of the log, found {name!r}"
     return "; ".join([f"nothing was decided about {name} yet", *waits])
 
@@ -192,7 +193,7 @@ class _Chain:
             case ev.RollbackEnded():
                 yield from self._last_before(recorded, ev.RollbackAccepted)
             case ev.DeadlinePassed(what=what) if what == SILENCE:
-                heard = self._finder.before(recorded.seq, _PROBES, about(recorded.subject))
+                heard = self._finder.before(recorded.seq, _PROBES, recorded.subject)
                 yield from (found.seq for found in (next(heard, None),) if found is not None)
             case _:
                 pass
@@ -201,7 +202,7 @@ class _Chain:
 
     def _last_before(self, recorded: Recorded, kind: type[AnyEvent]) -> Iterator[int]:
         """Return the seq of the last event of `kind` about the same subject, if there is one."""
-        before = self._finder.before(recorded.seq, (kind,), about(recorded.subject))
+        before = self._finder.before(recorded.seq, (kind,), recorded.subject)
         yield from (found.seq for found in (next(before, None),) if found is not None)
 
     def _followers(self, started: Recorded) -> Iterator[Recorded]:
@@ -211,14 +212,14 @@ class _Chain:
         for attempt in self._attempts(started):
             assert isinstance(attempt.event, ev.AttemptStarted)
             subjects.update(verdict.master for verdict in attempt.event.table)
-        for recorded in self._finder.after(started.seq, _OF_SAGA, about(*subjects)):
+        for recorded in self._finder.after(started.seq, _OF_SAGA, *subjects):
             yield recorded
             if isinstance(recorded.event, ev.FailoverEnded):
                 return
 
     def _attempts(self, started: Recorded) -> Iterator[Recorded]:
         kinds = (ev.AttemptStarted, ev.FailoverEnded)
-        for recorded in self._finder.after(started.seq, kinds, about(started.subject)):
+        for recorded in self._finder.after(started.seq, kinds, started.subject):
             if isinstance(recorded.event, ev.FailoverEnded):
                 return
             yield recorded

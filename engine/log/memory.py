@@ -4,7 +4,7 @@ import enum
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -25,9 +25,11 @@ from engine.log.protocol import (
     Row,
     Seal,
     V,
+    ViewStatus,
 )
+from engine.log.shelf import MemoryShelf, StoredView
 from engine.log.snapshots import SnapshotShelf
-from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
+from engine.log.views import CATCH_UP_EVENTS, Views
 
 
 class Failure(enum.Enum):
@@ -47,8 +49,8 @@ class MemoryLog:
         self._blocks: list[Stored] = []
         self._head = Head()
         self._bodies: dict[bytes, bytes] = {}
-        self._stored: dict[str, StoredView] = {}
-        self._views = Views(self)
+        self.shelf = MemoryShelf()
+        self._views = Views(self, self.shelf)
         self._chain = ChainFold()
         self.snapshots = SnapshotShelf()
         self._failures: list[Failure] = []
@@ -67,7 +69,8 @@ class MemoryLog:
             other.snapshots = self.snapshots.copy()
             other._head = self._head
             other._bodies = self._bodies.copy()
-            other._stored = self._stored.copy()
+            other.shelf = self.shelf.copy()
+            other._views = Views(other, other.shelf)
         return other
 
     @property
@@ -145,6 +148,24 @@ class MemoryLog:
                 del self._rows[at : at + BLOCK_EVENTS]
         return blocks_max
 
+    def seqs_of(
+        self,
+        kinds: Iterable[int],
+        after: int = 0,
+        until: int | None = None,
+        *,
+        subject: str = "",
+        newest_first: bool = False,
+    ) -> Iterator[int]:
+        """Return the seqs of the events of these kinds, and about `subject` if one is given."""
+        wanted = frozenset(kinds)
+        found = [
+            row[0]
+            for row in self.rows(after, until)
+            if row[2] in wanted and subject in ("", row[3])
+        ]
+        return iter(reversed(found)) if newest_first else iter(found)
+
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
     ) -> None:
@@ -192,6 +213,14 @@ class MemoryLog:
         """Return how many events were applied to the stored view: at most `limit_events`."""
         return self._views.catch_up(name, limit_events=limit_events)
 
+    def retry(self, name: str) -> None:
+        """Let `catch_up` try the event again that the view is parked before."""
+        self._views.retry(name)
+
+    def views_status(self) -> list[ViewStatus]:
+        """Return how far the stored view of each attached projection has come, by name."""
+        return self._views.status()
+
     def view(self, projection: Projection[V]) -> tuple[V, int]:
         """Return the view of the whole log and its position."""
         return self._views.view(projection)
@@ -207,12 +236,8 @@ class MemoryLog:
         return self._views.as_of(projection, seq)
 
     def load_view(self, name: str) -> StoredView | None:
-        """Return what is stored under `name`."""
-        return self._stored.get(name)
-
-    def store_view(self, name: str, stored: StoredView) -> None:
-        """Store the view and its position."""
-        self._stored[name] = stored
+        """Return the live view stored under `name`."""
+        return self.shelf.load(name)
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

@@ -5,12 +5,13 @@ returns. What a reader sees is durable. Seqs have no gaps and times never go bac
 read up to a seq has missed nothing before it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
+from engine.core.errors import LogError
 from engine.core.events import Recorded
 from engine.log.snapshots import Snapshots
 
@@ -73,6 +74,44 @@ class Projection(Protocol[V]):
         """Return the view that `dump` gave `data` for; raise msgspec.DecodeError if none."""
 
 
+@runtime_checkable
+class BlockProjection(Projection[V], Protocol[V]):
+    """A projection that folds sealed blocks by their columns, without decoding what it needs not.
+
+    The view is the same, byte by byte, as if every event of the block had been applied. Only what
+    is decoded is checked: damage to an event that the projection passes over is not noticed.
+    """
+
+    def project_block(self, view: V, block: "Block") -> bool:
+        """Apply all events of a block that follows `view`, in place, and return True.
+
+        False: nothing was applied, and the events have to be.
+        """
+
+
+class ViewParked(LogError):
+    """A view stays before event `seq`, which its projection could not apply, for this `reason`."""
+
+    def __init__(self, name: str, *, seq: int, reason: str) -> None:
+        super().__init__(f"the view {name!r} is parked before event {seq}: {reason}")
+        self.name = name
+        self.seq = seq
+        self.reason = reason
+
+
+class ViewStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How far a view is behind its log, and why."""
+
+    name: str
+    version: int  # of the projection
+    position: int  # of what is stored [seq]; 0: nothing that this version can use
+    head: int  # of the log [seq]
+    lag_events: int
+    parked_seq: int  # the event that it is parked before; 0: it is not
+    reason: str  # why it is parked; "": it is not
+    rebuild_position: int  # how far a rebuild has stored its progress [seq]; 0: none has
+
+
 class Log(Protocol):
     """A log; every method but `close` may raise LogError."""
 
@@ -120,6 +159,21 @@ class Log(Protocol):
     def snapshots(self) -> Snapshots:
         """Return the stored folds of the state."""
 
+    def seqs_of(
+        self,
+        kinds: Iterable[int],
+        after: int = 0,
+        until: int | None = None,
+        *,
+        subject: str = "",
+        newest_first: bool = False,
+    ) -> Iterator[int]:
+        """Return the seqs of the events of these kinds, and about `subject` if one is given.
+
+        In order, or the newest first. Kinds that seldom come (all but `schema.PASSING`) cost what
+        is found and not what is passed over.
+        """
+
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
     ) -> None:
@@ -150,18 +204,37 @@ class Log(Protocol):
 
         The view and its position are stored in one transaction, so each event counts once
         whatever crashes. Fewer than `limit_events`: it has reached the head.
+
+        Raises:
+            ViewParked: The projection cannot apply an event. The view is stored as it is before
+                that event, which is not tried again until `retry`, `rebuild` or another version.
         """
 
+    def retry(self, name: str) -> None:
+        """Let `catch_up` try the event again that the view is parked before, if it is parked."""
+
+    def views_status(self) -> list[ViewStatus]:
+        """Return how far the stored view of each attached projection has come, by name."""
+
     def view(self, projection: Projection[V]) -> tuple[V, int]:
-        """Return the view of the whole log and its position; nothing is stored, readers may ask."""
+        """Return the view of the whole log and its position; nothing is stored, readers may ask.
+
+        Raises:
+            ViewParked: The projection cannot apply an event.
+        """
 
     def rebuild(
         self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
     ) -> int:
         """Fold the log from its start, swap the view in, and return its position.
 
-        Until the swap the view stored before stays. `progress` is called with the position and
-        the head [seq].
+        Until the swap the view stored before stays, and `catch_up` goes on with it. A rebuild
+        that ended early, by a crash or an interrupt, is gone on with by the next one of the same
+        version. `progress` is called with the position and the head [seq].
+
+        Raises:
+            ViewParked: The projection cannot apply an event; what was stored stays, and the next
+                rebuild begins at the start.
         """
 
     def as_of(self, projection: Projection[V], seq: int) -> V:
@@ -169,6 +242,7 @@ class Log(Protocol):
 
         Raises:
             LogError: The log does not know that position: it begins later, or ends before.
+            ViewParked: The projection cannot apply an event up to there.
         """
 
     def close(self) -> None:

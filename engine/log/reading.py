@@ -4,6 +4,7 @@ A chunk is read within one transaction of the database, so that a reader sees a 
 whatever a sealer does beside it.
 """
 
+import heapq
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,7 +13,8 @@ from engine.log.blocks import Block, Stored
 from engine.log.chain import BLOCK_EVENTS
 from engine.log.codec import crcs_of, decode_rows
 from engine.log.connection import Connection
-from engine.log.protocol import EventRow, Row, Seal
+from engine.log.protocol import CHUNK_EVENTS, EventRow, Row, Seal
+from engine.log.schema import PASSING, SELDOM
 
 _ROWS: Final = (
     "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
@@ -20,6 +22,20 @@ _ROWS: Final = (
 )
 _EVENTS: Final = _ROWS.replace(", crc", "")  # a seventh column would cost a tenth of a read
 _BLOCK: Final = "SELECT * FROM blocks WHERE first > ? AND first <= ? ORDER BY first LIMIT 1"
+# The same condition as that of the index, word for word, or SQLite would not take it.
+_FOUND: Final = """
+SELECT * FROM (
+    SELECT seq FROM events INDEXED BY events_by_kind
+    WHERE {seldom} AND kind = ?1 AND seq > ?2 AND seq <= ?3 {subject}
+    ORDER BY seq {order} LIMIT {count}
+) UNION ALL SELECT * FROM (
+    SELECT seq FROM sealed_kinds WHERE kind = ?1 AND seq > ?2 AND seq <= ?3 {subject}
+    ORDER BY seq {order} LIMIT {count}
+) ORDER BY seq {order} LIMIT {count}
+"""
+FOUND_EVENTS: Final = 100  # looked up at a time: who asks for the last one needs no more
+SCANNED_EVENTS: Final = 1_000  # of the first look; each further one doubles
+SCANNED_EVENTS_MAX: Final = 64_000
 _SEALS: Final = "SELECT first, last_at_us, last_crc, chain FROM blocks ORDER BY first"
 _CRC: Final = (
     "SELECT last_crc FROM blocks WHERE first = ?1 - 1000 "
@@ -84,6 +100,61 @@ class Reading:
             Seal(seq=first + BLOCK_EVENTS - 1, at_us=at_us, crc=crc, chain=chain)
             for first, at_us, crc, chain in self._connection.fetch(_SEALS)
         ]
+
+    def seqs_of(
+        self, kinds: frozenset[int], after: int, until: int, *, subject: str, newest_first: bool
+    ) -> Iterator[int]:
+        """Return the seqs of the events of these kinds, and about `subject` if one is given."""
+        if not self._has_blocks or not kinds.isdisjoint(PASSING):
+            yield from self._scanned(kinds, after, until, subject, newest_first=newest_first)
+            return
+        each = (
+            self._of_kind(kind, after, until, subject, newest_first=newest_first)
+            for kind in sorted(kinds)
+        )
+        yield from heapq.merge(*each, reverse=newest_first)
+
+    def _of_kind(
+        self, kind: int, after: int, until: int, subject: str, *, newest_first: bool
+    ) -> Iterator[int]:
+        statement = _FOUND.format(
+            seldom=SELDOM,
+            subject="AND subject = ?4" if subject else "",
+            order="DESC" if newest_first else "ASC",
+            count=FOUND_EVENTS,
+        )
+        while after < until:
+            arguments = (kind, after, until, subject) if subject else (kind, after, until)
+            found = self._connection.fetch(statement, arguments)
+            for (seq,) in found:
+                yield seq
+            if len(found) < FOUND_EVENTS:
+                return
+            if newest_first:
+                until = found[-1][0] - 1
+            else:
+                after = found[-1][0]
+
+    def _scanned(
+        self, kinds: frozenset[int], after: int, until: int, subject: str, *, newest_first: bool
+    ) -> Iterator[int]:
+        """Read the log for them, in windows that grow: most are near where one begins to look."""
+        window = SCANNED_EVENTS
+        while after < until:
+            low = max(after, until - window) if newest_first else after
+            high = until if newest_first else min(until, after + window)
+            found = [
+                row[0]
+                for rows in self.rows(low, high, CHUNK_EVENTS)
+                for row in rows
+                if row[2] in kinds and subject in ("", row[3])
+            ]
+            yield from reversed(found) if newest_first else found
+            if newest_first:
+                until = low
+            else:
+                after = high
+            window = min(2 * window, SCANNED_EVENTS_MAX)
 
     def _next(self, statement: str, after: int, until: int, chunk: int) -> Block | list:  # type: ignore[type-arg]
         """Return what begins after `after`: a block, rows, or [] if nothing does."""

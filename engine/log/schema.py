@@ -1,7 +1,7 @@
 """The tables of a log, by the format that brought them.
 
-`events` has no second index: it would cost a third of a bulk append, and what is asked by subject
-or kind is asked of a projection, or of the end of the log.
+`events` has one second index, of the kinds that seldom come: a full one would cost a third of a
+bulk append. What is sealed has the same in a table of its own.
 """
 
 from typing import Final
@@ -94,6 +94,40 @@ SNAPSHOTS: Final = Table(
     Column("data", LargeBinary, nullable=False),  # zlib of the state's canonical bytes
     sqlite_strict=True,
 )
+# Probes, messages, outcomes, timers: whoever looks for one of these reads the log. Frozen with the
+# format, as the codes are.
+PASSING: Final = (4, 5, 6, 7, 8, 9, 11, 23, 123, 124, 136)
+SELDOM: Final = f"kind NOT IN ({', '.join(map(str, PASSING))})"
+# The sealed events of those kinds.
+SEALED_KINDS: Final = Table(
+    "sealed_kinds",
+    METADATA_2,
+    Column("kind", Integer, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("subject", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+# Views that stay before the event `seq`, which the projection of this version could not apply.
+PARKED_PROJECTIONS: Final = Table(
+    "parked_projections",
+    METADATA_2,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_strict=True,
+)
+# Views that are folded again beside the live ones.
+REBUILT_PROJECTIONS: Final = Table(
+    "rebuilt_projections",
+    METADATA_2,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
 _VIEW: Final = """
 CREATE VIEW log AS
 SELECT seq,
@@ -110,9 +144,15 @@ def create_schema(connection: Connection, *, release: str, version: int = FORMAT
     connection.execute(text(f"PRAGMA user_version = {version}"))
     METADATA.create_all(connection, checkfirst=False)
     if version > 1:
-        METADATA_2.create_all(connection, checkfirst=False)
+        add_format_2(connection)
     connection.execute(text(_VIEW))
     connection.execute(insert(META).values(id=1, writer_epoch=0, created_release=release))
+
+
+def add_format_2(connection: Connection) -> None:
+    """Create what format 2 has beyond format 1; the caller holds the transaction."""
+    METADATA_2.create_all(connection, checkfirst=False)
+    connection.execute(text(f"CREATE INDEX events_by_kind ON events (kind, seq) WHERE {SELDOM}"))
 
 
 def name_kinds(connection: Connection) -> None:

@@ -4,20 +4,26 @@ A block is sealed only when an event after it exists, so the last row is always 
 the log ends. Its rows are read and packed outside the transaction, for no event ever changes.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.log.blocks import Stored, seal_rows
 from engine.log.chain import BLOCK_EVENTS, ZERO
 from engine.log.codec import base_of
 from engine.log.connection import Connection
 from engine.log.protocol import Row
+from engine.log.schema import PASSING
 
 _LAST_BLOCK = "SELECT first, last_crc, chain FROM blocks ORDER BY first DESC LIMIT 1"
 _ROWS = "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
-def next_block(reader: Connection, *, until: int) -> Stored | None:
+Mark: TypeAlias = tuple[int, int, str]  # kind, seq and subject of an event that is looked for
+
+
+def next_block(reader: Connection, *, until: int) -> tuple[Stored, list[Mark]] | None:
     """Return the next block that can be sealed, all of it at or before the seq `until`, or None.
+
+    With it come the events that are found by their kind.
 
     Raises:
         LogCorrupted: A row is damaged.
@@ -31,7 +37,9 @@ def next_block(reader: Connection, *, until: int) -> Stored | None:
     rows: list[Row] = reader.fetch(_ROWS, (after, BLOCK_EVENTS + 1))
     if len(rows) <= BLOCK_EVENTS:
         return None
-    return seal_rows(rows[:BLOCK_EVENTS], chain=chain, crc=crc)
+    del rows[BLOCK_EVENTS:]
+    marks = [(kind, seq, subject) for seq, _, kind, subject, *_ in rows if kind not in PASSING]
+    return seal_rows(rows, chain=chain, crc=crc), marks
 
 
 def _begin(reader: Connection) -> tuple[int, int, bytes] | None:
@@ -50,7 +58,7 @@ def _begin(reader: Connection) -> tuple[int, int, bytes] | None:
     return (base.seq, rows[0][6], base.chain) if base.seq % BLOCK_EVENTS == 0 else None
 
 
-def store(cursor: Any, block: Stored) -> None:
+def store(cursor: Any, block: Stored, marks: list[Mark]) -> None:
     """Put `block` in the place of its rows; the caller holds the transaction."""
     first = block[0]
     deleted = cursor.execute(
@@ -58,3 +66,4 @@ def store(cursor: Any, block: Stored) -> None:
     )
     assert deleted.rowcount == BLOCK_EVENTS
     cursor.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", block)
+    cursor.executemany("INSERT INTO sealed_kinds VALUES (?, ?, ?)", marks)

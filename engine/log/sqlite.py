@@ -14,13 +14,12 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from sqlalchemy import text
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
@@ -44,18 +43,19 @@ from engine.log.protocol import (
     Row,
     Seal,
     V,
+    ViewStatus,
 )
 from engine.log.reading import Reading
-from engine.log.schema import PROJECTIONS, create_schema, name_kinds
+from engine.log.schema import create_schema, name_kinds
+from engine.log.shelf import Change, StoredView, TableShelf
 from engine.log.snapshots import SnapshotTable
-from engine.log.views import CATCH_UP_EVENTS, StoredView, Views
+from engine.log.views import CATCH_UP_EVENTS, Views
 
 _WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
 
 _ANYTHING: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
 _LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
-_LOAD_VIEW: Final = "SELECT version, position, data FROM projections WHERE name = ?"
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_BODY: Final = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
 
@@ -100,7 +100,8 @@ class SqliteLog:
         self._version: Final = version
         self.hook: Hook | None = None
         self._connect: Final = connect
-        self._views: Final = Views(self)
+        self.shelf: Final = TableShelf(self._fetch, self._change_all)
+        self._views: Final = Views(self, self.shelf)
         self._chain: Final = ChainFold()
         self._chaining: Final = threading.Lock()
         self._appending: Final = threading.RLock()
@@ -192,7 +193,7 @@ class SqliteLog:
         ((version,),) = connection.fetch("PRAGMA user_version")
         check_identity(self.path, application_id=application_id, version=version)
         self.format = version
-        self.snapshots.is_there = version > 1
+        self.snapshots.is_there = self.shelf.is_whole = version > 1
 
     def _take_over(self, writer: Connection) -> None:
         """Draw a new writer epoch and read the head: whatever was in doubt is settled by this."""
@@ -251,11 +252,15 @@ class SqliteLog:
         return self._connection().fetch(statement, arguments)
 
     def _change(self, statement: str, arguments: Sequence[Sequence[object]]) -> None:
+        self._change_all([(statement, arguments)])
+
+    def _change_all(self, changes: Sequence[Change]) -> None:
         """Change what is only a cache, in a transaction of its own."""
         with self._appending:
             writer, head = self._settled()
             with self._transaction(writer, head):
-                writer.cursor.executemany(statement, arguments)
+                for statement, arguments in changes:
+                    writer.cursor.executemany(statement, arguments)
 
     def _connection(self) -> Connection:
         if self._reader is None:
@@ -284,6 +289,24 @@ class SqliteLog:
     def blocks(self, after: int = 0, until: int | None = None) -> Iterator[Block]:
         """Return the sealed blocks that hold events of that range, in order."""
         return self._events().blocks(after, self.head.seq if until is None else until)
+
+    def seqs_of(
+        self,
+        kinds: Iterable[int],
+        after: int = 0,
+        until: int | None = None,
+        *,
+        subject: str = "",
+        newest_first: bool = False,
+    ) -> Iterator[int]:
+        """Return the seqs of the events of these kinds, and about `subject` if one is given."""
+        return self._events().seqs_of(
+            frozenset(kinds),
+            after,
+            self.head.seq if until is None else until,
+            subject=subject,
+            newest_first=newest_first,
+        )
 
     def append(
         self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
@@ -368,7 +391,7 @@ class SqliteLog:
             with self._appending:
                 writer, head = self._settled()
                 with self._transaction(writer, head):
-                    sealing.store(writer.cursor, block)
+                    sealing.store(writer.cursor, *block)
         return blocks_max
 
     def give_back(self) -> None:
@@ -386,6 +409,14 @@ class SqliteLog:
         """Return how many events were applied to the stored view: at most `limit_events`."""
         return self._views.catch_up(name, limit_events=limit_events)
 
+    def retry(self, name: str) -> None:
+        """Let `catch_up` try the event again that the view is parked before."""
+        self._views.retry(name)
+
+    def views_status(self) -> list[ViewStatus]:
+        """Return how far the stored view of each attached projection has come, by name."""
+        return self._views.status()
+
     def view(self, projection: Projection[V]) -> tuple[V, int]:
         """Return the view of the whole log and its position; nothing is stored."""
         return self._views.view(projection)
@@ -401,22 +432,8 @@ class SqliteLog:
         return self._views.as_of(projection, seq)
 
     def load_view(self, name: str) -> StoredView | None:
-        """Return what is stored under `name`."""
-        found = self._connection().fetch(_LOAD_VIEW, (name,))
-        if not found:
-            return None
-        ((version, position, data),) = found
-        return StoredView(version=version, position=position, data=data)
-
-    def store_view(self, name: str, stored: StoredView) -> None:
-        """Store the view and its position, both or neither."""
-        values = {"version": stored.version, "position": stored.position, "data": stored.data}
-        statement = upsert(PROJECTIONS).values(name=name, **values)
-        statement = statement.on_conflict_do_update(index_elements=["name"], set_=values)
-        with self._appending:
-            writer, head = self._settled()
-            with self._transaction(writer, head):
-                writer.core.execute(statement)
+        """Return the live view stored under `name`."""
+        return self.shelf.load(name)
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""

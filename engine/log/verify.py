@@ -12,6 +12,7 @@ from engine.core.events import KINDS, OBSERVATIONS, LogBased, Recorded, decode
 from engine.log.chain import BLOCK_EVENTS, ChainFold
 from engine.log.codec import BASE_KIND, crcs_of, decode_rows
 from engine.log.protocol import CHUNK_EVENTS, Log, Row, Seal
+from engine.log.schema import PASSING
 
 PROBLEMS_MAX: Final = 20  # those after it are consequences more often than news
 
@@ -44,6 +45,8 @@ def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verifica
     check = _Check(fold, {seal.seq: seal for seal in log.seals()})
     for rows in _readable(log, check):
         check.take(rows)
+    if not check.problems:
+        check.index(log)
     return Verification(
         ok=not check.problems,
         events=check.events,
@@ -78,6 +81,7 @@ class _Check:
         self._last: Row | None = None
         self._fold = fold
         self._seals = seals  # by the seq that they end with
+        self._seldom: list[tuple[int, int]] = []  # kind and seq of what an index has to find
 
     def found(self, seq: int, problem: str) -> None:
         """Note a problem of the event `seq`."""
@@ -97,6 +101,7 @@ class _Check:
                 self._apply(recorded)
         self._last = rows[-1]
         self.events += len(rows)
+        self._seldom += [(row[2], row[0]) for row in rows if row[2] not in PASSING]
         if self.chain is not None:
             try:
                 self.chain.feed(rows)
@@ -105,6 +110,17 @@ class _Check:
         seal = self._seals.get(rows[-1][0])
         if seal is not None:
             self._sealed(seal, rows[-1])
+
+    def index(self, log: Log) -> None:
+        """Check that the kinds that seldom come are found where they are, and nowhere else."""
+        expected: dict[int, list[int]] = {code: [] for code in KINDS if code not in PASSING}
+        for kind, seq in self._seldom:
+            expected.setdefault(kind, []).append(seq)
+        for kind, seqs in expected.items():
+            found = list(log.seqs_of((kind,)))
+            if found != seqs:
+                odd = min(set(found) ^ set(seqs), default=1)
+                self.found(odd, f"the index of kind {kind} does not say what the log does")
 
     def _sealed(self, seal: Seal, last: Row) -> None:
         """Check the end of a block against what was stored beside it."""
