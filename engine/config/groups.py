@@ -215,6 +215,7 @@ def _messages(table: Table, base: GroupPolicy, failover: Failover) -> Messages:
     messages = Messages(
         deliver_timeout_us=table.take("deliver_timeout", _SPAN, timeout_us),
         remember_max=table.take("remember", remember, base.messages.remember_max),
+        open_max=table.take("open_max", remember, base.messages.open_max),
     )
     table.finish()
     return messages

@@ -15,7 +15,7 @@ from engine.config.places import lines_of
 from engine.config.tables import Reading, Table, Unfit, shown
 from engine.core.errors import ConfigurationError
 from engine.core.fleet import Master
-from engine.core.policy import MINUTE, PRESETS, GroupPolicy, Policy, content_digest
+from engine.core.policy import DAY, MINUTE, PRESETS, GroupPolicy, Policy, content_digest
 
 DEFAULT_LOG: Final = "tanist.db"
 DEFAULT_LISTEN: Final = "127.0.0.1:8600"
@@ -26,7 +26,8 @@ RESERVED: Final = "fleet"  # the subject of what concerns all groups
 
 # What the design has and this release has not.
 TOP_LATER: Final = ("fleet", "alerts", "auth")
-LOG_LATER: Final = ("seal_after", "keep_observations", "keep_decisions", "max_size", "reserve")
+SEAL_AFTER_US: Final = 10 * MINUTE
+LOG_LATER: Final = ("keep_observations", "keep_decisions", "max_size", "reserve")
 
 _PLACE: Final = re.compile(r"(.*?) *\(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -39,6 +40,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     log: str  # a path or an URL of SQLAlchemy, as written
     listen: str  # HOST:PORT
     flush_us: int  # how long a probe that changes nothing may wait for company [us]
+    seal_after_us: int = SEAL_AFTER_US  # events older than this are sealed [us]
     digest: str  # of the content: the same for other bytes that say the same
     source: str  # what messages call the file
 
@@ -94,6 +96,7 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
     keeping = root.table("log", later=LOG_LATER)
     flush = kinds.duration(most_us=MINUTE)
     flush_us = keeping.take("flush", flush, PRESETS[preset_name].flush_us)
+    seal_after = keeping.take("seal_after", kinds.duration(most_us=DAY), SEAL_AFTER_US)
     keeping.finish()
     policy, masters = _fleet(root, preset_name=preset_name, masters_needed=masters_needed)
     root.finish()
@@ -105,6 +108,7 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
         log=log,
         listen=listen,
         flush_us=flush_us,
+        seal_after_us=seal_after,
         digest=content_digest(policy, masters),
         source=source,
     )

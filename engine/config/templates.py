@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.config import kinds
 from engine.config.durations import spell
-from engine.config.loading import DEFAULT_LISTEN, DEFAULT_LOG
+from engine.config.loading import DEFAULT_LISTEN, DEFAULT_LOG, SEAL_AFTER_US
 from engine.config.tables import Unfit, shown
 from engine.core.errors import ConfigurationError
 from engine.core.policy import PRESETS, GroupPolicy
@@ -29,6 +29,7 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 
 [log]
 # flush = {flush}  # a good probe that changes nothing may wait this long for company
+# seal_after = {seal_after}  # older events are packed, to a fifth of their size
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
@@ -70,6 +71,7 @@ clients = "route"  # where clients hold a master's own address: "direct", with k
 [groups.main.messages]
 # deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again
 # remember = {remember}  # keys of finished messages, kept to refuse a repeat
+# open_max = {open_max}  # accepted and not done; what comes beyond is refused
 """
 
 _MASTER: Final = """
@@ -96,7 +98,11 @@ def template(http: tuple[str, ...] | None, preset: str) -> str:
         raise ConfigurationError(
             [f"--preset: expected one of {names}, found {shown(preset)}; write --preset zone"]
         )
-    text = _FILE.format(**_figures(policy_of(preset)), flush=_q(PRESETS[preset].flush_us))
+    text = _FILE.format(
+        **_figures(policy_of(preset)),
+        flush=_q(PRESETS[preset].flush_us),
+        seal_after=_q(SEAL_AFTER_US),
+    )
     for number, address in enumerate(_addresses(http or EXAMPLES), start=1):
         text += _MASTER.format(
             id=json.dumps(f"m{number}"), address=json.dumps(address), priority=number
@@ -163,4 +169,5 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "grace": _q(failover.grace_us),
         "deliver_timeout": _q(policy.messages.deliver_timeout_us),
         "remember": policy.messages.remember_max,
+        "open_max": policy.messages.open_max,
     }

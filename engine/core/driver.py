@@ -211,7 +211,7 @@ class Driver:
             raise CommandRefused((str(err),)) from err
         if known is not None:
             return Offer(event=None, seq=known)
-        reason = _undeliverable(self.working, part)
+        reason = _unacceptable(self.working, part)
         if reason:
             raise CommandRefused((reason,))
         accepted = ev.MessageAccepted(key=key, lane=lane or group, size=size, digest=digest)
@@ -337,13 +337,16 @@ def _key(effect: Effect) -> Key:
     return effect.step, effect.master, effect.failover, effect.epoch
 
 
-def _undeliverable(state: State, group: GroupState) -> str:
-    """Return why nothing that is accepted for `group` would be delivered; "" if it would."""
+def _unacceptable(state: State, group: GroupState) -> str:
+    """Return why no new message is accepted for `group`; "" if it is."""
     policy = state.policy_of(group)
     if policy.automation is Automation.OBSERVE:
         return f"{group.id} only observes: nothing would be delivered"
     if policy.effects != "http":
         return f'{group.id} has effects = "{policy.effects}": nothing would be delivered'
+    count, most = len(group.ledger.open), policy.messages.open_max
+    if count >= most:
+        return f"{group.id} has {count} messages that are not done, and takes no more than {most}"
     return ""
 
 

@@ -77,6 +77,7 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
 
     deliver_timeout_us: int  # unacknowledged for this long: sent again [us]
     remember_max: int = 100_000  # keys of finished messages kept to refuse a repeat [count]
+    open_max: int = 100_000  # accepted and not done; what comes beyond is refused [count]
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True):

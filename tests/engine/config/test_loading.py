@@ -45,7 +45,7 @@ detect_within = "20s"
 slo = { objective = 99.95, window = "7d" }
 effects = { kind = "none" }
 fence = { kind = "confirmed", clients = "direct" }
-messages = { deliver_timeout = "3s", remember = 50 }
+messages = { deliver_timeout = "3s", remember = 50, open_max = 7 }
 
 [groups.cache.probe]
 kind = "http"
@@ -149,7 +149,7 @@ def test_every_key_reaches_its_field() -> None:
             grace_us=9 * SECOND,
             failback="never",
         ),
-        messages=Messages(deliver_timeout_us=3 * SECOND, remember_max=50),
+        messages=Messages(deliver_timeout_us=3 * SECOND, remember_max=50, open_max=7),
         slo=Slo(objective_ppm=999_500, window_us=7 * DAY),
     )
     assert found.policy.groups["web"] == preset("lan", mode=Mode.ACTIVE_ACTIVE)

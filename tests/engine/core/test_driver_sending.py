@@ -323,3 +323,15 @@ def test_the_end_of_a_drain_takes_what_was_left_off_the_list() -> None:
     assert place.group.ledger.by_key == {"k": sent.seq}
     engine.driver.sending.failed(sent, at_us=engine.at_us)
     assert engine.driver.wake_at_us() is None
+
+
+def test_no_more_are_accepted_than_may_be_open() -> None:
+    engine = serving(open_max=2)
+    engine.accepts("i")
+    engine.accepts("j")
+    with pytest.raises(CommandRefused, match="g has 2 messages that are not done, and takes no"):
+        engine.accepts("k")
+    assert engine.driver.offer("g", key="j", lane="", size=1, digest=b"j").event is None
+    engine.append()
+    engine.see(ev.MessageAcked(key="i", epoch=1), "a")
+    engine.accepts("k")
