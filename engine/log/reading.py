@@ -49,6 +49,8 @@ class Reading:
     def __init__(self, connection: Connection, *, has_blocks: bool) -> None:
         self._connection: Final = connection
         self._has_blocks: Final = has_blocks
+        self._last: Block | None = None  # the block that was opened last
+        self._last_rows: tuple[Block, list[Row]] | None = None
         self._hot_after = 0 if has_blocks else -1  # no event after this one was sealed when looked
 
     def events(self, after: int, until: int, chunk: int) -> Iterator[list[Recorded]]:
@@ -176,12 +178,24 @@ class Reading:
             return rows
         if not stored:
             return []
-        block = Block(stored[0])
+        block = self._opened(stored[0])
         self._hot_after = max(self._hot_after, block.last)
         return block
 
+    def _opened(self, stored: Stored) -> Block:
+        """Return the block; whoever reads event by event finds it as it was left."""
+        block = self._last
+        if block is None or (block.first, block.chain) != (stored[0], stored[3]):
+            block = self._last = Block(stored)
+        return block
+
     def _rows_of(self, block: Block) -> list[Row]:
+        last = self._last_rows
+        if last is not None and last[0] is block:
+            return last[1]
         found = self._connection.fetch(_CRC, (block.first,))
         rows: list[Row] = [(*row, 0) for row in block.rows()]
         crcs = crcs_of(rows, crc=found[0][0] if found else 0)
-        return [(*row[:6], crc) for row, crc in zip(rows, crcs, strict=True)]
+        rows = [(*row[:6], crc) for row, crc in zip(rows, crcs, strict=True)]
+        self._last_rows = block, rows
+        return rows
