@@ -275,4 +275,4 @@ def _apply(view: Audit, recorded: Recorded) -> None:
         apply(view, recorded)
 
 
-AUDIT: Final = Fold(name="audit", version=1, view=Audit, apply=_apply)
+AUDIT: Final = Fold(name="audit", version=1, view=Audit, apply=_apply, kinds=_APPLY)

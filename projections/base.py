@@ -4,14 +4,61 @@ Rules. A view belongs to its fold and is updated in place; what else holds a ref
 move. It carries its `position`, and an event at or below that changes nothing, so what is applied
 twice counts once. A projection does no I/O: whoever stores it keeps `dump(view)` together with the
 position, and a stored view is a cache that can always be folded again.
+
+A sealed block offers its columns, so that an event is decoded only if a projection acts on what it
+says. The view is the same, byte by byte, as if every event had been applied.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final, Generic, Protocol, TypeVar
+import itertools
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from engine.core.events import Recorded
+from engine.core.events import KINDS, AnyEvent, Recorded
+
+DECODED_SINGLY_MAX: Final = 2  # events of a block; to decode more of them, all is cheaper
+
+
+class Columns(Protocol):
+    """A sealed block: events that follow one another, undecoded until they are asked for."""
+
+    @property
+    def first(self) -> int:
+        """Return the seq of the first event."""
+
+    @property
+    def last(self) -> int:
+        """Return the seq of the last event."""
+
+    @property
+    def codes(self) -> Sequence[int]:
+        """Return the codes of the kinds of event in the block."""
+
+    @property
+    def kinds(self) -> bytes:
+        """Return the kind of each event, as an index into `codes`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return every subject in the block, once."""
+
+    @property
+    def times(self) -> Sequence[int]:
+        """Return the time of each event [us]."""
+
+    @property
+    def subjects(self) -> Sequence[str]:
+        """Return the subject of each event."""
+
+    def event(self, seq: int) -> Recorded:
+        """Return one event."""
+
+    def events(self) -> list[Recorded]:
+        """Return all events."""
+
+
+Kinds: TypeAlias = Collection[type[AnyEvent]]
 
 
 class Positioned(Protocol):
@@ -47,16 +94,47 @@ class Projection(Protocol[V]):
         """Return the view that `dump` gave `data` for."""
 
 
+def places_of(block: Columns, kinds: Kinds) -> list[int]:
+    """Return where in `block` the events of these kinds are: indices from 0, ascending."""
+    wanted = [KINDS[code] in kinds for code in block.codes]
+    if not any(wanted):
+        return []
+    if all(wanted):
+        return list(range(len(block.kinds)))
+    return list(itertools.compress(itertools.count(), map(wanted.__getitem__, block.kinds)))
+
+
+def decoded(block: Columns, places: Collection[int]) -> list[Recorded]:
+    """Return the events at these places; the payloads stay packed if there is none."""
+    if len(places) <= DECODED_SINGLY_MAX:
+        return [block.event(block.first + place) for place in places]
+    events = block.events()
+    return [events[place] for place in places]
+
+
 class Fold(Generic[V]):
-    """A projection whose view is a struct: `apply` says what one new event changes in it."""
+    """A projection whose view is a struct: `apply` says what one new event changes in it.
+
+    `kinds` are those that `apply` acts on: events of any other change nothing but the position.
+    `apply_block` is `apply` for a whole block, where columns tell more than that.
+    """
 
     def __init__(
-        self, *, name: str, version: int, view: type[V], apply: Callable[[V, Recorded], None]
+        self,
+        *,
+        name: str,
+        version: int,
+        view: type[V],
+        apply: Callable[[V, Recorded], None],
+        kinds: Kinds = (),
+        apply_block: Callable[[V, Columns], None] | None = None,
     ) -> None:
         self.name: Final = name
         self.version: Final = version
         self._view = view
         self._apply = apply
+        self._kinds = frozenset(kinds)
+        self._apply_block = self._apply_decoded if apply_block is None else apply_block
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(view)
 
@@ -69,6 +147,22 @@ class Fold(Generic[V]):
         if recorded.seq > view.position:
             self._apply(view, recorded)
             view.position = recorded.seq
+
+    def project_block(self, view: V, block: Columns) -> bool:
+        """Apply all events of a block that follows `view`, in place, and return True.
+
+        False: nothing was applied, because the view is in or behind the block, or because an event
+        is of a kind that this release does not know.
+        """
+        if view.position >= block.first or not KINDS.keys() >= set(block.codes):
+            return False
+        self._apply_block(view, block)
+        view.position = block.last
+        return True
+
+    def _apply_decoded(self, view: V, block: Columns) -> None:
+        for recorded in decoded(block, places_of(block, self._kinds)):
+            self._apply(view, recorded)
 
     def dump(self, view: V) -> bytes:
         """Return `view` as msgpack; the same events give the same bytes."""

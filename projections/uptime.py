@@ -21,6 +21,7 @@ is formed once, on the way out.
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, TypeAlias, assert_never
 
 import msgspec
@@ -28,6 +29,7 @@ import msgspec
 from engine.core.errors import ConfigurationError
 from engine.core.events import (
     FLEET,
+    KINDS,
     Activated,
     ActivationLost,
     AnyEvent,
@@ -49,7 +51,7 @@ from engine.core.events import (
     Refused,
     Switched,
 )
-from projections.base import Fold
+from projections.base import Columns, Fold, decoded, places_of
 from projections.tracks import Bucket, Spent, Track, charge, move, now
 
 
@@ -156,36 +158,38 @@ def _master(view: Uptime, name: str) -> MasterTime:
     return view.masters.setdefault(name, MasterTime())
 
 
-def _observed(view: Uptime, recorded: Recorded) -> None:
-    if now(_master(view, recorded.subject).track) is Bucket.ABSENT:
-        _change(view, recorded, bucket=Bucket.UNKNOWN)
-
-
-def _judged(view: Uptime, recorded: Recorded) -> None:
-    _change(view, recorded, bucket=_HEALTH[type(recorded.event)])
-
-
-def _serving(view: Uptime, recorded: Recorded) -> None:
-    _change(view, recorded, serves=True)
-
-
-def _not_serving(view: Uptime, recorded: Recorded) -> None:
-    _change(view, recorded, serves=False)
+def _observed(view: Uptime, name: str, at_us: int) -> None:
+    if now(_master(view, name).track) is Bucket.ABSENT:
+        _change(view, name, at_us, bucket=Bucket.UNKNOWN)
 
 
 def _change(
-    view: Uptime, recorded: Recorded, *, bucket: Bucket | None = None, serves: bool | None = None
+    view: Uptime,
+    name: str,
+    at_us: int,
+    *,
+    bucket: Bucket | None = None,
+    serves: bool | None = None,
 ) -> None:
-    master = _master(view, recorded.subject)
+    master = _master(view, name)
     if master.is_member:
         _count(view, master, -1)
     if bucket is not None:
-        move(master.track, recorded.at_us, bucket)
+        move(master.track, at_us, bucket)
     if serves is not None:
         master.serves = serves
     if master.is_member:
         _count(view, master, 1)
-        _settle(view, master.group, recorded.at_us)
+        _settle(view, master.group, at_us)
+
+
+def _removed(view: Uptime, name: str, at_us: int) -> None:
+    _change(view, name, at_us, bucket=Bucket.ABSENT, serves=False)
+    master = view.masters[name]
+    if master.is_member:
+        _count(view, master, -1)
+        master.is_member = False
+        _settle(view, master.group, at_us)
 
 
 def _added(view: Uptime, recorded: Recorded) -> None:
@@ -195,15 +199,6 @@ def _added(view: Uptime, recorded: Recorded) -> None:
         master.group, master.is_member = recorded.event.master.group, True
         view.groups.setdefault(master.group, GroupTime())
         _count(view, master, 1)
-        _settle(view, master.group, recorded.at_us)
-
-
-def _removed(view: Uptime, recorded: Recorded) -> None:
-    _change(view, recorded, bucket=Bucket.ABSENT, serves=False)
-    master = view.masters[recorded.subject]
-    if master.is_member:
-        _count(view, master, -1)
-        master.is_member = False
         _settle(view, master.group, recorded.at_us)
 
 
@@ -221,28 +216,64 @@ def _refused(view: Uptime, recorded: Recorded) -> None:
     view.maintenance = [found for found in view.maintenance if found.seq != recorded.cause]
 
 
-_APPLY: Final[dict[type[AnyEvent], Callable[[Uptime, Recorded], None]]] = {
-    **dict.fromkeys((ProbeOk, ProbeDegraded, ProbeFailed, ConnectionClosed), _observed),
-    **dict.fromkeys(_HEALTH, _judged),
-    **dict.fromkeys((Activated, Switched), _serving),
-    **dict.fromkeys((ActivationLost, MasterFenced, DrainEnded), _not_serving),
-    MasterAdded: _added,
+_OBSERVED: Final = (ProbeOk, ProbeDegraded, ProbeFailed, ConnectionClosed)
+# What columns say is all that these are asked for: the subject and the time [us].
+_BY_COLUMNS: Final[dict[type[AnyEvent], Callable[[Uptime, str, int], None]]] = {
+    **dict.fromkeys(_OBSERVED, _observed),
+    **{kind: partial(_change, bucket=bucket) for kind, bucket in _HEALTH.items()},
+    **dict.fromkeys((Activated, Switched), partial(_change, serves=True)),
+    **dict.fromkeys((ActivationLost, MasterFenced, DrainEnded), partial(_change, serves=False)),
     MasterRemoved: _removed,
+}
+_BY_EVENT: Final[dict[type[AnyEvent], Callable[[Uptime, Recorded], None]]] = {
+    MasterAdded: _added,
     MaintenanceDeclared: _declared,
     Refused: _refused,
 }
+_DECIDED: Final = (_BY_COLUMNS.keys() | _BY_EVENT.keys()) - set(_OBSERVED)
 
 
 def _apply(view: Uptime, recorded: Recorded) -> None:
+    kind, at_us = type(recorded.event), recorded.at_us
     if not view.position:
-        view.first_us = view.last_us = recorded.at_us
-    view.last_us = max(view.last_us, recorded.at_us)
-    apply = _APPLY.get(type(recorded.event))
-    if apply is not None:
-        apply(view, recorded)
+        view.first_us = view.last_us = at_us
+    view.last_us = max(view.last_us, at_us)
+    by_columns = _BY_COLUMNS.get(kind)
+    if by_columns is not None:
+        by_columns(view, recorded.subject, at_us)
+    elif kind in _BY_EVENT:
+        _BY_EVENT[kind](view, recorded)
 
 
-UPTIME: Final = Fold(name="uptime", version=1, view=Uptime, apply=_apply)
+def _apply_block(view: Uptime, block: Columns) -> None:
+    """Apply a block by its columns; maintenance, additions and refusals are decoded."""
+    if not view.position:
+        view.first_us = view.last_us = block.times[0]
+    view.last_us = max(view.last_us, block.times[-1])
+    places = places_of(block, _DECIDED)
+    # Only the first observation of a master that is absent changes anything, and within the block
+    # only a removal makes one absent.
+    removed = {block.subjects[place] for place in places_of(block, (MasterRemoved,))}
+    absent = {name for name in block.names if name in removed or _is_absent(view, name)}
+    if absent:
+        observed = places_of(block, _OBSERVED)
+        places += [place for place in observed if block.subjects[place] in absent]
+        places.sort()
+    events = iter(decoded(block, places_of(block, _BY_EVENT)))
+    for place in places:
+        kind = KINDS[block.codes[block.kinds[place]]]
+        if kind in _BY_COLUMNS:
+            _BY_COLUMNS[kind](view, block.subjects[place], block.times[place])
+        else:
+            _BY_EVENT[kind](view, next(events))
+
+
+def _is_absent(view: Uptime, name: str) -> bool:
+    master = view.masters.get(name)
+    return master is None or now(master.track) is Bucket.ABSENT
+
+
+UPTIME: Final = Fold(name="uptime", version=1, view=Uptime, apply=_apply, apply_block=_apply_block)
 
 
 # The questions.

@@ -261,4 +261,4 @@ def _apply(view: Weights, recorded: Recorded) -> None:
         apply(view, recorded)
 
 
-WEIGHTS: Final = Fold(name="weights", version=1, view=Weights, apply=_apply)
+WEIGHTS: Final = Fold(name="weights", version=1, view=Weights, apply=_apply, kinds=_APPLY)

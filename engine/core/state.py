@@ -19,7 +19,7 @@ from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
 
-FOLD_VERSION: Final = 1  # a change of `evolve` that changes a digest gets a new one
+FOLD_VERSION: Final = 2  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):

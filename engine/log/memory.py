@@ -101,17 +101,17 @@ class MemoryLog:
     def _chunks(self, after: int, until: int | None, chunk: int) -> Iterator[list[Row]]:
         assert chunk > 0
         until = self._head.seq if until is None else until
-        for rows in self._pieces(after):
+        for rows in self._pieces(after, until):
             found = [row for row in rows if after < row[0] <= until]
             for at in range(0, len(found), chunk):
                 yield found[at : at + chunk]
 
-    def _pieces(self, after: int) -> Iterator[list[Row]]:
+    def _pieces(self, after: int, until: int) -> Iterator[list[Row]]:
         """Return all rows from those of a base on: block by block, then the hot ones."""
         based = [row for row in self._rows[:1] if row[0] % BLOCK_EVENTS == 0 and self._blocks]
         yield based
         crc = based[0][6] if based else 0
-        for block in self.blocks():
+        for block in self.blocks(until=until):
             if block.last > after:
                 rows: list[Row] = [(*row, 0) for row in block.rows()]
                 crcs = crcs_of(rows, crc=crc)

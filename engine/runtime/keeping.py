@@ -1,23 +1,33 @@
-"""The stored views of a log, kept near its head while an engine writes it.
+"""The caches of a log, kept near its head while an engine writes it: the stored views.
 
-A view is a cache: it may lag, and whatever fails here is tried again later and stops nothing. The
-folding is done in a thread of its own. An append waits for it at most as long as one transaction
-that stores a view takes, and the rounds are paced so that this is rare.
+A cache may lag, and whatever fails here is tried again later and stops nothing. The work is done in
+a thread of its own. An append waits for it at most as long as one transaction that stores a view
+takes, and the rounds are paced so that this is rare.
+
+What cannot be kept (a view that is parked, a mistake of ours) is said once, until it is another
+failure or went well in between; the rest is kept.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeAlias
 
 from engine.core.errors import LogError
 from engine.core.events import Recorded
-from engine.log.protocol import Log
+from engine.log.protocol import Log, ViewParked
 
 PAUSE_S: Final = 1.0  # between two rounds, at least
 PAUSE_ROUNDS: Final = 20  # and as many times what the last round took: a twentieth of the time
 CHUNK_EVENTS: Final = 10_000  # in one transaction
 ROUND_CHUNKS_MAX: Final = 10  # for each view in one round; what is left is for the next one
+
+Turn: TypeAlias = Callable[[], bool]  # does a portion, in a thread; returns whether there is more
+
+
+def _fold(log: Log, name: str) -> bool:
+    return log.catch_up(name, limit_events=CHUNK_EVENTS) == CHUNK_EVENTS
 
 
 class Keeping:
@@ -25,8 +35,10 @@ class Keeping:
 
     def __init__(self, log: Log, names: Sequence[str], *, pause_s: float = PAUSE_S) -> None:
         """Begin at once; rounds are `pause_s` apart, or more [s]."""
-        self._log: Final = log
-        self._names: Final = tuple(names)
+        self._kept: Final[dict[str, Turn]] = {
+            f"the view {name!r}": partial(_fold, log, name) for name in names
+        }
+        self._said: Final[dict[str, str]] = {}  # the failure that was said last, of what fails
         self._pause_s: Final = pause_s
         self._ending: Final = asyncio.Event()
         self._behind: Final = asyncio.Event()
@@ -57,19 +69,26 @@ class Keeping:
         await self._round()
 
     async def _round(self) -> None:
-        for name in self._names:
+        for name, turn in self._kept.items():
             try:
-                await self._catch_up(name)
+                await self._keep(turn)
+                self._said.pop(name, None)
+            except ViewParked as err:  # it costs a look in each round, and goes on when it is freed
+                self._say(name, err)
             except LogError:
                 self._behind.set()  # the log says elsewhere that it cannot be written
-            except Exception as err:  # a fold is no part of the engine, which goes on without it
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"the view {name!r} cannot be kept", "exception": err}
-                )
+            except Exception as err:  # a cache is no part of the engine, which goes on without it
+                self._say(name, err)
 
-    async def _catch_up(self, name: str) -> None:
+    async def _keep(self, turn: Turn) -> None:
         for _ in range(ROUND_CHUNKS_MAX):
-            count = await asyncio.to_thread(self._log.catch_up, name, limit_events=CHUNK_EVENTS)
-            if count < CHUNK_EVENTS:
+            if not await asyncio.to_thread(turn):
                 return
         self._behind.set()
+
+    def _say(self, name: str, err: Exception) -> None:
+        if self._said.get(name) != str(err):
+            self._said[name] = str(err)
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{name} cannot be kept", "exception": err}
+            )

@@ -283,26 +283,6 @@ def test_a_view_that_cannot_be_restored_is_folded_from_the_start(place: Place) -
     assert log.catch_up("seen") == 5
 
 
-def test_a_fold_that_fails_half_way_leaves_what_was_stored(place: Place) -> None:
-    class Failing(SeenFold):
-        def project(self, view: object, recorded: Recorded) -> None:
-            super().project(view, recorded)  # type: ignore[arg-type]
-            if recorded.seq == self.fails_at:
-                raise RuntimeError
-
-        fails_at = 8
-
-    log, fold = place.log, Failing()
-    log.attach(fold)
-    log.append(probes(1, 10))
-    log.catch_up("seen", limit_events=5)
-    with pytest.raises(RuntimeError):
-        log.catch_up("seen", limit_events=5)
-    fold.fails_at = 0
-    assert log.catch_up("seen", limit_events=9) == 5
-    assert place.reopened().view(SeenFold()) == (folded(probes(1, 10)), 10)
-
-
 @pytest.mark.parametrize("stored", [0, 4, 9])
 def test_a_view_as_of_a_position_is_the_fold_up_to_it(place: Place, stored: int) -> None:
     log = place.log

@@ -123,6 +123,119 @@ def test_what_failed_is_tried_again_though_nothing_new_came() -> None:
     run(main())
 
 
+class Broken(Counted):
+    """A fold that fails at its third event, and counts how often it came to that."""
+
+    name = "broken"
+    is_mended = False
+    tries = 0
+
+    def project(self, view: list[int], recorded: Recorded) -> None:
+        if recorded.seq == 3 and not self.is_mended:
+            self.tries += 1
+            raise ZeroDivisionError("a mistake")
+        super().project(view, recorded)
+
+
+def test_a_view_that_is_parked_is_said_once_and_not_tried_again() -> None:
+    async def main() -> None:
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(
+            lambda _, context: said.append(f"{context['message']}: {context['exception']}")
+        )
+        log, broken = Told(), Broken()
+        log.attach(broken)
+        async with turning_on(log, DECLARED) as at:
+            kept = Keeping(log, ("broken", "count"), pause_s=0.001)
+            at.turning.listen(kept.published)
+            await log.stored.wait()
+            tries = broken.tries
+            for number in range(3):
+                log.stored.clear()
+                await at.turning.ask(ev.CheckpointMarked(name=f"c{number}", author="ann"))
+                await log.stored.wait()  # the other one goes on
+        assert said == [
+            "the view 'broken' cannot be kept: "
+            "the view 'broken' is parked before event 3: ZeroDivisionError: a mistake"
+        ]
+        assert broken.tries == tries
+        await kept.close()
+        assert log.count == log.head.seq
+
+    run(main())
+
+
+def test_a_view_that_was_mended_is_kept_again_when_it_is_freed() -> None:
+    async def main() -> None:
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: said.append(str(context["exception"])))
+        log, broken = Told(), Broken()
+        log.attach(broken)
+        async with turning_on(log, DECLARED) as at:
+            kept = Keeping(log, ("broken", "count"), pause_s=0.001)
+            at.turning.listen(kept.published)
+            await log.stored.wait()
+            log.stored.clear()
+            broken.is_mended = True
+            log.retry("broken")
+            await at.turning.ask(ev.CheckpointMarked(name="c", author="ann"))
+            await log.stored.wait()
+        await kept.close()
+        stored = log.load_view("broken")
+        assert stored is not None
+        assert (int(stored.data), stored.position) == (log.head.seq, log.head.seq)
+        assert len(said) == 1
+
+    run(main())
+
+
+def test_a_parked_view_asks_for_no_other_round() -> None:
+    async def main() -> None:
+        said = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(lambda *_: said.set())
+        log = Told()
+        log.attach(Broken())
+        async with turning_on(log, DECLARED):
+            pass
+        kept = Keeping(log, ("broken",), pause_s=NEVER_S)
+        await said.wait()
+        assert not kept._behind.is_set()
+        log.tried.clear()
+        await kept.close()
+        assert log.tried.is_set()  # the last round looks whether it has been freed
+
+    run(main())
+
+
+def test_a_failure_is_said_again_after_it_went_well() -> None:
+    async def main() -> None:
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: said.append(str(context["exception"])))
+        log = Told()
+        async with turning_on(log, DECLARED) as at:
+            log.errors = [ValueError("one"), ValueError("one"), ValueError("two")]
+            kept = Keeping(log, ("count",), pause_s=0.0)
+            at.turning.listen(kept.published)
+            number = 0
+            while log.errors:
+                await at.turning.ask(ev.CheckpointMarked(name=f"c{number}", author="ann"))
+                number += 1
+            await at.turning.ask(ev.CheckpointMarked(name="more", author="ann"))
+            await log.stored.wait()
+            assert said == ["one", "two"]
+            log.tried.clear()
+            log.errors = [ValueError("two")]
+            await at.turning.ask(ev.CheckpointMarked(name="last", author="ann"))
+            await log.tried.wait()
+        await kept.close()
+        assert said == ["one", "two", "two"]
+
+    run(main())
+
+
 def test_a_fold_that_is_broken_is_reported_and_the_others_are_kept() -> None:
     async def main() -> None:
         reported: list[str] = []
