@@ -379,6 +379,19 @@ class Engine:
         event = ev.Resumed(author=author or self._author)
         return (await self._following.command(event, self._scope(group))).seq
 
+    async def release(self, subject: str, *, author: str = "") -> int:
+        """Lift what brakes a group, or the fence of a master that cannot act any more.
+
+        Whoever lifts a fence vouches for it: nothing keeps that master out but its own end.
+
+        Raises:
+            CommandRefused: There is no such master or group, or nothing to lift.
+        """
+        if subject not in self.state.cache.places:
+            self._known(subject)
+        event = ev.Released(scope="any", author=author or self._author)
+        return (await self._following.command(event, subject)).seq
+
     async def approve(self, group: str, *, author: str = "") -> int:
         """Let the waiting failover of `group` go; return the seq of the command."""
         event = ev.Approved(author=author or self._author)

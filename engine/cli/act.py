@@ -129,6 +129,30 @@ def approve(
     sending.give(target, acting.approve(group), json=json)
 
 
+def release(
+    first: Word = None,
+    second: Annotated[
+        str | None, Parameter(name="SUBJECT", help="A group, or a master that is fenced.")
+    ] = None,
+    /,
+    *,
+    log: LogOption = None,
+    json: Json = False,
+) -> None:
+    """Lift the brakes of a group, or the fence of a master that is gone for good.
+
+    The brakes of a group are its hold-down and its spent limit. A fence that must be confirmed is
+    waited for without end: a master that answers nothing might still act. To release it is to
+    vouch that it cannot: its machine is off, or its network is cut.
+
+    Example: tanist release cache-a
+    """
+    from engine.cli import acting, sending
+
+    target, subject = acting.scope((first, second), log)
+    sending.give(target, acting.release(subject), json=json)
+
+
 def checkpoint(
     first: Word = None,
     second: Annotated[

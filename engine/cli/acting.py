@@ -28,6 +28,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, object]  # but for the group and the author
     event: Callable[[str, str, int], Observation]  # of the group, the author, the time [us]
     wait: bool = False  # a running engine answers when it is over
+    is_of_master: bool = False  # `group` may be a master as well
     needs_engine: bool = False  # there would be nothing to wait for without one
 
 
@@ -140,6 +141,18 @@ def approve(group: str | None) -> Command:
         return ev.Approved(author=who, at_rest=True)
 
     return Command(name="approve", group=group, needs_group=True, body={}, event=event)
+
+
+def release(subject: str | None) -> Command:
+    """Return the command to lift what brakes a group, or the fence of a master."""
+
+    def event(_subject: str, who: str, _at_us: int) -> Observation:
+        return ev.Released(scope="any", author=who, at_rest=True)
+
+    body: dict[str, object] = {"subject": subject}
+    return Command(
+        name="release", group=subject, needs_group=True, body=body, event=event, is_of_master=True
+    )
 
 
 def checkpoint(name: str | None) -> Command:

@@ -55,6 +55,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "Change the active master as planned; refused if it would lose anything.",
         ),
         Command("approve", "engine.cli.act:approve", "Let a waiting failover go."),
+        Command(
+            "release",
+            "engine.cli.act:release",
+            "Lift the brakes of a group, or the fence of a master that is gone for good.",
+        ),
         Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
         Command(
             "rollback", "engine.cli.act:rollback", "Take a group back to what it was at a position."
@@ -85,6 +90,36 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "verify",
             "engine.cli.keep:verify",
             "Check every digest, move and rollback; name the first event that is wrong.",
+        ),
+        Command(
+            "seal",
+            "engine.cli.copies:seal",
+            "Pack the log at rest into sealed blocks, and give the space back.",
+        ),
+        Command(
+            "backup",
+            "engine.cli.copies:backup",
+            "Write a copy of the log as it is at one moment, while an engine writes it or not.",
+        ),
+        Command(
+            "copy",
+            "engine.cli.copies:copy",
+            "Write the events and bodies of a log to a new one of the newest format, sealed.",
+        ),
+        Command(
+            "upgrade",
+            "engine.cli.copies:upgrade",
+            "Bring a log of an older release to the newest format, with a way back.",
+        ),
+        Command(
+            "export",
+            "engine.cli.extracts:export",
+            "Write the events as JSON Lines or CSV, for other programs.",
+        ),
+        Command(
+            "sql",
+            "engine.cli.extracts:sql",
+            "Ask the log in SQL; nothing is changed, and an engine may write meanwhile.",
         ),
     ),
 }

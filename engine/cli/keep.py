@@ -96,25 +96,49 @@ def _columns(text: str | None) -> dict[str, str]:
     return {name.strip(): called.strip() for name, _, called in pairs}
 
 
-def verify(place: FilePlace = None, /, *, log: File = None, json: Json = False) -> int:
+def verify(
+    place: FilePlace = None,
+    /,
+    *,
+    head: Annotated[
+        str | None,
+        Parameter(
+            help="A head that was printed before and kept elsewhere, as SEQ:DIGEST; without SEQ it "
+            "is the head of now."
+        ),
+    ] = None,
+    log: File = None,
+    json: Json = False,
+) -> int:
     """Check every digest, move and rollback; name the first event that is wrong.
 
     Reads all of the log: gaps, times, checksums, payloads, moves that no machine has, and whether
-    every rollback went back to what its position gives. Exit 1 if anything does not fit. Keep the
-    head elsewhere: what was changed with care shows in it alone.
+    every rollback went back to what its position gives. Then what lies beside the events: bodies,
+    and whether each snapshot is the fold up to its position. Exit 1 if anything does not fit. Keep
+    the head elsewhere: what was changed with care, or cut off at the end, shows only in comparison
+    with one from before.
 
     Example: tanist verify tanist.db
     """
-    from engine.cli.verifying import verified
+    from engine.cli.verifying import kept_head, verified
 
+    kept = None if head is None else kept_head(head)
     target, _ = places.split((place,), log, most=0)
     with places.open_for_reading(target) as opened, output.progress("events") as report:
-        found = verified(opened, report)
+        found = verified(opened, report, kept=kept)
     if json:
         output.document(found)
-    else:
-        for problem in found["problems"]:  # type: ignore[attr-defined]
-            output.text(str(problem))
-        verdict = "everything fits" if found["ok"] else f"first wrong: event {found['first_bad']}"
-        output.text(f"{found['events']} events, {verdict}; head {found['head'] or 'none'}")
+        return 0 if found["ok"] else NO
+    for problem in found["problems"]:  # type: ignore[attr-defined]
+        output.text(str(problem))
+    ends = f"head {found['seq']}:{found['head']}" if found["head"] else "head none"
+    output.text(f"{found['events']} events, {_verdict(found)}; {ends}")
     return 0 if found["ok"] else NO
+
+
+def _verdict(found: dict[str, object]) -> str:
+    if found["ok"]:
+        return "everything fits"
+    if found["first_bad"] is None:
+        return "no event is wrong, and what is named above does not fit"
+    return f"first wrong: event {found['first_bad']}"

@@ -52,7 +52,7 @@ def record(target: str, command: Command) -> Given:
         for effect in (owed_of(durable, group) if group is not None else ())
     ]
     return Given(
-        group=None if subject == FLEET else subject,
+        group=subject if subject in durable.groups else None,
         before=before,
         after=status(durable),
         reasons=reasons,
@@ -111,6 +111,8 @@ def _group(state: State, command: Command) -> str:
         ConfigurationError: One has to be named.
     """
     if command.group is not None:
+        if command.is_of_master and command.group in state.cache.places:
+            return command.group
         if command.group not in state.groups:
             known = ", ".join(sorted(state.groups)) or "none"
             raise CommandRefused([f"no group {command.group!r}: expected one of {known}"])

@@ -82,7 +82,9 @@ def _to_engine(url: str, target: str, command: Command) -> Given:
     if command.needs_group and group is None:
         group = only_group(before["groups"])
     body = {**command.body, "author": author()}
-    if command.name != "checkpoint":
+    if command.is_of_master:
+        body["subject"] = group
+    elif command.name != "checkpoint":
         body["group"] = group
     began_us = monotonic_us()
     reasons: tuple[str, ...] = ()
@@ -95,7 +97,7 @@ def _to_engine(url: str, target: str, command: Command) -> Given:
     is_over = command.wait and not reasons
     after = _settled(url, token, group, answer["seq"]) if is_over and group else {}
     return Given(
-        group=group,
+        group=group if group in before["groups"] else None,
         before=before,
         after=after,
         reasons=reasons,

@@ -1,38 +1,88 @@
-"""Whether a log is what it was, and adds up: its rows, its fold, its rollbacks."""
+"""Whether a log is what it was, and adds up: its rows, its fold, its rollbacks, what lies beside.
+
+Bodies and snapshots are no events, so what is wrong with them is no bad event: it is named, and
+`first_bad` says nothing of it. A body is missed only while it is needed.
+"""
 
 from collections import defaultdict
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeAlias
 
 from engine.cli.output import Report
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.errors import LogCorrupted, LogError
+from engine.core.errors import ConfigurationError, LogCorrupted, LogError
 from engine.core.events import KINDS, GroupControl, Recorded, RollbackRequested, decode
 from engine.core.evolve import evolve
+from engine.core.replay import control_in
 from engine.core.state import State
+from engine.log.checking import SnapshotCheck
+from engine.log.codec import CHAIN_BYTES
+from engine.log.copying import chain_at
 from engine.log.protocol import Log
-from engine.log.verify import verify
+from engine.log.verify import PROBLEMS_MAX, verify
 
 REPORT_EVENTS: Final = 20_000  # between two reports of progress
 _ROLLBACK: Final = next(code for code, kind in KINDS.items() if kind is RollbackRequested)
 
+Kept: TypeAlias = tuple[int | None, str]  # a head that was kept elsewhere: seq (None: now), hex
 
-def verified(log: Log, report: Report) -> dict[str, object]:
+
+def kept_head(text: str) -> Kept:
+    """Return the head that `text` names, as `verify` prints it.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    place, _, digest = text.rpartition(":")
+    try:
+        is_digest = len(bytes.fromhex(digest)) == CHAIN_BYTES
+    except ValueError:
+        is_digest = False
+    if not is_digest or (place and not (place.isascii() and place.isdigit())):
+        raise ConfigurationError(
+            [f"--head: expected SEQ:DIGEST as `tanist verify` prints it, found {text!r}"]
+        )
+    return int(place) if place else None, digest.lower()
+
+
+def verified(log: Log, report: Report, *, kept: Kept | None = None) -> dict[str, object]:
     """Return what does not fit in `log`, as `verify --json` prints it (interfaces.md)."""
-    fold = _Fold(_positions(log), report, log.head.seq)
+    head = log.head.seq
+    fold = _Fold(log, report, head)
     found = verify(log, fold=fold)
     problems = [*found.problems, *(f"event {seq}: {what}" for seq, what in fold.wrong)]
     bad = [seq for seq, _ in fold.wrong]
     if found.first_bad is not None:
         bad.append(found.first_bad)
+    digest = None if problems else st.digest(fold.state)
+    problems += fold.beside(is_whole=found.ok)
+    if kept is not None:
+        problems += _moved(log, kept, head)
     return {
         "ok": not problems,
         "events": found.events,
+        "seq": fold.state.seq if found.ok else head,  # an engine may have appended meanwhile
         "head": found.head,
-        "digest": None if problems else st.digest(fold.state),
+        "digest": digest,
         "first_bad": min(bad, default=None),
         "problems": problems,
     }
+
+
+def _moved(log: Log, kept: Kept, head: int) -> Iterator[str]:
+    """Say so if the log is not the one that had this head."""
+    seq = head if kept[0] is None else kept[0]
+    if seq > head:
+        yield f"the head that was kept is of event {seq}, and the log ends at {head}"
+        return
+    try:
+        found = chain_at(log, seq).hex()
+    except LogError as err:
+        yield f"the head that was kept is of event {seq}: {err}"
+        return
+    if found != kept[1]:
+        yield f"the head that was kept of event {seq} is {kept[1]}, the log has {found} there"
 
 
 def _positions(log: Log) -> dict[int, set[str]]:
@@ -50,13 +100,16 @@ def _positions(log: Log) -> dict[int, set[str]]:
 
 
 class _Fold:
-    """Folds the log once, keeping the control state of every position that is gone back to."""
+    """Folds the log once, and holds what is stored or was said of a position against it."""
 
-    def __init__(self, positions: dict[int, set[str]], report: Report, head: int) -> None:
+    def __init__(self, log: Log, report: Report, head: int) -> None:
         self.state: Final = State()
         self.wrong: Final[list[tuple[int, str]]] = []
-        self._positions = positions
-        self._controls: dict[tuple[int, str], GroupControl] = {}
+        self._log = log
+        self._positions = _positions(log)
+        self._controls: dict[tuple[int, str], GroupControl | None] = {}
+        self._snapshots = SnapshotCheck(log)
+        self._bodies: list[str] = []
         self._report = report
         self._head = head
 
@@ -67,13 +120,49 @@ class _Fold:
         except (LookupError, AssertionError, TypeError, ValueError, AttributeError) as err:
             what = f"cannot be folded: {type(err).__name__} {err}"
             raise LogCorrupted(recorded.seq, what) from err
+        self._snapshots.passed(state)
         for group in self._positions.get(recorded.seq, ()):
-            if group in state.groups:
-                self._controls[recorded.seq, group] = st.control_of(state.groups[group])
+            self._controls[recorded.seq, group] = control_in(state, group)
         if isinstance(event, ev.RollbackRequested):
             control = self._controls.get((event.position, recorded.subject))
             if control != event.control or st.control_digest(event.control) != event.digest:
                 what = f"its control is not what the log gives at position {event.position}"
                 self.wrong.append((recorded.seq, what))
+        elif isinstance(event, ev.MessageAccepted | ev.StateKept) and event.size >= 0:
+            self._body(f"event {recorded.seq}", event.digest, size=event.size)
         if recorded.seq % REPORT_EVENTS == 0 or recorded.seq == self._head:
             self._report(recorded.seq, self._head)
+
+    def beside(self, *, is_whole: bool) -> list[str]:
+        """Return what is wrong with snapshots and bodies, as far as the fold went.
+
+        Args:
+            is_whole: The fold went to the end, so that what is left over there is wrong too.
+        """
+        if is_whole:
+            self._snapshots.end()
+            self._missing()
+        return [*self._snapshots.problems, *self._bodies][:PROBLEMS_MAX]
+
+    def _missing(self) -> None:
+        for group in self.state.groups.values():
+            for seq, message in group.ledger.open.items():
+                name = f"the open message {message.key!r} of event {seq}"
+                self._body(name, message.digest, size=message.size, is_needed=True)
+            for key, digest in group.kept.items():
+                self._body(f"the state {key!r} of {group.id}", digest, is_needed=True)
+
+    def _body(
+        self, name: str, digest: bytes, *, size: int | None = None, is_needed: bool = False
+    ) -> None:
+        if len(self._bodies) >= PROBLEMS_MAX:
+            return
+        try:
+            body = self._log.body(digest)
+        except LogError:
+            self._bodies.append(f"the body of {name} is not the one that was stored")
+            return
+        if body is None and is_needed:
+            self._bodies.append(f"the body of {name} is missing")
+        elif body is not None and size not in (None, len(body)):
+            self._bodies.append(f"the body of {name} has {len(body)} bytes instead of {size}")

@@ -80,10 +80,25 @@ def _unswitchable(step: Step, group: GroupState, *, may_take_over: bool = False)
         reasons.append(f"{group.id} is active-active: every healthy master serves")
     saga = group.saga
     if saga is not None and not (may_take_over and saga.phase is Phase.SELECTING):
-        reasons.append(f"failover {saga.id} of {group.id} is open: {saga.phase.value}")
+        reasons.extend(
+            _awaited_fences(group)
+            or [f"failover {saga.id} of {group.id} is open: {saga.phase.value}"]
+        )
     if group.rollback is not None:
         reasons.append(f"rollback {group.rollback.seq} of {group.id} is open")
     return reasons
+
+
+def _awaited_fences(group: GroupState) -> list[str]:
+    """Return whose fences an open failover waits for, and what a person can do about each."""
+    if group.saga is None or group.saga.phase is not Phase.FENCING:
+        return []
+    return [
+        f"failover {group.saga.id} of {group.id} waits until {name} confirms its fence: "
+        f"release {name}, if it cannot act any more"
+        for name, master in group.masters.items()
+        if master.fence is not None and not master.fence.is_confirmed
+    ]
 
 
 def _target(step: Step, group: GroupState, to: str, *, is_tolerant: bool) -> tuple[str, list[str]]:
@@ -172,9 +187,14 @@ def decide_approved(step: Step) -> None:
 
 
 def decide_released(step: Step, event: ev.Released) -> None:
-    """Lift a fence that a person vouches for; the other scopes need no decision."""
+    """Lift a fence that a person vouches for; what brakes a group needs no decision."""
     place = step.state.cache.places.get(step.subject)
-    if event.scope != "fence":
+    if place is None and event.scope != "fence":
+        reasons = _awaited_fences(step.state.groups[step.subject])
+        if reasons:
+            step.emit(ev.Refused(what="release", reasons=tuple(reasons)))
+        return
+    if event.scope not in ("fence", "any"):
         return
     fence = None if place is None else place.master.fence
     if fence is None or fence.is_confirmed:

@@ -217,7 +217,11 @@ class Approved(Event, frozen=True, kw_only=True):
 
 
 class Released(Event, frozen=True, kw_only=True):
-    """A person lifts what brakes the subject: `scope` is hold-down, limit or fence."""
+    """A person lifts what brakes the subject: `scope` is hold-down, limit, fence or any.
+
+    The fence of a master is lifted for its group: the person vouches that it cannot act. Any: the
+    fence of a master, both brakes of a group.
+    """
 
     scope: str
     author: str

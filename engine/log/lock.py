@@ -31,6 +31,15 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return which file lies at `path`: its device and number; None if none does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class WriterLock:
     """The right to write the log at `path`, until `release`."""
 

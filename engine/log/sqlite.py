@@ -29,7 +29,7 @@ from engine.log.chain import ChainFold
 from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.header import FORMAT, Found, check_identity, examine
-from engine.log.lock import WriterLock
+from engine.log.lock import WriterLock, identity
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
     AFTER_COMMIT,
@@ -109,6 +109,7 @@ class SqliteLog:
         self._writer: Connection | None = None
         self._reader: Connection | None = None
         self._reading: Reading | None = None
+        self._identity: tuple[int, int] | None = None  # of the file, as it was opened
         self.format = 0
         self.snapshots: Final = SnapshotTable(self._fetch, self._change)
         self._epochs: Final[set[int]] = set()  # the last one stored, and any that may be
@@ -138,6 +139,7 @@ class SqliteLog:
         found = examine(self.path)  # once more: another process may have created it meanwhile
         try:
             self._writer = self._open(create=create, release=release)
+            self._identity = identity(self.path)
             self._take_over(self._writer)
         except BaseException:
             if found is Found.ABSENT and self.path.exists() and self.path.stat().st_size == 0:
@@ -330,9 +332,17 @@ class SqliteLog:
                 self._head = Head(seq=seq, at_us=at_us)
             self._pass(AFTER_COMMIT)
 
+    def _check_there(self) -> None:
+        """Refuse to write to a file that nobody will find: what was told durable would be lost."""
+        if identity(self.path) != self._identity:
+            raise LogConflict(
+                f"{self.path} is not the file that was opened: it was deleted, moved or replaced"
+            )
+
     @contextlib.contextmanager
     def _transaction(self, writer: Connection, head: Head) -> Iterator[None]:
         """Hold the write transaction, after the head and the writer epoch were found in place."""
+        self._check_there()
         self._head = None  # read again if anything goes wrong, even an interrupt after the commit
         try:
             with writer.transaction():

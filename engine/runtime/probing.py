@@ -31,13 +31,15 @@ from engine.runtime.connection import Connection, NoConnection, Place, dial
 BODY_BYTES_MAX: Final = 262_144  # of an answer to a probe; a health document is below 4 KiB
 TEXT_MAX: Final = 200  # characters kept of what a master says, because it goes into the log
 LATE_OWN_US: Final = 3_600_000_000  # lateness of an observer that lacked the means to ask at all
+SHORT_MAX: Final = 3  # connections that end after one answer, before none is held for a while
+NOT_HELD_US: Final = 60_000_000
 LOOKS: Final = 8  # looks at the clock while a connection opens [count per time-out]
 
 # As in the drafts and products in use: application/health+json says pass, warn and fail.
 _FAILING: Final = frozenset(("failing", "failed", "fail", "down"))
 _DEGRADED: Final = frozenset(("degraded", "warn"))
 # What every reader of JSON still counts exactly; a higher epoch is a lie or an accident.
-EPOCH_MAX: Final = 2**53
+EPOCH_MAX: Final = 2**48
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -155,6 +157,9 @@ class Link:
         self._late_us = 0
         self._is_retried = False
         self._is_closed = False
+        self._held_answers = 0  # over the connection that is held
+        self._short = 0  # held connections in a row that ended after their first answer
+        self._hold_from_us = 0
 
     def probe(self, *, fresh: bool, timeout_us: int) -> asyncio.Future[Probed]:
         """Return the future result of a probe, at the latest `timeout_us` from now.
@@ -234,10 +239,13 @@ class Link:
         is_wanted = connection is self._fresh or (self._probe is not None and not self._opening)
         if connection is self._fresh:
             self._fresh = None
-            if self._hold_open:
+            if self._hold_open and self._clock() >= self._hold_from_us:
                 self._hold(connection)
             else:
                 connection.drop()
+        elif connection is self._held:
+            self._held_answers += 1
+            self._short = 0
         if connection is self._held and not connection.is_open:
             self._held = None  # it said that it would close
         if is_wanted:  # else it came too late, on the held connection
@@ -246,7 +254,19 @@ class Link:
     def _hold(self, connection: Connection) -> None:
         if self._held is not None:
             self._held.drop()
-        self._held = connection
+        self._held, self._held_answers = connection, 1
+
+    def _note_short(self) -> None:
+        """Hold nothing for a while if the master closes every connection after one answer.
+
+        Each end is a question that is asked at once, so that they would follow upon each other
+        without a pause.
+        """
+        if self._held_answers > 1:
+            return
+        self._short += 1
+        if self._short >= SHORT_MAX:
+            self._hold_from_us = self._clock() + NOT_HELD_US
 
     def _on_end(self, connection: Connection, evidence: Evidence, detail: str) -> None:
         if connection is self._fresh:
@@ -258,6 +278,7 @@ class Link:
                 self._start_opening()
         elif connection is self._held:
             self._held = None
+            self._note_short()
             is_asked = self._probe is not None and not self._opening
             if evidence is not Evidence.PROTOCOL:
                 if is_asked:

@@ -94,6 +94,10 @@ async def _approve(engine: Engine, body: Body) -> int:
     return await engine.approve(body.text("group"), author=body.text("author"))
 
 
+async def _release(engine: Engine, body: Body) -> int:
+    return await engine.release(body.text("subject"), author=body.text("author"))
+
+
 async def _failover(engine: Engine, body: Body) -> int:
     return await engine.failover(
         body.text("group"),
@@ -130,6 +134,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "pause": _pause,
     "resume": _resume,
     "approve": _approve,
+    "release": _release,
     "failover": _failover,
     "switchover": _switchover,
     "checkpoint": _checkpoint,
@@ -162,7 +167,8 @@ class _Api:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
     async def status(self, _: Request) -> Response:
-        return JSONResponse(self._status.get())
+        # Why nothing is decided just now is no part of the state, and never a moment old.
+        return JSONResponse({**self._status.get(), "failure": self.engine.failure or None})
 
     async def events(self, request: Request) -> Response:
         follow = request.query_params.get("follow") == "1"

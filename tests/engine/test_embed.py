@@ -308,3 +308,18 @@ def test_a_view_that_cannot_be_stored_stops_nothing() -> None:
         assert "CheckpointMarked" in kinds(log)
 
     run(main())
+
+
+def test_an_engine_whose_log_was_deleted_ends_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    async def main() -> None:
+        async with Engine(nobody(), log=str(path)) as engine:
+            await engine.checkpoint("before")
+            path.unlink()
+            with pytest.raises(LogError, match="deleted, moved or replaced"):
+                await engine.checkpoint("after")
+            await engine.ended.wait()
+            assert "deleted, moved or replaced" in engine.failure
+
+    run(main())

@@ -107,9 +107,9 @@ def released(state: State, recorded: Recorded) -> None:
         place_of(state, recorded)
         return
     group = group_of(state, recorded)
-    if event.scope == "hold-down":
+    if event.scope in ("hold-down", "any"):
         group.hold_until_us = 0
-    elif event.scope == "limit":
+    if event.scope in ("limit", "any"):
         group.counted_us.clear()
 
 

@@ -13,11 +13,12 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.policy import preset
+from engine.core.policy import FenceKind, preset
 from engine.core.replay import control_at, replay
 from engine.log import open_log
 from tests.engine.answers.stories import GROUP, Story, failed_over
 from tests.engine.cli.shell import COMMAND, answer, complaint, environment, kinds, stored, tanist
+from tests.engine.core.build import story as told
 from tests.engine.real import Fleet, fleet
 
 __all__ = ["fleet"]
@@ -26,11 +27,11 @@ __all__ = ["fleet"]
 @pytest.fixture
 def story() -> Story:
     """Return the story in which b took over from a, which came back and rejoined."""
-    told = failed_over()
-    told.dead.clear()
-    told.probe(20)
-    assert told.state.groups[GROUP].masters["a"].fence is None
-    return told
+    tale = failed_over()
+    tale.dead.clear()
+    tale.probe(20)
+    assert tale.state.groups[GROUP].masters["a"].fence is None
+    return tale
 
 
 @pytest.fixture
@@ -398,3 +399,19 @@ def test_beyond_loopback_looking_needs_the_token_which_the_command_finds(tmp_pat
         for command in ("status", "events"):
             refused = complaint(tanist(command, url, cwd=tmp_path / "elsewhere"), 2)
             assert "401" in refused
+
+
+def test_a_fence_that_a_person_vouches_for_is_released_also_at_rest(tmp_path: Path) -> None:
+    tale = told(fence=FenceKind.CONFIRMED, effects="http", unknown_after_us=0)
+    tale.crashes("a")
+    path = tmp_path / "x.db"
+    with open_log(path, mode="write", create=True) as log:
+        log.append(tale.log)
+    said = complaint(tanist("failover", "x.db", "g", "--to", "c", cwd=tmp_path), 1)
+    assert "waits until a confirms its fence: release a, if it cannot act any more" in said
+    assert "no group 'zz'" in complaint(tanist("release", "x.db", "zz", cwd=tmp_path), 1)
+    assert "a confirms its fence" in complaint(tanist("release", "x.db", "g", cwd=tmp_path), 1)
+    found = answer("release", "x.db", "a", cwd=tmp_path)
+    assert (found["accepted"], found["at_rest"]) == (True, True)
+    assert "FenceConfirmed" in kinds(path)
+    assert "no unconfirmed fence" in complaint(tanist("release", "x.db", "a", cwd=tmp_path), 1)

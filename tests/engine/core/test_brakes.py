@@ -4,8 +4,8 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.blocking import Block, waiting
-from engine.core.policy import HOUR, MINUTE, MS
-from tests.engine.core.build import Story, kinds, only, story
+from engine.core.policy import HOUR, MINUTE, MS, FenceKind
+from tests.engine.core.build import Story, kinds, only, refused, story
 
 
 def wait_of(tale: Story) -> Block | None:
@@ -160,3 +160,48 @@ def test_what_was_asked_for_and_the_first_activation_hold_nothing_down(asks: str
     tale.work()
     assert tale.group.assigned == ("a" if asks == "first" else "b")
     assert tale.group.hold_until_us == 0
+
+
+def test_a_release_of_a_group_lifts_both_brakes() -> None:
+    tale = held()
+    tale.fails("b")
+    assert "AttemptStarted" in kinds(tale.ask(ev.Released(scope="any", author="x")))
+    assert tale.group.counted_us == []
+
+
+def stuck() -> Story:
+    """Return a story whose failover waits for the fence of a, which is gone for good."""
+    tale = story(fence=FenceKind.CONFIRMED, effects="http", unknown_after_us=0)
+    tale.crashes("a")
+    tale.ok("b", "c")
+    return tale
+
+
+def test_a_release_of_a_master_lets_the_failover_go_that_waits_for_its_fence() -> None:
+    tale = stuck()
+    taken = tale.ask(ev.Released(scope="any", author="x"), "a")
+    assert kinds(taken) == ["FenceConfirmed", "TransferStarted"]
+    assert only(taken, ev.FenceConfirmed).how == "released"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ev.Released(scope="any", author="x"),
+        ev.FailoverAsked(to="c", author="x"),
+        ev.SwitchoverAsked(to="c", author="x"),
+    ],
+    ids=["release", "failover", "switchover"],
+)
+def test_what_cannot_go_on_without_a_fence_says_what_can_be_done(command: ev.Observation) -> None:
+    (reason,) = refused(stuck().ask(command))
+    assert reason == (
+        "failover 31 of g waits until a confirms its fence: release a, if it cannot act any more"
+    )
+
+
+def test_a_master_without_a_fence_has_nothing_to_release() -> None:
+    tale = stuck()
+    assert refused(tale.ask(ev.Released(scope="any", author="x"), "b")) == (
+        "b has no unconfirmed fence",
+    )

@@ -383,3 +383,22 @@ def test_times_far_ahead_fit(path: Path) -> None:
         log.append([far])
         assert log.head == Head(seq=3, at_us=(1 << 63) - 1)
         assert list(log.read(2)) == [far]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_written_to_a_file_that_nobody_would_find(
+    tmp_path: Path, is_replaced: bool
+) -> None:
+    path = tmp_path / "log.db"
+    with open_log(path, mode="write", create=True) as log:
+        log.append(probes(1, 3))
+        path.rename(tmp_path / "elsewhere")
+        if is_replaced:
+            path.write_bytes((tmp_path / "elsewhere").read_bytes())
+        for _ in range(2):
+            with pytest.raises(LogConflict, match="deleted, moved or replaced"):
+                log.append(probes(4, 5))
+        (tmp_path / "elsewhere").replace(path)
+        log.append(probes(4, 5))
+    with open_log(path) as log:
+        assert list(log.read()) == probes(1, 5)

@@ -5,7 +5,7 @@ import pytest
 
 from engine.core.events import Evidence
 from engine.runtime import http1, probing
-from engine.runtime.probing import Answer, Interrupted, Link, Probed, read_answer
+from engine.runtime.probing import SHORT_MAX, Answer, Interrupted, Link, Probed, read_answer
 from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, link_to
 from tests.engine.runtime.peers import (
     LONG_US,
@@ -100,6 +100,38 @@ def test_a_connection_that_ends_by_agreement_is_no_news() -> None:
             for _ in range(3):
                 assert isinstance(await ask(link), Answer)
             assert ends.seen == []
+
+    asyncio.run(body())
+
+
+def test_no_connection_is_held_to_a_server_that_closes_each_after_its_first_answer() -> None:
+    async def body() -> None:
+        closing = says_then_closes(answer(HEALTH))
+        async with server(closing) as address, link_to(address) as (link, ends):
+            for _ in range(SHORT_MAX):
+                assert isinstance(await ask(link), Answer)
+                assert await ends.next() is Evidence.CLOSED
+            for _ in range(5):
+                assert isinstance(await ask(link), Answer)
+                assert link._held is None
+            assert len(ends.seen) == SHORT_MAX
+
+    asyncio.run(body())
+
+
+def test_a_connection_that_answers_twice_before_it_ends_is_held_again() -> None:
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await request(reader)
+            writer.write(answer(HEALTH))
+
+    async def body() -> None:
+        async with server(twice) as address, link_to(address) as (link, ends):
+            for _ in range(2 * SHORT_MAX):
+                assert isinstance(await ask(link), Answer)
+                assert isinstance(await ask(link), Answer)
+                assert await ends.next() is Evidence.CLOSED
+            assert len(ends.seen) == 2 * SHORT_MAX
 
     asyncio.run(body())
 
@@ -300,7 +332,7 @@ def test_a_cancelled_probe_makes_room_for_the_next() -> None:
 
 @pytest.mark.parametrize(
     ("reported", "epoch"),
-    [(0, 0), (2**53, 2**53), (2**53 + 1, None), (2**64 - 1, None), (2**70, None), (-1, None)],
+    [(0, 0), (2**48, 2**48), (2**48 + 1, None), (2**64 - 1, None), (2**70, None), (-1, None)],
 )
 def test_an_epoch_that_none_could_be_drawn_above_is_none(reported: int, epoch: int | None) -> None:
     body = b'{"epoch": %d}' % reported
