@@ -17,6 +17,7 @@ import msgspec
 
 from engine import __version__
 from engine.config import Configuration
+from engine.config.loading import SEAL_AFTER_US
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.driver import Driver
@@ -29,6 +30,7 @@ from engine.log import states
 from engine.log.protocol import Log
 from engine.log.sqlite import open_log
 from engine.log.writer import Writer
+from engine.runtime import upkeep
 from engine.runtime.clock import Clock
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
@@ -156,11 +158,21 @@ class Engine:
                 await asyncio.to_thread(states.keep, self._log, turning.state)
 
     def _keep(self) -> Keeping:
-        """Keep the views that answers are read from near the head of the log."""
+        """Keep the views that answers are read from, and the log small and quick to take up."""
         self._log.attach(AUDIT)
         self._log.attach(UPTIME)
         self._log.attach(WEIGHTS)
-        keeping = Keeping(self._log, (AUDIT.name, UPTIME.name, WEIGHTS.name))
+        after_us = self._configuration.seal_after_us if self._configuration else SEAL_AFTER_US
+        keeping = Keeping(
+            self._log,
+            (AUDIT.name, UPTIME.name, WEIGHTS.name),
+            others={
+                "what is old enough to be sealed": upkeep.sealing(
+                    self._log, after_us=after_us, at_us=self.clock.at_us
+                ),
+                "a snapshot": upkeep.snapshots(self._log),
+            },
+        )
         self._closing.push_async_callback(keeping.close)
         return keeping
 

@@ -126,6 +126,11 @@ class MemoryLog:
             for first, at_us, crc, chain, _, _ in self._blocks
         ]
 
+    @property
+    def may_seal(self) -> bool:
+        """Return True: it has them."""
+        return True
+
     def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
         """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`."""
         until = self._head.seq if until is None else until

@@ -149,6 +149,10 @@ class Log(Protocol):
     def seals(self) -> list[Seal]:
         """Return where the sealed blocks end, in order."""
 
+    @property
+    def may_seal(self) -> bool:
+        """Return whether this log's format has sealed blocks and snapshots."""
+
     def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
         """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`.
 

@@ -384,6 +384,11 @@ class SqliteLog:
         """Return where the sealed blocks end, in order."""
         return self._events().seals()
 
+    @property
+    def may_seal(self) -> bool:
+        """Return whether this log's format has sealed blocks and snapshots."""
+        return self.format > 1
+
     def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
         """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`.
 

@@ -1,4 +1,4 @@
-"""The caches of a log, kept near its head while an engine writes it: the stored views.
+"""What is kept up behind an engine that writes its log: the stored views, and what else is given.
 
 A cache may lag, and whatever fails here is tried again later and stops nothing. The work is done in
 a thread of its own. An append waits for it at most as long as one transaction that stores a view
@@ -10,8 +10,9 @@ failure or went well in between; the rest is kept.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from engine.core.errors import LogError
@@ -33,10 +34,21 @@ def _fold(log: Log, name: str) -> bool:
 class Keeping:
     """Folds what became durable into the views of `names`, which are attached to `log`."""
 
-    def __init__(self, log: Log, names: Sequence[str], *, pause_s: float = PAUSE_S) -> None:
-        """Begin at once; rounds are `pause_s` apart, or more [s]."""
+    def __init__(
+        self,
+        log: Log,
+        names: Sequence[str],
+        *,
+        others: Mapping[str, Turn] = MappingProxyType({}),
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        """Begin at once; rounds are `pause_s` apart, or more [s].
+
+        `others` are what else is to be kept, by the name that a failure is said under.
+        """
         self._kept: Final[dict[str, Turn]] = {
-            f"the view {name!r}": partial(_fold, log, name) for name in names
+            **{f"the view {name!r}": partial(_fold, log, name) for name in names},
+            **others,
         }
         self._said: Final[dict[str, str]] = {}  # the failure that was said last, of what fails
         self._pause_s: Final = pause_s
