@@ -84,7 +84,7 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
         return Block(reason="retry", until_us=group.retry_at_us)
     if policy.automation is Automation.OBSERVE:
         return Block(reason="observing")
-    if not candidates.heir(candidates.table(state, group, at_us)):
+    if not candidates.has_heir(state, group, at_us):
         return Block(reason="no fit heir")
     return None
 

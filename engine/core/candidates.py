@@ -57,6 +57,15 @@ def heir(verdicts: tuple[Verdict, ...]) -> str:
     return verdicts[0].master if verdicts and verdicts[0].fit else ""
 
 
+def has_heir(state: State, group: GroupState, at_us: int) -> bool:
+    """Return whether `table` has an heir; most masters of a fleet that is down take no time."""
+    return any(
+        passed_over(state, group, name, at_us) is None
+        for name, master in group.masters.items()
+        if master.health in (Health.HEALTHY, Health.DEGRADED)
+    )
+
+
 def passed_over(
     state: State, group: GroupState, name: str, at_us: int, *, is_tolerant: bool = False
 ) -> tuple[str, Figures] | None:

@@ -121,7 +121,10 @@ def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
 
 def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
     """Return when a window begins or ends: who serves, and who may, changes by time alone."""
+    is_any = group.maintenance or state.fleet.maintenance
     for name, master in group.masters.items():
+        if not (is_any or master.maintenance):
+            continue
         for window in windows(state, group, master):
             for at_us in window:
                 if at_us > state.at_us:

@@ -347,6 +347,9 @@ def is_active_standby(state: State, group: GroupState) -> bool:
 
 def active_of(group: GroupState) -> str:
     """Return the master that holds the activation of an active-standby group; "" if none."""
+    last = group.masters.get(group.assigned)  # nearly always the one
+    if last is not None and (last.role is Role.ACTIVE or last.role is Role.DRAINING):
+        return group.assigned
     for name, master in group.masters.items():
         if master.role is Role.ACTIVE or master.role is Role.DRAINING:
             return name
