@@ -11,6 +11,7 @@ from engine.core import candidates
 from engine.core.blocking import Block, Want, blocked, waiting, want
 from engine.core.state import GroupState, Phase, State, is_active_standby
 
+NAMED_MAX: Final = 3  # masters in one sentence [count]
 _SOURCES: Final = {"failed": "has failed", "activation-lost": "lost its activation"}
 _NOBODY: Final = {"first": "nobody is active yet", "headless": "nobody is active"}
 
@@ -63,7 +64,7 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
         case "observing":
             return 'it only observes: automation = "auto" in its file would let it act'
         case "no fit heir":
-            return f"nobody is fit to take over ({_unfit(state, group)})"
+            return f"nobody is fit to take over ({_unfit(state, group, source)})"
         case "approval":
             return f"for an approval: tanist approve {name}"
         case "hold-down":
@@ -89,6 +90,10 @@ def pauses(state: State, group: GroupState) -> str:
     )
 
 
-def _unfit(state: State, group: GroupState) -> str:
-    verdicts = candidates.table(state, group, state.at_us)
-    return ", ".join(f"{verdict.master}: {verdict.rule}" for verdict in verdicts) or "no masters"
+def _unfit(state: State, group: GroupState, source: str) -> str:
+    """Return why the first few masters besides `source` are not fit, and how many more are not."""
+    table = candidates.table(state, group, state.at_us)
+    verdicts = [verdict for verdict in table if verdict.master != source]
+    said = ", ".join(f"{verdict.master}: {verdict.rule}" for verdict in verdicts[:NAMED_MAX])
+    more = len(verdicts) - NAMED_MAX
+    return (f"{said} and {more} more" if more > 0 else said) or "no other masters"

@@ -106,7 +106,7 @@ def token(log: str) -> str:
     beside = Path() if is_address(log) else _parent(log)
     try:
         return (beside / TOKEN).read_text().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):  # the engine itself refuses to start with such a file
         return ""
 
 

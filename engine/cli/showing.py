@@ -24,10 +24,14 @@ _COLORS: Final = {
 
 
 def show_status(found: Document) -> None:
-    """Print a status: who runs it and what holds things up first, then groups and masters."""
+    """Print a status: what holds everything up and who runs it first, then groups and masters."""
     from rich.text import Text
 
     console = output.console()
+    if found.get("failure"):
+        said = "nothing is decided and nothing issued until it can"
+        failed = f"THE LOG CANNOT BE WRITTEN: {found['failure']}; {said}"
+        console.print(Text(harmless(failed), style="bold red"))
     head = " · ".join([*_pauses(found), *_engine(found)])
     if head:
         console.print(Text(harmless(head), style="bold yellow" if found["paused"] else "bold"))

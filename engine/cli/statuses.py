@@ -14,12 +14,15 @@ Document = dict[str, Any]
 def status_now(target: str) -> Document:
     """Return the newest status, with the `engine` that runs the log; null: none does.
 
+    `failure` is why that engine cannot write its log just now, as it says; null if it can, or if
+    it was not heard.
+
     Raises:
         LogError: The log cannot be used; or `target` is an engine, and it does not answer.
     """
     engine = places.running(target)
     if engine is None:
-        return {**status_at(target), "engine": None}
+        return {**status_at(target), "failure": None, "engine": None}
     try:
         found = _asked(engine.url, places.token(target))
     except (LogError, ConfigurationError) as err:
@@ -27,7 +30,7 @@ def status_now(target: str) -> Document:
             raise
         output.note(f"process {engine.pid} has this log, and does not answer: {err}")
         found = status_at(target)
-    return {**found, "engine": {"url": engine.url, "pid": engine.pid or None}}
+    return {"failure": None, **found, "engine": {"url": engine.url, "pid": engine.pid or None}}
 
 
 def status_at(target: str, position: str | None = None) -> Document:

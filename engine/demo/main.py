@@ -22,10 +22,12 @@ from rich.live import Live
 from rich.table import Table
 
 from engine.config import Configuration
+from engine.core.errors import ConfigurationError, EngineError
 from engine.core.fleet import Master
 from engine.core.policy import Policy, content_digest, preset
 from engine.core.state import active_of
 from engine.demo.fleet import Process, fetch
+from engine.demo.halting import unless_halted
 from engine.demo.load import Load
 from engine.demo.story import Story
 from engine.embed import Engine
@@ -33,6 +35,8 @@ from engine.log.place import log_path
 from engine.service.running import served
 
 GROUP: Final = "demo"
+LOG: Final = "tanist.db"
+SINK: Final = "sink.db"
 RATE: Final = 100  # messages a second
 WARM_S: Final = 10.0  # what the fleet may take until somebody is active [s]
 SETTLE_S: Final = 20.0  # what the last messages may take to be done [s]
@@ -90,12 +94,15 @@ class _Screen:
 
 
 async def _until_active(engine: Engine) -> str:
-    async with asyncio.timeout(WARM_S):
-        async for _ in engine.follow(0):
-            group = engine.state.groups.get(GROUP)
-            active = active_of(group) if group is not None else ""
-            if active and group is not None and group.saga is None:
-                return active
+    try:
+        async with asyncio.timeout(WARM_S):
+            async for _ in engine.follow(0):
+                group = engine.state.groups.get(GROUP)
+                active = active_of(group) if group is not None else ""
+                if active and group is not None and group.saga is None:
+                    return active
+    except TimeoutError as err:
+        raise EngineError(f"nobody was active within {WARM_S:g} s") from err
     raise AssertionError("following a log has no end")
 
 
@@ -195,7 +202,7 @@ async def _run(
 ) -> dict[str, object]:
     _end_on_signals()
     console = Console(stderr=True)
-    log = directory / "tanist.db"
+    log, applied = directory / LOG, directory / SINK
     async with contextlib.AsyncExitStack() as stack:
         sink = await _started(
             stack,
@@ -204,7 +211,7 @@ async def _run(
             "--port",
             "0",
             "--file",
-            str(directory / "sink.db"),
+            str(applied),
         )
         arguments = ("engine.samples.master", "--port", "0", "--sink", sink.url)
         starting = [
@@ -219,6 +226,8 @@ async def _run(
         engine = Engine(_configuration(masters, preset_name, log), author="demo")
         story = Story()
         async with engine:
+            if engine.refused:
+                raise ConfigurationError(engine.refused)
             load = Load(engine, GROUP, rate=RATE)
             engine.listen(load.published)
             engine.listen(lambda events: story.published(events, engine.clock.at_us()))
@@ -229,7 +238,7 @@ async def _run(
                 play = _play(engine, load, story, masters, screen, seconds=seconds, fault=fault)
                 drawing = asyncio.create_task(_draw(screen, console)) if show else None
                 try:
-                    await play
+                    await unless_halted(engine, play)
                 finally:
                     if drawing is not None:
                         drawing.cancel()
@@ -305,6 +314,24 @@ def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
         console.print(f"  {command}    [dim]# {what}[/dim]", soft_wrap=True)
 
 
+def _place(directory: str | None) -> Path:
+    """Return the directory of a new demonstration.
+
+    Its masters are new ones, and what was applied is counted from nothing: it cannot go on with
+    the log or the sink of another.
+    """
+    place = Path(directory) if directory else Path(tempfile.mkdtemp(prefix="tanist-demo-"))
+    for name in (LOG, SINK):
+        if os.path.lexists(place / name):
+            said = "of an earlier demonstration, and is not replaced: name another directory"
+            raise ConfigurationError((f"{place / name} is {said}",))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise ConfigurationError((f"{place}: {err.strerror}",)) from err
+    return place
+
+
 def demo(
     *, seconds: float | None, fault: str, json: bool, preset: str, directory: str | None
 ) -> int:
@@ -318,10 +345,14 @@ def demo(
         json: Print one JSON document and nothing else on standard output.
         preset: The policy's preset.
         directory: Where the log goes; None: a new temporary directory.
+
+    Raises:
+        ConfigurationError: `directory` is that of an earlier demonstration, or cannot be used.
+        EngineError: A process of the fleet did not start, or nobody became active.
+        LogError: The log cannot be written.
     """
     length_s = max(SECONDS_MIN, 20.0 if seconds is None else seconds)
-    place = Path(directory) if directory else Path(tempfile.mkdtemp(prefix="tanist-demo-"))
-    place.mkdir(parents=True, exist_ok=True)
+    place = _place(directory)
     sys.setswitchinterval(0.0005)
     try:
         report = asyncio.run(

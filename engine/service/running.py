@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
+import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,20 +19,18 @@ from typing import Final
 
 import uvicorn
 
-from engine.answers.telling import PLAIN, line
-from engine.answers.waiting import sentence, wait_of
-from engine.answers.words import harmless, moment
 from engine.config import Configuration
-from engine.core import events as ev
 from engine.core.errors import ConfigurationError, LogError
-from engine.core.events import Recorded
 from engine.embed import Engine
 from engine.log.place import log_path
 from engine.runtime.failpoints import Failpoint, kill_at, nothing
 from engine.service.app import application
+from engine.service.halts import Halts
+from engine.service.teller import Teller
 from engine.service.voice import Voice
 
 PORT_MAX: Final = 65_535
+TOKEN_BYTES_MAX: Final = 4_096  # no token is as long: a header would not carry it [bytes]
 DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
 
 
@@ -52,15 +52,35 @@ def failpoint_of_environment() -> Failpoint:
 
 
 def token_beside(log: Path) -> str:
-    """Return the token that commands need; the first start writes it, readable by its owner."""
+    """Return the token that commands need; the first start writes it, readable by its owner.
+
+    Raises:
+        ConfigurationError: What lies in its place is no token, or cannot be read or written.
+    """
     path = log.parent / "tanist.token"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    with os.fdopen(handle, "r+") as file:
-        token = file.read().strip()
-        if not token:  # new, or a start before this one was cut short: empty would match nothing
-            token = secrets.token_urlsafe(32)
-            file.write(token + "\n")
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NONBLOCK, 0o600)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            found = file.read(TOKEN_BYTES_MAX) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+            token = _token_in(found, path)
+            if not token:  # new, or a start before this one was cut short: empty would match nobody
+                token = secrets.token_urlsafe(32)
+                file.write(f"{token}\n".encode())
+    except OSError as err:
+        raise ConfigurationError((f"{path}: the token: {err.strerror}",)) from err
     return token
+
+
+def _token_in(found: bytes | None, path: Path) -> str:
+    """Return the token that the file has, "" if it is empty.
+
+    It goes into a header, so what else a file may hold must not come that far.
+    """
+    text = "\n" if found is None else found.decode("ascii", errors="replace").strip()
+    if re.fullmatch(r"[!-~]*", text) is None or len(text) >= TOKEN_BYTES_MAX:
+        said = "expected a file of one line with the token"
+        raise ConfigurationError((f"{path}: {said}; without it the next start writes one",))
+    return text
 
 
 def _listening(listen: str) -> socket.socket:
@@ -79,14 +99,38 @@ def _listening(listen: str) -> socket.socket:
     return sock
 
 
+def _announce(log: Path, url: str) -> Path:
+    """Write beside the log who runs it, and return where."""
+    place = log.with_name(log.name + ".engine.json")
+    whole = place.with_name(place.name + ".new")  # nobody may read half of it
+    try:
+        whole.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+        whole.replace(place)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            whole.unlink()
+        raise ConfigurationError((f"{place}: the engine's address: {err.strerror}",)) from err
+    return place
+
+
 @contextlib.asynccontextmanager
 async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
-    """Serve the HTTP interface of `engine`; yield its URL. The CLI finds it beside the log."""
+    """Serve the HTTP interface of `engine`; yield its URL. The CLI finds it beside the log.
+
+    Raises:
+        ConfigurationError: It cannot listen there, or the files beside the log cannot be written.
+    """
     sock = _listening(listen)
     host, port = sock.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    try:
+        token = token_beside(log)
+        place = _announce(log, url)
+    except BaseException:
+        sock.close()
+        raise
     config = uvicorn.Config(
-        application(engine, token=token_beside(log), host=host),
+        application(engine, token=token, host=host),
         log_level="error",
         access_log=False,
         lifespan="off",
@@ -94,49 +138,25 @@ async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
-    place = log.with_name(log.name + ".engine.json")
-    whole = place.with_name(place.name + ".new")  # nobody may read half of it
-    whole.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
-    whole.replace(place)
     try:
         yield url
     finally:
         engine.leave()
         server.should_exit = True
         await task
-        place.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else has put something in its place
+            place.unlink(missing_ok=True)
 
 
-class Teller:
-    """Says what an engine decides, as it becomes durable."""
-
-    def __init__(self, engine: Engine, voice: Voice) -> None:
-        self._engine: Final = engine
-        self._voice: Final = voice
-
-    def published(self, events: tuple[Recorded, ...]) -> None:
-        """Say what is news in a batch, and what a group waits for that lost its active."""
-        state = self._engine.state
-        lost: dict[str, int] = {}
-        for recorded in events:
-            if type(recorded.event) in PLAIN:
-                continue
-            group = state.group_of(recorded.subject)
-            said = line(recorded, group.id if group is not None else "")
-            if said:
-                self._voice.say(said)
-            if group is not None and isinstance(
-                recorded.event, ev.MasterFailed | ev.ActivationLost
-            ):
-                lost[group.id] = recorded.at_us
-        for name, at_us in lost.items():
-            group = state.groups.get(name)
-            if group is None or group.saga is not None:
-                continue
-            block = wait_of(state, group)
-            if block is not None and block.reason != "observing":  # the proposal says that
-                said = harmless(sentence(state, group, block))
-                self._voice.say(f"{moment(at_us)} {name}: {said}")
+@contextlib.asynccontextmanager
+async def _watched(halts: Halts) -> AsyncIterator[None]:
+    """Say when the engine stands still and when it goes on, until the end of the block."""
+    watching = asyncio.create_task(halts.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 def _standard_error() -> int | None:
@@ -193,9 +213,13 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
                     for name, policy in engine.policy.groups.items()
                 )
                 voice.say(f"tanist: watching {groups}; log {target}; {url}")
-                engine.listen(Teller(engine, voice).published)
-                await _first(ended, engine.ended)
+                teller, halts = Teller(lambda: engine.state, voice.say), Halts(engine, voice.say)
+                engine.listen(teller.published)
+                async with _watched(halts):
+                    await _first(ended, engine.ended)
                 if engine.ended.is_set():
                     raise LogError(f"ended: {engine.failure}; masters are left as they are")
-                voice.say("tanist: ending: what was observed is made durable")
+                halts.say_ending()
+        teller.close()
+        halts.say_end()
     return 0

@@ -64,13 +64,23 @@ def test_a_group_that_only_observes_says_what_would_let_it_act() -> None:
     assert said(story).startswith("nobody is active yet: it only observes: automation = ")
 
 
-def test_where_nobody_is_fit_every_rule_is_named() -> None:
+def test_where_nobody_is_fit_the_rules_are_named() -> None:
     story = failed_over()
     story.kill("c")
     story.kill("b")
     assert "b has failed and nobody takes over yet: nobody is fit to take over (" in said(story)
     assert "a: fenced" in said(story)
     assert "c: health-failed" in said(story)
+
+
+def test_of_many_masters_that_are_not_fit_three_are_named_and_the_rest_counted() -> None:
+    story = Story(names="abcdefgh")
+    story.probe(3)
+    for name in "bcdefgha":
+        story.kill(name)
+    unfit = ", ".join(f"{name}: health-failed" for name in "bcd")
+    lead = "a has failed and nobody takes over yet: nobody is fit to take over"
+    assert said(story) == f"{lead} ({unfit} and 4 more)"
 
 
 def test_soft_evidence_in_a_hold_down_names_its_end_and_the_approval() -> None:

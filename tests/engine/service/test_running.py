@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -22,6 +23,7 @@ from engine.log.sqlite import open_log
 from engine.runtime.failpoints import nothing
 from engine.service.running import failpoint_of_environment, served, token_beside
 from tests.engine.real import Fleet, fleet, kinds, nobody, run
+from tests.engine.runtime.peers import sample
 
 __all__ = ["fleet"]
 
@@ -278,6 +280,129 @@ def test_a_token_file_that_was_left_empty_lets_nobody_in(tmp_path: Path) -> None
     assert len(token) >= 40
     assert path.read_text() == f"{token}\n"
     assert token_beside(tmp_path / "other.db") == token
+
+
+@pytest.mark.parametrize(
+    "found", [b"caf\xe9\n", "café\n".encode(), b"one\ntwo\n", b"a b\n", b"x" * 10_000, b"\0"]
+)
+def test_a_token_file_that_holds_no_token_is_one_line_and_stays(
+    found: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "tanist.token"
+    path.write_bytes(found)
+    with pytest.raises(ConfigurationError) as raised:
+        token_beside(tmp_path / "t.db")
+    (line,) = raised.value.mistakes
+    assert line.startswith(f"{path}: expected a file of one line with the token")
+    assert path.read_bytes() == found
+
+
+def test_a_token_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "tanist.token").write_bytes(b"my-own_TOKEN/+==\r\n")
+    assert token_beside(tmp_path / "t.db") == "my-own_TOKEN/+=="
+
+
+def test_what_is_no_file_in_the_place_of_the_token_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "tanist.token"
+    path.mkdir()
+    with pytest.raises(ConfigurationError, match=r"tanist\.token: the token: Is a directory"):
+        token_beside(tmp_path / "t.db")
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(ConfigurationError, match="expected a file of one line"):
+        token_beside(tmp_path / "t.db")
+
+
+@pytest.mark.parametrize("name", ["tanist.token", "t.db.engine.json", "t.db.engine.json.new"])
+def test_a_directory_in_the_place_of_a_file_beside_the_log_is_one_line_and_exit_2(
+    name: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"})
+    (tmp_path / name).mkdir()
+    done = subprocess.run(command(file), capture_output=True, text=True, check=False)
+    place = tmp_path / name.removesuffix(".new")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith(f"tanist: {place}: ")
+    assert line.endswith("Is a directory")
+    assert (tmp_path / name).is_dir()
+
+
+needs_limits = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="only Linux limits what another process may write"
+)
+
+
+def limited(service: Served, size: int) -> None:
+    """Let the service write no file beyond `size` bytes: for its log that is a full disk."""
+    hard = resource.RLIM_INFINITY
+    resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+@needs_limits
+def test_a_log_that_cannot_be_written_is_said_and_seen_until_it_can_be(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    log = tmp_path / "t.db"
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        url = service.said.split()[-1]
+        assert get(f"{url}/api/status")["failure"] is None
+        until_active(service)
+        assert service.process.stderr is not None
+        limited(service, 0)
+        while "cannot be written" not in (line := service.process.stderr.readline()):
+            assert line
+        assert line.startswith(f"tanist: the log cannot be written: {log}: ")
+        assert line.endswith("; nothing is decided and nothing issued until it can\n")
+        failure = get(f"{url}/api/status")["failure"]
+        assert isinstance(failure, str)
+        assert failure in line
+        words = [sys.executable, "-m", "engine.cli.main", "status", str(log)]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert shown.splitlines()[0].startswith(f"THE LOG CANNOT BE WRITTEN: {failure}; ")
+        limited(service, resource.RLIM_INFINITY)
+        while "can be written again" not in (line := service.process.stderr.readline()):
+            assert line
+        assert get(f"{url}/api/status")["failure"] is None
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert shown.splitlines()[0].startswith(f"engine {service.process.pid} at ")
+        code, rest = service.ends(signal.SIGTERM)
+    assert code == 0
+    assert "tanist: ending: what was observed is made durable" in rest.splitlines()
+    assert "could not" not in rest
+
+
+@needs_limits
+def test_an_end_while_the_log_cannot_be_written_says_what_is_lost(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with serving(written(tmp_path, fleet.addresses)) as service:
+        until_active(service)
+        assert service.process.stderr is not None
+        limited(service, 0)
+        while "cannot be written" not in (line := service.process.stderr.readline()):
+            assert line
+        code, rest = service.ends(signal.SIGTERM)
+    assert code == 0
+    last = rest.splitlines()[-1]
+    assert last.startswith("tanist: ending: the log could not be written for ")
+    assert "what was observed since then is lost" in last
+
+
+def test_a_group_whose_masters_all_report_themselves_active_says_that_it_waits(
+    tmp_path: Path,
+) -> None:
+    with (
+        sample("master", "--role", "active") as one,
+        sample("master", "--role", "active") as other,
+        serving(written(tmp_path, {"a": one.address, "b": other.address})) as service,
+    ):
+        assert service.process.stderr is not None
+        while "several masters report" not in (line := service.process.stderr.readline()):
+            assert line
+        assert "Z g: nobody is active yet: several masters report themselves active" in line
+        _, rest = service.ends(signal.SIGTERM)
+    assert "several masters report" not in rest
 
 
 def test_it_listens_when_its_address_is_told(tmp_path: Path) -> None:
