@@ -29,7 +29,7 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 
 [log]
 # flush = {flush}  # a good probe that changes nothing may wait this long for company
-# seal_after = {seal_after}  # older events are packed, to a fifth of their size
+# seal_after = {seal_after}  # older events are packed, to a seventh of their size or so
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does

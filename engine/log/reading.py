@@ -168,6 +168,10 @@ class Reading:
                 return rows
         with self._connection.snapshot():
             stored = self._connection.fetch(_BLOCK, (after + 1 - BLOCK_EVENTS, until))
+            if stored and after >= self._hot_after:
+                # Up to there the rows need not be tried first, which are those of the end.
+                ((last,),) = self._connection.fetch("SELECT max(first) FROM blocks")
+                self._hot_after = last + BLOCK_EVENTS - 1
             first = stored[0][0] if stored else until + 1
             rows = (
                 []
@@ -178,9 +182,7 @@ class Reading:
             return rows
         if not stored:
             return []
-        block = self._opened(stored[0])
-        self._hot_after = max(self._hot_after, block.last)
-        return block
+        return self._opened(stored[0])
 
     def _opened(self, stored: Stored) -> Block:
         """Return the block; whoever reads event by event finds it as it was left."""

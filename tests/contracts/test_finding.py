@@ -8,7 +8,9 @@ from engine.log.schema import PASSING
 from engine.simulation.schedule import draw
 from engine.simulation.world import run
 from tests.contracts.places import Place
+from tests.engine.log.events import approvals
 
+APPROVAL = 113
 CODES = {kind: code for code, kind in KINDS.items()}
 
 
@@ -40,13 +42,13 @@ def test_what_is_found_is_what_reading_everything_finds(
                 assert list(found) == (expected[::-1] if newest_first else expected)
 
 
-def test_more_than_one_look_is_taken_if_there_are_more(place: Place, told: list[Recorded]) -> None:
-    place.log.append(told)
-    healthy = [r.seq for r in told if CODES[type(r.event)] == 104]
-    assert len(told) > 2_000
-    whole = list(place.log.seqs_of(range(101, 123)))
-    assert len(whole) > 2 * FOUND_EVENTS or len(healthy) > 0
-    assert whole == sorted(whole)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_more_than_one_look_is_taken_if_there_are_more(place: Place, newest_first: bool) -> None:
+    last = 1_000 + 2 * FOUND_EVENTS + 1
+    place.log.append(approvals(1, last))
+    assert place.log.seal() == 1
+    found = list(place.log.seqs_of((APPROVAL,), newest_first=newest_first))
+    assert found == (list(range(last, 0, -1)) if newest_first else list(range(1, last + 1)))
 
 
 def test_what_is_sealed_while_somebody_looks_is_found(place: Place, told: list[Recorded]) -> None:

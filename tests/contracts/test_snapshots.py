@@ -14,6 +14,7 @@ from engine.log.snapshots import Snapshot, spare
 from engine.simulation.schedule import draw
 from engine.simulation.world import run
 from tests.contracts.places import Place
+from tests.engine.log.events import probes
 
 
 @cache
@@ -116,9 +117,11 @@ def test_one_in_each_span_stays_and_the_newest() -> None:
 
 
 def test_a_snapshot_is_due_when_enough_was_appended(place: Place) -> None:
-    events = filled(place.log)
+    place.log.append(probes(1, states.EACH_EVENTS - 1))
     assert not states.is_due(place.log)
+    place.log.append(probes(states.EACH_EVENTS, states.EACH_EVENTS))
+    assert states.is_due(place.log)
     place.log.snapshots.store(
-        Snapshot(seq=len(events), fold_version=1, policy_digest="", digest="", data=b"")
+        Snapshot(seq=2, fold_version=1, policy_digest="", digest="", data=b"")
     )
     assert not states.is_due(place.log)

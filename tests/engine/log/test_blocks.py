@@ -14,7 +14,7 @@ from engine.log import open_log
 from engine.log.blocks import Block, seal_rows
 from engine.log.chain import ZERO, link
 from engine.log.codec import encode_rows
-from engine.log.connection import driver_connect
+from engine.log.connection import Connection, driver_connect
 from engine.log.protocol import Head, Row
 from engine.log.sqlite import SqliteLog
 from engine.log.verify import Verification, verify
@@ -171,3 +171,22 @@ def test_sealing_makes_a_log_smaller(path: Path, tmp_path: Path) -> None:
     with open_log(path, mode="write") as log:
         log.give_back()
     assert path.stat().st_size < hot.stat().st_size / 2
+
+
+def test_a_reader_of_sealed_blocks_does_not_try_the_hot_rows_for_each_of_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = Connection.fetch
+
+    def fetch(connection: Connection, statement: str, *arguments: object) -> object:
+        asked.append(statement)
+        return real(connection, statement, *arguments)  # type: ignore[arg-type]
+
+    with open_log(path) as log:
+        monkeypatch.setattr(Connection, "fetch", fetch)
+        assert list(log.read()) == events()
+    rows = [
+        statement for statement in asked if "FROM events" in statement and "LIMIT ?" in statement
+    ]
+    assert len(rows) == 2  # at the beginning, where nothing was known yet, and at the end
