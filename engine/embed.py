@@ -16,33 +16,42 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from engine import __version__
+from engine.answers.room import room
+from engine.answers.views import lags
+from engine.answers.words import parts
 from engine.config import Configuration
-from engine.config.loading import SEAL_AFTER_US
+from engine.config.loading import KEEP_BODIES_US, SEAL_AFTER_US
+from engine.config.secrets import keys
 from engine.core import events as ev
+from engine.core import messages
 from engine.core import state as st
 from engine.core.driver import Driver
 from engine.core.errors import CommandRefused, ConfigurationError, LogError
-from engine.core.events import FLEET, Recorded
+from engine.core.events import Recorded
 from engine.core.policy import Policy
-from engine.core.replay import control_in
 from engine.core.state import State
 from engine.log import states
+from engine.log.keyring import Keyring
+from engine.log.place import log_path
 from engine.log.protocol import Log
-from engine.log.sqlite import open_log
+from engine.log.reserve import Reserve
+from engine.log.sqlite import SqliteLog, open_log
 from engine.log.writer import Writer
 from engine.runtime import upkeep
 from engine.runtime.clock import Clock
+from engine.runtime.commands import Commands
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
-from engine.runtime.keeping import Keeping
+from engine.runtime.keeping import Keeping, Turn
 from engine.runtime.loop import Turning
+from engine.runtime.rebuilding import Rebuilding
+from engine.runtime.retention import Retention
 from engine.runtime.routes import Route, Routes
+from engine.runtime.space import NO_MESSAGES, Space
 from engine.runtime.traffic import Traffic
 from engine.runtime.watch import Watch
-from projections.audit import AUDIT
-from projections.uptime import UPTIME
-from projections.weights import WEIGHTS
+from projections.kept import KEPT
 
 T = TypeVar("T")
 
@@ -56,8 +65,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
-class Engine:
-    """One engine, which decides for one log."""
+class Engine(Commands):
+    """One engine, which decides for one log; what operators can ask of it are its `Commands`."""
 
     def __init__(
         self,
@@ -86,33 +95,74 @@ class Engine:
         self._configuration: Final = configuration
         self._target: Final = log or (configuration.log if configuration else "")
         self._closing: Final = contextlib.AsyncExitStack()
-        self._author: Final = author
+        self._author = author
         self._given_clock: Final = clock
         self._failpoint: Final = failpoint
+        self._space = Space()
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
-        self.notes: Final[list[str]] = []  # what was passed over in the log, and is folded anew
+        self.notes: Final[list[str]] = []  # what is not as it might be, and stops nothing
 
     async def __aenter__(self) -> Self:
         """Take the log up, and begin to watch.
 
         Raises:
             LogError: The log cannot be used; the message says why.
+            ConfigurationError: The key of its bodies is not where it should be, or is none.
         """
         target = self._target
+        reserve: Reserve | None = None
         if isinstance(target, str):
-            target = open_log(target, mode="write", create=True, release=__version__)
+            if self._configuration is not None:
+                reserve = Reserve(log_path(target), wanted=self._configuration.reserve_bytes)
+            self._space = Space(reserve)
+            target = open_log(
+                target,
+                mode="write",
+                create=True,
+                release=__version__,
+                reserve=reserve,
+                keys=self._keys(),
+            )
         self._log: Log = target
         self._closing.callback(target.close)
         try:
+            if reserve is not None:
+                await self._fill(reserve)
             await self._start()
         except BaseException:
             await self._closing.aclose()
             raise
         return self
 
+    def _keys(self) -> Keyring | None:
+        """Return the keys of the bodies, as the configuration says; None: they are plain."""
+        configuration = self._configuration
+        if configuration is None or not configuration.bodies_key:
+            return None
+        return Keyring(
+            keys(configuration.bodies_key, name="log.bodies_key", source=configuration.source)
+        )
+
+    async def _fill(self, reserve: Reserve) -> None:
+        await asyncio.to_thread(reserve.fill)
+        kept = reserve.figures
+        if kept.left < kept.wanted and not kept.is_short:
+            share = "no more than a quarter of what is free is taken"
+            self.notes.append(f"{parts(kept.left, kept.wanted)} are kept for a full disk: {share}")
+
     async def _start(self) -> None:
-        state = await asyncio.to_thread(lambda: states.state_at(self._log, say=self.notes.append))
+        def passed_over(said: str) -> None:
+            self.notes.append(f"{said}; everything is folded again")
+
+        state = await asyncio.to_thread(lambda: states.state_at(self._log, say=passed_over))
+        lacking = await asyncio.to_thread(self._log.keys_lacking, messages.needed(state))
+        if lacking:
+            names = ", ".join(sorted(each.hex() for each in lacking))
+            raise LogError(
+                "open messages or current state are sealed with a key that is not given: "
+                f"{names}; name it in log.bodies_key"
+            )
         self._closing.push_async_callback(self._keep_snapshot)
         stopped_at_us = state.at_us
         self.clock = self._given_clock or Clock(last_at_us=stopped_at_us)
@@ -126,12 +176,13 @@ class Engine:
         keeping = self._keep()
         writer = Writer(self._log, hook=in_log)
         self._closing.callback(writer.close)
-        turning = Turning(driver, self._log, writer, self.clock, failpoint=hit)
+        turning = Turning(driver, self._log, writer, self.clock, failpoint=hit, space=self._space)
+        self._following = Following(turning, self._read)
+        self._closing.push_async_callback(self._following.close)
         self._closing.callback(self.leave)
         self._closing.push_async_callback(turning.stop)
         turning.listen(keeping.published)
         self._turning = turning
-        self._following = Following(turning, self._read)
         self._routes = Routes(turning)
         self._traffic = Traffic(turning, self._routes, self._watches)
         self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
@@ -146,6 +197,8 @@ class Engine:
             self._refused = (await turning.ask(loaded)).reasons
         turning.start(self._hands)
         self._watch()
+        filling = asyncio.create_task(self._space.keep(turning.note_space), name="keep space")
+        self._closing.push_async_callback(_cancelled, filling)
 
     async def _keep_snapshot(self) -> None:
         """Store what the next start begins with; without it that start only takes longer."""
@@ -153,28 +206,64 @@ class Engine:
         if turning is None:
             return
         newest = self._log.snapshots.newest(turning.state.seq)
-        if newest is None or turning.state.seq - newest.seq >= SNAPSHOT_EVENTS:
+        is_far = newest is None or turning.state.seq - newest.seq >= SNAPSHOT_EVENTS
+        if is_far and not self._space.is_short:
             with contextlib.suppress(LogError):
                 await asyncio.to_thread(states.keep, self._log, turning.state)
 
     def _keep(self) -> Keeping:
         """Keep the views that answers are read from, and the log small and quick to take up."""
-        self._log.attach(AUDIT)
-        self._log.attach(UPTIME)
-        self._log.attach(WEIGHTS)
+        for projection in KEPT:
+            self._log.attach(projection)
+        self._rebuilding = Rebuilding(self._log, {each.name: each for each in KEPT})
         after_us = self._configuration.seal_after_us if self._configuration else SEAL_AFTER_US
         keeping = Keeping(
             self._log,
-            (AUDIT.name, UPTIME.name, WEIGHTS.name),
+            [projection.name for projection in KEPT],
             others={
                 "what is old enough to be sealed": upkeep.sealing(
                     self._log, after_us=after_us, at_us=self.clock.at_us
                 ),
-                "a snapshot": upkeep.snapshots(self._log),
+                "a snapshot": upkeep.snapshots(self._log, is_short=lambda: self._space.is_short),
+                "what is old enough to be dropped": self._retention(),
+                "what is not needed any more": self._removing(),
+                "what a purge left": upkeep.erasing(self._log),
+                "keys that nobody repeats any more": upkeep.keys(self._log),
             },
         )
         self._closing.push_async_callback(keeping.close)
+        self._closing.push_async_callback(self._rebuilding.close)
         return keeping
+
+    def _retention(self) -> Turn:
+        """Return what drops observations that are too old, or too many."""
+        loop, configuration = asyncio.get_running_loop(), self._configuration
+
+        async def asked(event: ev.Observation) -> None:
+            await self._turning.ask(event)
+
+        return Retention(
+            self._log,
+            keep_us=configuration.keep_observations_us if configuration else 0,
+            size_max=configuration.max_size if configuration else 0,
+            at_us=self.clock.at_us,
+            append=lambda event: asyncio.run_coroutine_threadsafe(asked(event), loop).result(),
+        ).turn
+
+    def _removing(self) -> Turn:
+        """Return what removes bodies that are not needed any more."""
+        loop, configuration = asyncio.get_running_loop(), self._configuration
+
+        async def removed(digests: tuple[bytes, ...]) -> None:
+            spare = self._turning.driver.spare(digests)
+            if spare:
+                await self._turning.ask(ev.BodiesRemoved(digests=spare, why="keep_bodies"))
+
+        return upkeep.removing(
+            self._log,
+            keep_us=configuration.keep_bodies_us if configuration else KEEP_BODIES_US,
+            remove=lambda each: asyncio.run_coroutine_threadsafe(removed(each), loop).result(),
+        )
 
     @staticmethod
     def _offer(state: State, configuration: Configuration) -> ev.ConfigurationLoaded:
@@ -205,6 +294,7 @@ class Engine:
     def leave(self) -> None:
         """Let every `follow` end once it has yielded what is durable, and wait for no failover."""
         self._following.leave()
+        self._rebuilding.leave()
 
     def _fall_static(self) -> None:
         """Begin nothing more for a log that is another's; routes stay as they are."""
@@ -237,6 +327,24 @@ class Engine:
         return str(self._turning.failure or "")
 
     @property
+    def disk_full(self) -> str:
+        """Return how much is left of what is kept for a full disk; "" while the disk is not.
+
+        The engine goes on deciding. Good probes that change nothing are not recorded then, and new
+        messages are refused.
+        """
+        return self._space.sentence()
+
+    def make_room(self) -> bool:
+        """Let go of some of what is kept for a full disk, for a file beside the log.
+
+        Return whether there was any; False as well if it is not the disk that is full.
+        """
+        made = self._space.make_room()
+        self._turning.note_space()
+        return made
+
+    @property
     def ended(self) -> asyncio.Event:
         """Return what is set when the engine has ended by itself: its log is another engine's.
 
@@ -259,6 +367,50 @@ class Engine:
     async def _read(self, after: int, count_max: int) -> list[Recorded]:
         until = min(self.state.seq, after + count_max)
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
+
+    async def views(self) -> list[dict[str, object]]:
+        """Return how far the stored view of each projection is behind the log, ready for JSON.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        found = await asyncio.to_thread(lags, self._log)
+        for view in found:
+            under_way = self._rebuilding.positions.get(str(view["name"]))
+            view["rebuild_position"] = under_way or view["rebuild_position"]
+        return found
+
+    async def room(self) -> dict[str, object] | None:
+        """Return the size of the log, what is free there and the days until that is used up.
+
+        None for a log that is in no file.
+
+        Raises:
+            LogError: The log cannot be read.
+            OSError: The file system cannot be asked.
+        """
+        log, configuration = self._log, self._configuration
+        if not isinstance(log, SqliteLog):
+            return None
+        return await asyncio.to_thread(
+            room,
+            log,
+            log.path,
+            keep_us=configuration.keep_observations_us if configuration else 0,
+            size_max=configuration.max_size if configuration else 0,
+        )
+
+    async def rebuild(self, view: str, *, retry: bool = False) -> int:
+        """Fold the stored view of a projection anew beside the live one; return its position [seq].
+
+        With `retry` it is only folded on, from the event that it is parked before. The engine goes
+        on deciding meanwhile. What ended early is gone on with by the next call.
+
+        Raises:
+            CommandRefused: There is no such view, or its projection cannot apply an event.
+            LogError: The log cannot be read or written, or the engine ends.
+        """
+        return await self._rebuilding.rebuild(view, retry=retry)
 
     async def follow(
         self, after: int = 0, *, held_max: int = FOLLOW_MAX
@@ -333,8 +485,8 @@ class Engine:
             lane: Messages of one lane are done in order; "": the group's own.
 
         Raises:
-            CommandRefused: There is no such group, nothing new would be delivered in it, or `key`
-                was used for another body.
+            CommandRefused: There is no such group, nothing new would be delivered in it, `key` was
+                used for another body, or the disk is full.
             LogError: It is not durable, or nobody knows; accept it again under its key.
         """
         digest = hashlib.sha256(body).digest()
@@ -344,6 +496,8 @@ class Engine:
             if offer.seq:
                 await self._turning.durable(offer.seq)
             return Receipt(seq=offer.seq, key=key)
+        if self._space.is_short:
+            raise CommandRefused((NO_MESSAGES,))
         bodies.hold(group, key, body)
         try:
             answer = await self._turning.ask(offer.event, subject=group, bodies={digest: body})
@@ -366,101 +520,8 @@ class Engine:
         done = any(isinstance(other.event, ev.MessageDone) for other in answer.decisions)
         return done or key in place.group.ledger.done
 
-    # Commands.
 
-    def _known(self, group: str) -> st.GroupState:
-        part = self.state.groups.get(group)
-        if part is None:
-            known = ", ".join(sorted(self.state.groups)) or "none"
-            raise CommandRefused((f"no group {group!r}: expected one of {known}",))
-        return part
-
-    def _scope(self, group: str | None) -> str:
-        return FLEET if group is None else self._known(group).id
-
-    async def pause(
-        self, group: str | None = None, *, for_us: int = 0, reason: str, author: str = ""
-    ) -> int:
-        """Start no new failover, of `group` or at all, for `for_us` (0: until resumed)."""
-        until_us = self.clock.at_us() + for_us if for_us else 0
-        event = ev.Paused(until_us=until_us, reason=reason, author=author or self._author)
-        return (await self._following.command(event, self._scope(group))).seq
-
-    async def resume(self, group: str | None = None, *, author: str = "") -> int:
-        """End a pause."""
-        event = ev.Resumed(author=author or self._author)
-        return (await self._following.command(event, self._scope(group))).seq
-
-    async def release(self, subject: str, *, author: str = "") -> int:
-        """Lift what brakes a group, or the fence of a master that cannot act any more.
-
-        Whoever lifts a fence vouches for it: nothing keeps that master out but its own end.
-
-        Raises:
-            CommandRefused: There is no such master or group, or nothing to lift.
-        """
-        if subject not in self.state.cache.places:
-            self._known(subject)
-        event = ev.Released(scope="any", author=author or self._author)
-        return (await self._following.command(event, subject)).seq
-
-    async def approve(self, group: str, *, author: str = "") -> int:
-        """Let the waiting failover of `group` go; return the seq of the command."""
-        event = ev.Approved(author=author or self._author)
-        return (await self._following.command(event, self._scope(group))).seq
-
-    async def failover(
-        self, group: str, *, to: str = "", author: str = "", wait: bool = True
-    ) -> int:
-        """Force a failover; return the seq of the command.
-
-        Raises:
-            CommandRefused: It was refused, or (waited for) it was abandoned.
-        """
-        event = ev.FailoverAsked(to=to, author=author or self._author)
-        return await self._following.begin(
-            event, self._known(group).id, ev.FailoverEnded, wait=wait
-        )
-
-    async def switchover(
-        self, group: str, *, to: str = "", author: str = "", wait: bool = True
-    ) -> int:
-        """Change the active master as planned, losing nothing; return the seq of the command.
-
-        Raises:
-            CommandRefused: It was refused, or (waited for) it was abandoned.
-        """
-        event = ev.SwitchoverAsked(to=to, author=author or self._author)
-        return await self._following.begin(
-            event, self._known(group).id, ev.FailoverEnded, wait=wait
-        )
-
-    async def checkpoint(self, name: str, *, author: str = "") -> int:
-        """Give this place in the log a name; return its seq."""
-        event = ev.CheckpointMarked(name=name, author=author or self._author)
-        return (await self._following.command(event, FLEET)).seq
-
-    async def rollback(
-        self, position: int, *, group: str, force: bool = False, author: str = "", wait: bool = True
-    ) -> int:
-        """Take the control of `group` back to what it was at the seq `position`.
-
-        Raises:
-            CommandRefused: It was refused as a whole, with every reason, or it is incomplete.
-        """
-        self._known(group)
-        if not 0 < position <= self.state.seq:
-            raise CommandRefused((f"expected a seq up to {self.state.seq}, found {position}",))
-        control = await asyncio.to_thread(
-            lambda: control_in(states.state_at(self._log, position), group)
-        )
-        if control is None:
-            raise CommandRefused((f"there was no group {group} at position {position}",))
-        event = ev.RollbackRequested(
-            position=position,
-            control=control,
-            digest=st.control_digest(control),
-            author=author or self._author,
-            force=force,
-        )
-        return await self._following.begin(event, group, ev.RollbackEnded, wait=wait)
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Return when `task` has ended, because it was told to."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -16,6 +16,7 @@ from engine.core.events import (
     Approved,
     AttemptFailed,
     AttemptStarted,
+    BodiesRemoved,
     CheckpointMarked,
     ConfigurationLoaded,
     EngineStarted,
@@ -156,6 +157,14 @@ def _command(view: Audit, recorded: Recorded) -> None:
     )
 
 
+def _bodies_removed(view: Audit, recorded: Recorded) -> None:
+    """Enter what somebody asked for; the engine removes many more, by their age."""
+    event = recorded.event
+    assert isinstance(event, BodiesRemoved)
+    if event.author:
+        _command(view, recorded)
+
+
 def _adopted(view: Audit, recorded: Recorded) -> None:
     cause = view.commands.get(recorded.cause)
     if cause is None:
@@ -258,6 +267,7 @@ _APPLY: Final[dict[type[AnyEvent], Callable[[Audit, Recorded], None]]] = {
         ),
         _command,
     ),
+    BodiesRemoved: _bodies_removed,
     PolicyAdopted: _adopted,
     Refused: _refused,
     RollbackAccepted: _rollback_accepted,

@@ -15,21 +15,32 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from engine.core.events import KINDS, AnyEvent, Recorded
+from engine.core.events import READ_AS, AnyEvent, Recorded
 
 DECODED_SINGLY_MAX: Final = 2  # events of a block; to decode more of them, all is cheaper
 
 
 class Columns(Protocol):
-    """A sealed block: events that follow one another, undecoded until they are asked for."""
+    """A sealed block: events that follow one another, undecoded until they are asked for.
+
+    Retention may have left only some of those that it had, or none.
+    """
 
     @property
     def first(self) -> int:
-        """Return the seq of the first event."""
+        """Return the seq that it begins with."""
 
     @property
     def last(self) -> int:
-        """Return the seq of the last event."""
+        """Return the seq that it ends with."""
+
+    @property
+    def seqs(self) -> Sequence[int]:
+        """Return the seq of each event."""
+
+    @property
+    def last_at_us(self) -> int:
+        """Return the time of the event that it ends with, whether that is still there [us]."""
 
     @property
     def codes(self) -> Sequence[int]:
@@ -51,8 +62,8 @@ class Columns(Protocol):
     def subjects(self) -> Sequence[str]:
         """Return the subject of each event."""
 
-    def event(self, seq: int) -> Recorded:
-        """Return one event."""
+    def event(self, index: int) -> Recorded:
+        """Return the event at a place, from 0."""
 
     def events(self) -> list[Recorded]:
         """Return all events."""
@@ -96,7 +107,7 @@ class Projection(Protocol[V]):
 
 def places_of(block: Columns, kinds: Kinds) -> list[int]:
     """Return where in `block` the events of these kinds are: indices from 0, ascending."""
-    wanted = [KINDS[code] in kinds for code in block.codes]
+    wanted = [READ_AS[code] in kinds for code in block.codes]
     if not any(wanted):
         return []
     if all(wanted):
@@ -107,7 +118,7 @@ def places_of(block: Columns, kinds: Kinds) -> list[int]:
 def decoded(block: Columns, places: Collection[int]) -> list[Recorded]:
     """Return the events at these places; the payloads stay packed if there is none."""
     if len(places) <= DECODED_SINGLY_MAX:
-        return [block.event(block.first + place) for place in places]
+        return [block.event(place) for place in places]
     events = block.events()
     return [events[place] for place in places]
 
@@ -154,7 +165,7 @@ class Fold(Generic[V]):
         False: nothing was applied, because the view is in or behind the block, or because an event
         is of a kind that this release does not know.
         """
-        if view.position >= block.first or not KINDS.keys() >= set(block.codes):
+        if view.position >= block.first or not READ_AS.keys() >= set(block.codes):
             return False
         self._apply_block(view, block)
         view.position = block.last

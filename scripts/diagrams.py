@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.core.events import KINDS, OBSERVATIONS  # noqa: E402
+from engine.core.events import KINDS, OBSERVATIONS, RETIRED  # noqa: E402
 from engine.core.machines import FAILOVER, HEALTH, ROLE  # noqa: E402
 from engine.core.policy import PRESETS, preset, sums  # noqa: E402
 
@@ -41,6 +41,9 @@ def events() -> str:
         sort = "observation" if kind in OBSERVATIONS else "decision"
         meaning = (kind.__doc__ or "").strip().splitlines()[0].replace("|", "\\|")
         rows.append((str(code), f"`{kind.__name__}`", sort, meaning))
+    for code, before in RETIRED.items():
+        meaning = f"Not written any more; read as `{before.kind.__name__}`."
+        rows.append((str(code), f"`{before.name}`", "retired", meaning))
     return table(rows)
 
 

@@ -1,5 +1,6 @@
 """The state of a log at a position, with progress for who waits; and what went stale since."""
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from engine.core.state import State
 from engine.core.step import Step
 from engine.log import states
 from engine.log.protocol import Log
+from engine.log.thinning import to_fold
 
 Progress = Callable[[int, int], None]  # the position reached and the last one [seq]
 PROGRESS_EVENTS: Final = 20_000  # between two reports; some twenty milliseconds
@@ -19,8 +21,8 @@ PROGRESS_EVENTS: Final = 20_000  # between two reports; some twenty milliseconds
 def state_at(log: Log, seq: int | None = None, *, progress: Progress | None = None) -> State:
     """Return the fold of the events up to `seq`; None: of all of them.
 
-    With `progress` every event is folded, from the first one on; without it the nearest snapshot
-    spares those before it.
+    With `progress` every event is folded, from the first one that is there; without it the nearest
+    snapshot spares those before it.
 
     Raises:
         LogCorrupted: At the first event that does not fit.
@@ -30,11 +32,10 @@ def state_at(log: Log, seq: int | None = None, *, progress: Progress | None = No
         return states.state_at(log, until)
     state = State()
     progress(0, until)
-    for after in range(0, until, PROGRESS_EVENTS):
-        upto = min(after + PROGRESS_EVENTS, until)
-        # A log that begins with a base has nothing in the windows before it.
-        state = replay(log.read(max(after, state.seq), upto), state=state)
-        progress(upto, until)
+    events = to_fold(log, until)
+    while taken := list(itertools.islice(events, PROGRESS_EVENTS)):
+        state = replay(taken, state=state)
+        progress(state.seq, until)
     return state
 
 

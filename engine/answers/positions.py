@@ -50,16 +50,21 @@ def last_until(log: Log, at_us: int) -> int:
     low = first[0]
     while low < high:
         middle = (low + high + 1) // 2
-        if next(log.rows(middle - 1, middle, chunk=1))[1] <= at_us:
-            low = middle
+        # Where retention has been, there need not be one at every seq.
+        row = next(log.rows(middle - 1, high, chunk=1), None)
+        if row is not None and row[1] <= at_us:
+            low = row[0]
         else:
             high = middle - 1
     return low
 
 
 def describe(log: Log, seq: int) -> str:
-    """Return the time of the event at `seq` in ISO 8601; that of 0 is the beginning of time."""
-    row = next(log.rows(seq - 1, seq, chunk=1), None) if seq else None
+    """Return the time of the event at `seq`, or of the next one that is there, in ISO 8601.
+
+    That of 0 is the beginning of time.
+    """
+    row = next(log.rows(seq - 1, chunk=1), None) if seq else None
     return iso(0 if row is None else row[1])
 
 

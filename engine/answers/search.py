@@ -8,10 +8,8 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from engine.core.events import KINDS, AnyEvent, Recorded, decode
+from engine.core.events import AnyEvent, Recorded, codes_of, decode
 from engine.log.protocol import Log, Row
-
-_CODES: Final = {kind: code for code, kind in KINDS.items()}
 
 
 class Finder:
@@ -52,7 +50,7 @@ class Finder:
         *,
         newest_first: bool,
     ) -> Iterator[Recorded]:
-        codes = [_CODES[kind] for kind in kinds]
+        codes = codes_of(kinds)
         each = (
             self._log.seqs_of(codes, after, until, subject=subject, newest_first=newest_first)
             for subject in subjects or ("",)

@@ -24,7 +24,8 @@ def status(state: State) -> dict[str, object]:
     """Return the document that `status --json` and `replay --json` print (interfaces.md).
 
     Times are ISO 8601; `until` is null where no time ends what is waited for. Everything is as of
-    the state's own position, so the same log gives the same document at any time.
+    the state's own position, so the same log gives the same document at any time. A version moves
+    with what is decided or asked for in its part; a command may name the ones that it expects.
     """
     groups = {name: _group(state, group) for name, group in sorted(state.groups.items())}
     fleet = state.fleet
@@ -33,6 +34,7 @@ def status(state: State) -> dict[str, object]:
         "at": iso(state.at_us),
         "digest": digest(state),
         "events": state.seq,
+        "fleet_version": fleet.version,
         "paused": _pause(fleet.pause_until_us, fleet.pause_reason, state.at_us),
         "policy_differs_from_file": _differs(state),
         "groups": groups,
@@ -63,6 +65,7 @@ def _group(state: State, group: GroupState) -> dict[str, object]:
         "mode": policy.mode.value,
         "active": [name for name, m in sorted(group.masters.items()) if m.role in SERVING],
         "epoch": group.epoch,
+        "version": group.version,
         "strategy": group.strategy,
         "ready": is_ready(state, group),
         "automation": policy.automation.value,

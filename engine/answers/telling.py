@@ -6,7 +6,7 @@ Probes, messages and what only serves them are no news, so a quiet fleet is sile
 from collections.abc import Mapping
 from typing import Final
 
-from engine.answers.words import figures, harmless, lasting, moment
+from engine.answers.words import figures, harmless, lasting, moment, parts
 from engine.core import events as ev
 from engine.core.events import Recorded
 
@@ -75,8 +75,26 @@ def _verdict(recorded: Recorded) -> str:
             )
         case ev.EngineResumed():
             return f"the engine itself stood still for {lasting(event.stall_us)}"
+        case ev.ObservationsDropped():
+            return (
+                f"observations up to event {event.until} are dropped ({event.why}); what decisions "
+                "rest on stays"
+            )
+        case ev.SpaceShort():
+            return disk_full(event.left, event.reserve)
+        case ev.SpaceReturned():
+            kept = parts(event.reserve)
+            return f"there is space again: {kept} of it in reserve, and every probe is recorded"
         case _:
             return ""
+
+
+def disk_full(left: int, reserve: int) -> str:
+    """Return in words that of the space that was kept for the log, `left` is left [bytes]."""
+    return (
+        f"disk full: {parts(left, reserve)} of the reserve left; "
+        "good probes that change nothing are not recorded"
+    )
 
 
 def _because(rule: str, found: ev.Figures) -> str:
@@ -174,6 +192,8 @@ def _command(recorded: Recorded) -> str:
             return f"a failover {_to(event.to)}is asked for (by {event.author})"
         case ev.RollbackRequested():
             return f"a rollback to position {event.position} is asked for (by {event.author})"
+        case ev.BodiesRemoved() if event.author:
+            return f"bodies are removed, {event.why} (by {event.author})"
         case ev.CheckpointMarked():
             return f"checkpoint {event.name} (by {event.author})"
         case ev.Released():

@@ -56,6 +56,19 @@ def lasting(duration_us: int) -> str:
     return f"{round(duration_us / SECOND)} s"
 
 
+def parts(count: int, whole: int | None = None) -> str:
+    """Return a number of bytes in MiB, and of how many if `whole` is given.
+
+    Example:
+        >>> parts(12 << 20, 64 << 20), parts(3 << 19, 4 << 20), parts(64 << 20)
+        ('12 of 64 MiB', '1.5 of 4 MiB', '64 MiB')
+    """
+    shown = [
+        f"{size / (1 << 20):.1f}".removesuffix(".0") for size in (count, whole) if size is not None
+    ]
+    return f"{' of '.join(shown)} MiB"
+
+
 def figure(name: str, value: object) -> str:
     """Return one figure as `name value`, its value in a unit if it is a time.
 

@@ -1,11 +1,14 @@
-"""Questions to the projections, asked of a log."""
+"""Questions to the projections, asked of a log: of the stored view and what follows it.
+
+Without a stored view, sealed blocks are folded by their columns. The answers are the same.
+"""
 
 import msgspec
 
 from engine.answers.folds import stale_until, state_at
 from engine.answers.times import iso, microseconds
-from engine.core.errors import ConfigurationError
-from engine.log.protocol import Log
+from engine.core.errors import ConfigurationError, LogError
+from engine.log.protocol import Log, Projection, V, ViewParked
 from projections.audit import AUDIT, rows
 from projections.base import fold
 from projections.uptime import (
@@ -53,7 +56,7 @@ def uptime_at(
     """
     from_us = _time("--from", from_)
     to_us = _time("--to", to)
-    view = fold(UPTIME, log.read())
+    view = _view(log, UPTIME)
     if to_us is not None and to_us > view.last_us:
         view = fold(UPTIME, stale_until(state_at(log, view.position), to_us), view)
     begin_us, end_us = window(view, from_us=from_us, to_us=to_us)
@@ -71,7 +74,22 @@ def uptime_at(
 
 def audit_rows(log: Log) -> list[dict[str, object]]:
     """Return every command and failover in log order, each with its time."""
-    return [{**row, "at": iso(int(str(row["at_us"])))} for row in rows(fold(AUDIT, log.read()))]
+    return [{**row, "at": iso(int(str(row["at_us"])))} for row in rows(_view(log, AUDIT))]
+
+
+def _view(log: Log, projection: Projection[V]) -> V:
+    """Return the view of the whole log.
+
+    Raises:
+        LogError: The log cannot be read, or the projection cannot apply an event.
+    """
+    try:
+        return log.view(projection)[0]
+    except ViewParked as err:
+        # Nothing was parked by a question: where the log is damaged, that is all there is to say.
+        if isinstance(err.__cause__, LogError):
+            raise err.__cause__ from None
+        raise
 
 
 def _time(option: str, text: str | None) -> int | None:

@@ -97,6 +97,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "Pack the log at rest into sealed blocks, and give the space back.",
         ),
         Command(
+            "rebuild",
+            "engine.cli.rebuilding:rebuild",
+            "Fold the stored views anew, or try a parked one again.",
+        ),
+        Command(
             "backup",
             "engine.cli.copies:backup",
             "Write a copy of the log as it is at one moment, while an engine writes it or not.",
@@ -112,6 +117,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "Bring a log of an older release to the newest format, with a way back.",
         ),
         Command(
+            "purge",
+            "engine.cli.purging:purge",
+            "Remove the body of a message that is done, or of state that was replaced.",
+        ),
+        Command(
             "export",
             "engine.cli.extracts:export",
             "Write the events as JSON Lines or CSV, for other programs.",
@@ -120,6 +130,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "sql",
             "engine.cli.extracts:sql",
             "Ask the log in SQL; nothing is changed, and an engine may write meanwhile.",
+        ),
+        Command(
+            "bench",
+            "engine.cli.bench:bench",
+            "Measure append and replay beside their floors, and say which goals are met.",
         ),
     ),
 }
@@ -130,10 +145,10 @@ Usage: tanist COMMAND [LOG] [OPTIONS]
 Keeps a fleet of masters serving, and can show for every decision why it was made.
 """
 FOOTER: Final = """\
-LOG is a file or an sqlite:/// URL; to Look (but for why) and to Act also the http:// address of a
-running engine. Left out: $TANIST_LOG, $TANIST_URL, the log of ./tanist.toml, ./tanist.db. Exit: 0
-done; 1 the answer is no; 2 wrong usage or configuration; 3 the log cannot be used. More about a
-command: tanist COMMAND --help
+LOG is a file or an sqlite:/// URL; to Look (but for why), to Act and to rebuild also the http://
+address of a running engine. Left out: $TANIST_LOG, $TANIST_URL, the log of ./tanist.toml,
+./tanist.db. Exit: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the log cannot be
+used. More about a command: tanist COMMAND --help
 Example: tanist init && tanist check tanist.toml && tanist run tanist.toml
 """
 

@@ -107,30 +107,47 @@ def verify(
             "is the head of now."
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        Parameter(
+            help="The configuration that says where the key of sealed bodies is; left out: that of "
+            "this directory, if it is of this log."
+        ),
+    ] = None,
     log: File = None,
     json: Json = False,
 ) -> int:
     """Check every digest, move and rollback; name the first event that is wrong.
 
     Reads all of the log: gaps, times, checksums, payloads, moves that no machine has, and whether
-    every rollback went back to what its position gives. Then what lies beside the events: bodies,
-    and whether each snapshot is the fold up to its position. Exit 1 if anything does not fit. Keep
-    the head elsewhere: what was changed with care, or cut off at the end, shows only in comparison
-    with one from before.
+    every rollback went back to what its position gives. Then what lies beside the events: each
+    body, or the event that removed it, and whether each snapshot is the fold up to its position.
+    Exit 1 if anything does not fit. Keep the head elsewhere: what was changed with care, or cut off
+    at the end, shows only in comparison with one from before.
 
     Example: tanist verify tanist.db
     """
+    from engine.cli.bodychecking import said
+    from engine.cli.keyrings import keyring
     from engine.cli.verifying import kept_head, verified
 
     kept = None if head is None else kept_head(head)
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened, output.progress("events") as report:
+    if config is None and place is not None and place.endswith(".toml"):
+        config = Path(place)
+    keys = keyring(target, config)
+    with (
+        places.open_for_reading(target, keys=keys) as opened,
+        output.progress("events") as report,
+    ):
         found = verified(opened, report, kept=kept)
     if json:
         output.document(found)
         return 0 if found["ok"] else NO
     for problem in found["problems"]:  # type: ignore[attr-defined]
         output.text(str(problem))
+    for line in said(found["bodies"]):  # type: ignore[arg-type]
+        output.text(line)
     ends = f"head {found['seq']}:{found['head']}" if found["head"] else "head none"
     output.text(f"{found['events']} events, {_verdict(found)}; {ends}")
     return 0 if found["ok"] else NO

@@ -17,6 +17,7 @@ import msgspec
 from engine.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from engine.log.keyring import Keyring
     from engine.log.sqlite import SqliteLog
 
 CONFIGURATION: Final = "tanist.toml"
@@ -71,8 +72,8 @@ def is_address(log: str) -> bool:
     return log.startswith(("http://", "https://"))
 
 
-def open_for_reading(log: str) -> "SqliteLog":
-    """Return the log at `log`, open for reading.
+def open_for_reading(log: str, *, keys: "Keyring | None" = None) -> "SqliteLog":
+    """Return the log at `log`, open for reading; `keys` open its sealed bodies.
 
     Raises:
         LogError: There is none, or it is none of ours.
@@ -84,7 +85,7 @@ def open_for_reading(log: str) -> "SqliteLog":
         raise ConfigurationError(
             [f"this command reads the log itself, and {log} is an engine: name its log with --log"]
         )
-    return open_log(log)
+    return open_log(log, keys=keys)
 
 
 def running(log: str) -> Engine | None:

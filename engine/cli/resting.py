@@ -16,6 +16,7 @@ from engine.core.events import FLEET, Recorded
 from engine.core.owed import owed_of
 from engine.core.state import State
 from engine.log import open_log
+from engine.log.purging import erased
 from engine.log.states import state_at
 from engine.runtime.clock import Clock
 
@@ -44,6 +45,8 @@ def record(target: str, command: Command) -> Given:
         batch = driver.take_batch(at_us)
         assert batch is not None
         log.append(batch.events, bodies=batch.bodies)
+        if not erased(log):
+            output.note("a reader of the log keeps the bytes from being erased until it ends")
         reasons = refusal(driver.durable(), seq)
         durable = driver.durable_state
     group = durable.groups.get(subject)

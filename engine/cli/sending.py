@@ -85,7 +85,7 @@ def _to_engine(url: str, target: str, command: Command) -> Given:
     if command.is_of_master:
         body["subject"] = group
     elif command.name != "checkpoint":
-        body["group"] = group
+        body.setdefault("group", group)  # what is of the fleet may name one for itself
     began_us = monotonic_us()
     reasons: tuple[str, ...] = ()
     answer: dict[str, Any] = {}

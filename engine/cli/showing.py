@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.answers import views
+from engine.answers.room import SOON_DAYS
 from engine.answers.telling import proposal
 from engine.answers.words import figures, harmless, spent
 from engine.cli import output
+from engine.config.describing import size
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -32,10 +35,12 @@ def show_status(found: Document) -> None:
         said = "nothing is decided and nothing issued until it can"
         failed = f"THE LOG CANNOT BE WRITTEN: {found['failure']}; {said}"
         console.print(Text(harmless(failed), style="bold red"))
+    if found.get("disk_full"):
+        console.print(Text(harmless(found["disk_full"]), style="bold yellow"))
     head = " · ".join([*_pauses(found), *_engine(found)])
     if head:
         console.print(Text(harmless(head), style="bold yellow" if found["paused"] else "bold"))
-    for line in _warnings(found):
+    for line in (*_warnings(found), *_views(found), *_room(found)):
         console.print(Text(harmless(line), style="bold yellow"))
     groups = [
         (
@@ -114,6 +119,21 @@ def _warnings(found: Document) -> Iterable[str]:
             yield f"{name}: owed to {owed['master']}: {owed['step']} under {owed['epoch']}"
     if found["policy_differs_from_file"]:
         yield "what is in force differs from the file"
+
+
+def _views(found: Document) -> Iterable[str]:
+    """Say which stored views stand still or lag; nothing, if it was asked about the past."""
+    return views.said(found.get("projections") or (), runs=found.get("engine") is not None)
+
+
+def _room(found: Document) -> Iterable[str]:
+    """Say when the disk of the log will be full, if that is soon."""
+    log = found.get("log")
+    if log and log["days_until_full"] is not None and log["days_until_full"] < SOON_DAYS:
+        yield (
+            f"the disk of the log will be full in {log['days_until_full']:.1f} days, as the log "
+            f"grew so far: {size(log['free'])} are free (tanist check says what it may take)"
+        )
 
 
 def _fence(fence: Document | None) -> str:

@@ -141,18 +141,26 @@ def check(
     """Name every mistake of a configuration, or what it adds up to.
 
     For each group: the worst detection, the longest blip that is ignored, the worst restoration;
-    what its fence stops and what it does not; how much log a day. Exit 2 if there is a mistake.
+    what its fence stops and what it does not; how much log a day. For the log: what it takes once
+    it is sealed and the oldest probes go, and whether its disk has room for that. Exit 2 if there
+    is a mistake.
 
     Example: tanist check tanist.toml
     """
+    from engine.cli.places import log_of
     from engine.config import describe, load, render
+    from engine.config.growing import growth, growth_said
+    from engine.log.place import log_path
+    from engine.log.room import room_of
 
     configuration = load(file)
     found = describe(configuration.policy, configuration.masters)
+    room = room_of(log_path(log_of(configuration.log, configuration=str(file))))
+    grown = growth(configuration, found, size=room.size, free=room.free)
     if json:
-        output.document(found)
+        output.document({**found, "log": grown})
     else:
-        output.text(render(found))
+        output.text(render(found) + growth_said(grown))
 
 
 def run(

@@ -1,10 +1,13 @@
 """Where a status comes from: the engine that runs the log, or the fold of the log."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.cli import output, places, remote
 from engine.core.errors import ConfigurationError, LogError
+
+if TYPE_CHECKING:
+    from engine.log.sqlite import SqliteLog
 
 ANSWER_S: Final = 5.0  # what an engine may take to answer; then the log itself is read [s]
 
@@ -15,34 +18,57 @@ def status_now(target: str) -> Document:
     """Return the newest status, with the `engine` that runs the log; null: none does.
 
     `failure` is why that engine cannot write its log just now, as it says; null if it can, or if
-    it was not heard.
+    it was not heard. `disk_full` says likewise how much is left of what it keeps for a full disk.
+    `projections` says how far the stored views are, `log` how large the log is and for how many
+    days there is room; null: not known just now.
 
     Raises:
         LogError: The log cannot be used; or `target` is an engine, and it does not answer.
     """
     engine = places.running(target)
     if engine is None:
-        return {**status_at(target), "failure": None, "engine": None}
+        return {**_of_log(target), "failure": None, "disk_full": None, "engine": None}
     try:
         found = _asked(engine.url, places.token(target))
     except (LogError, ConfigurationError) as err:
         if places.is_address(target):
             raise
         output.note(f"process {engine.pid} has this log, and does not answer: {err}")
-        found = status_at(target)
-    return {"failure": None, **found, "engine": {"url": engine.url, "pid": engine.pid or None}}
+        found = _of_log(target)
+    not_heard = {"failure": None, "disk_full": None}
+    return {**not_heard, **found, "engine": {"url": engine.url, "pid": engine.pid or None}}
 
 
-def status_at(target: str, position: str | None = None) -> Document:
-    """Return the status of a log at a position; None: at its end."""
-    from engine.answers.folds import state_at
+def _of_log(target: str) -> Document:
+    """Return the status at the end of a log, how far its stored views are, how large it is."""
+    from engine.answers.room import room
+    from engine.answers.views import lags
+    from projections.kept import KEPT
+
+    with places.open_for_reading(target) as opened:
+        for projection in KEPT:
+            opened.attach(projection)
+        return {
+            **_status(opened, None),
+            "projections": lags(opened),
+            "log": room(opened, opened.path, grows=False),
+        }
+
+
+def status_at(target: str, position: str) -> Document:
+    """Return the status of a log at a position."""
     from engine.answers.positions import resolve
+
+    with places.open_for_reading(target) as opened:
+        return _status(opened, resolve(opened, position))
+
+
+def _status(log: "SqliteLog", seq: int | None) -> Document:
+    from engine.answers.folds import state_at
     from engine.answers.proposals import in_log, with_proposals
     from engine.answers.status import status
 
-    with places.open_for_reading(target) as opened:
-        seq = None if position is None else resolve(opened, position)
-        return with_proposals(status(state_at(opened, seq)), in_log(opened))
+    return with_proposals(status(state_at(log, seq)), in_log(log))
 
 
 def _asked(url: str, token: str) -> Document:

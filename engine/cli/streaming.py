@@ -12,16 +12,17 @@ from engine.cli import output, places, remote
 from engine.cli.nearest import nearest
 from engine.config.durations import microseconds as duration
 from engine.core.errors import ConfigurationError
-from engine.core.events import KINDS, jsonable
+from engine.core.events import KINDS, READ_AS, codes_of, jsonable
 from engine.log.protocol import Log
 from engine.log.protocol import Row as StoredRow
 from engine.log.schema import PASSING
+from engine.log.tailing import spans
 
 POLL_S: Final = 0.2  # between two looks at a log that is followed
 
 EXAMPLES: Final = "MasterFailed, FailoverStarted, Refused"
 PLAIN_NAMES: Final = frozenset(kind.__name__ for kind in PLAIN)
-_NAMES: Final = {code: kind.__name__ for code, kind in KINDS.items()}
+_NAMES: Final = {code: kind.__name__ for code, kind in READ_AS.items()}  # as it is read
 
 Row = dict[str, object]
 
@@ -42,7 +43,7 @@ class Filter:
         Raises:
             ConfigurationError: There is no such kind.
         """
-        names = {kind.__name__: code for code, kind in KINDS.items()}
+        names = {kind.__name__: kind for kind in KINDS.values()}
         unknown = [name for name in kinds if name not in names]
         if unknown:
             near = nearest(unknown[0], names)
@@ -53,7 +54,7 @@ class Filter:
         self._kinds: Final = frozenset(kinds)
         self._subjects: Final = frozenset(subjects)
         self._is_brief: Final = is_brief and not kinds
-        self.codes: Final = frozenset(names[name] for name in kinds)  # none: all kinds
+        self.codes: Final = codes_of(names[name] for name in kinds)  # none: all kinds
         self.left_out = 0  # because they are plain [count]
 
     def has(self, kind: str, subject: str) -> bool:
@@ -73,17 +74,21 @@ def of_log(
     with places.open_for_reading(target) as log:
         after = 0 if since is None else _before(log, since)
         end = None if until is None else _position(log, until)
-        while True:
-            head = log.head.seq
-            upto = head if end is None else min(end, head)
-            for row in _rows(log, wanted, after, upto):
+        for low, high in spans(log, after, until=end, wait=_rest if follow else _no_more):
+            for row in _rows(log, wanted, low, high):
                 if wanted.has(_NAMES.get(row[2], ""), row[3]):
                     yield _row(jsonable(decoded(row)), iso(row[1]))
-            after = max(after, upto)
-            if not follow or (end is not None and after >= end):
-                return
-            output.flush()
-            time.sleep(POLL_S)
+
+
+def _rest() -> bool:
+    """Let what there is be seen, and pause before the next look."""
+    output.flush()
+    time.sleep(POLL_S)
+    return True
+
+
+def _no_more() -> bool:
+    return False
 
 
 def _rows(log: Log, wanted: Filter, after: int, upto: int) -> Iterator[StoredRow]:
@@ -119,8 +124,7 @@ def of_engine(
         if not found:
             if not follow:
                 return
-            output.flush()
-            time.sleep(POLL_S)
+            _rest()
 
 
 def _before(log: Log, since: str) -> int:

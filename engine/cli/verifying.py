@@ -1,18 +1,19 @@
 """Whether a log is what it was, and adds up: its rows, its fold, its rollbacks, what lies beside.
 
 Bodies and snapshots are no events, so what is wrong with them is no bad event: it is named, and
-`first_bad` says nothing of it. A body is missed only while it is needed.
+`first_bad` says nothing of it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
+from engine.cli.bodychecking import BodyCheck
 from engine.cli.output import Report
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import ConfigurationError, LogCorrupted, LogError
-from engine.core.events import KINDS, GroupControl, Recorded, RollbackRequested, decode
+from engine.core.events import GroupControl, Recorded, RollbackRequested, codes_of, decode
 from engine.core.evolve import evolve
 from engine.core.replay import control_in
 from engine.core.state import State
@@ -23,7 +24,7 @@ from engine.log.protocol import Log
 from engine.log.verify import PROBLEMS_MAX, verify
 
 REPORT_EVENTS: Final = 20_000  # between two reports of progress
-_ROLLBACK: Final = next(code for code, kind in KINDS.items() if kind is RollbackRequested)
+_ROLLBACKS: Final = codes_of((RollbackRequested,))
 
 Kept: TypeAlias = tuple[int | None, str]  # a head that was kept elsewhere: seq (None: now), hex
 
@@ -67,6 +68,7 @@ def verified(log: Log, report: Report, *, kept: Kept | None = None) -> dict[str,
         "digest": digest,
         "first_bad": min(bad, default=None),
         "problems": problems,
+        "bodies": fold.bodies.found(),
     }
 
 
@@ -90,7 +92,7 @@ def _positions(log: Log) -> dict[int, set[str]]:
     found: dict[int, set[str]] = defaultdict(set)
     try:
         for seq, _, kind, subject, _, payload, _ in log.rows():
-            if kind == _ROLLBACK:
+            if kind in _ROLLBACKS:
                 event = decode(kind, payload, seq=seq)
                 assert isinstance(event, RollbackRequested)
                 found[event.position].add(subject)
@@ -109,7 +111,7 @@ class _Fold:
         self._positions = _positions(log)
         self._controls: dict[tuple[int, str], GroupControl | None] = {}
         self._snapshots = SnapshotCheck(log)
-        self._bodies: list[str] = []
+        self.bodies: Final = BodyCheck(log)
         self._report = report
         self._head = head
 
@@ -121,6 +123,7 @@ class _Fold:
             what = f"cannot be folded: {type(err).__name__} {err}"
             raise LogCorrupted(recorded.seq, what) from err
         self._snapshots.passed(state)
+        self.bodies.passed(recorded)
         for group in self._positions.get(recorded.seq, ()):
             self._controls[recorded.seq, group] = control_in(state, group)
         if isinstance(event, ev.RollbackRequested):
@@ -128,8 +131,6 @@ class _Fold:
             if control != event.control or st.control_digest(event.control) != event.digest:
                 what = f"its control is not what the log gives at position {event.position}"
                 self.wrong.append((recorded.seq, what))
-        elif isinstance(event, ev.MessageAccepted | ev.StateKept) and event.size >= 0:
-            self._body(f"event {recorded.seq}", event.digest, size=event.size)
         if recorded.seq % REPORT_EVENTS == 0 or recorded.seq == self._head:
             self._report(recorded.seq, self._head)
 
@@ -141,28 +142,5 @@ class _Fold:
         """
         if is_whole:
             self._snapshots.end()
-            self._missing()
-        return [*self._snapshots.problems, *self._bodies][:PROBLEMS_MAX]
-
-    def _missing(self) -> None:
-        for group in self.state.groups.values():
-            for seq, message in group.ledger.open.items():
-                name = f"the open message {message.key!r} of event {seq}"
-                self._body(name, message.digest, size=message.size, is_needed=True)
-            for key, digest in group.kept.items():
-                self._body(f"the state {key!r} of {group.id}", digest, is_needed=True)
-
-    def _body(
-        self, name: str, digest: bytes, *, size: int | None = None, is_needed: bool = False
-    ) -> None:
-        if len(self._bodies) >= PROBLEMS_MAX:
-            return
-        try:
-            body = self._log.body(digest)
-        except LogError:
-            self._bodies.append(f"the body of {name} is not the one that was stored")
-            return
-        if body is None and is_needed:
-            self._bodies.append(f"the body of {name} is missing")
-        elif body is not None and size not in (None, len(body)):
-            self._bodies.append(f"the body of {name} has {len(body)} bytes instead of {size}")
+            self.bodies.end()
+        return [*self._snapshots.problems, *self.bodies.problems][:PROBLEMS_MAX]

@@ -35,14 +35,16 @@ class GroupDescription(TypedDict):
     restore_staleness_us: int
     fence: str
     warnings: list[str]
-    log_bytes_a_day: int
+    log_probes_a_day: int
+    log_bytes_a_day: int  # before they are sealed
 
 
 class Description(TypedDict):
     """What a configuration adds up to; a document of JSON."""
 
     groups: dict[str, GroupDescription]
-    log_bytes_a_day: int
+    log_probes_a_day: int
+    log_bytes_a_day: int  # before they are sealed
     log_bytes_how: str
 
 
@@ -54,6 +56,7 @@ def describe(policy: Policy, masters: Sequence[Master]) -> Description:
     }
     return Description(
         groups=groups,
+        log_probes_a_day=sum(group["log_probes_a_day"] for group in groups.values()),
         log_bytes_a_day=sum(group["log_bytes_a_day"] for group in groups.values()),
         log_bytes_how=BYTES_HOW,
     )
@@ -76,6 +79,7 @@ def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
         restore_staleness_us=total.restore_staleness_us,
         fence=fence_sentence(policy),
         warnings=list(_warnings(policy, masters)),
+        log_probes_a_day=len(masters) * _probes_a_day(policy),
         log_bytes_a_day=sum(_bytes_a_day(policy, master) for master in masters),
     )
 
@@ -124,9 +128,14 @@ def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
         )
 
 
+def _probes_a_day(policy: GroupPolicy) -> int:
+    """Return how many probes of one master there are in a day [count]."""
+    return DAY // policy.probe.interval_us
+
+
 def _bytes_a_day(policy: GroupPolicy, master: Master) -> int:
     """Return what the good probes of one master add to the log in a day [bytes]."""
-    probes = DAY // policy.probe.interval_us
+    probes = _probes_a_day(policy)
     typical = ProbeOk(n=probes, latency_us=1_000, boot="0" * 8, epoch=1, role="standby")
     _, payload = encode(typical)
     return probes * (ROW_BYTES + len(master.id.encode()) + len(payload))

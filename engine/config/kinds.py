@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from engine.config.durations import DURATION_US_MAX, microseconds, spell
+from engine.config.sizes import SIZE_BYTES_MAX, in_bytes, spell_size
 from engine.config.tables import Unfit
 
 E = TypeVar("E", bound=enum.Enum)
@@ -77,6 +78,26 @@ def duration_or_never(*, least_us: int) -> Callable[[object], int]:
             return 0 if value == "never" else finite(value)
         except Unfit as unfit:
             raise Unfit(f'{unfit.expected} or "never"', unfit.remedy) from None
+
+    return kind
+
+
+def size(*, least: int = 0, most: int = SIZE_BYTES_MAX) -> Callable[[object], int]:
+    """Return the kind of a size within these bounds [bytes]."""
+
+    def kind(value: object) -> int:
+        zero = isinstance(value, int) and not isinstance(value, bool) and value == 0
+        found = 0 if zero else in_bytes(value) if isinstance(value, str) else None
+        if found is None:
+            raise Unfit(
+                "a size",
+                'write a string with a unit: B, KiB, MiB, GiB or TiB, as in "64MiB", or "0"',
+            )
+        if not least <= found <= most:
+            bounds = f"from {spell_size(least)} to {spell_size(most)}"
+            near = spell_size(min(max(found, least), most))
+            raise Unfit(f"a size {bounds}", f'the nearest that would do is "{near}"')
+        return found
 
     return kind
 

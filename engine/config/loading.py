@@ -12,6 +12,7 @@ import msgspec
 from engine.config import kinds
 from engine.config.groups import GROUP_LATER, read_base, read_group
 from engine.config.places import lines_of
+from engine.config.secrets import NO_SECRETS, Secret, secrets
 from engine.config.tables import Reading, Table, Unfit, shown
 from engine.core.errors import ConfigurationError
 from engine.core.fleet import Master
@@ -27,7 +28,9 @@ RESERVED: Final = "fleet"  # the subject of what concerns all groups
 # What the design has and this release has not.
 TOP_LATER: Final = ("fleet", "alerts", "auth")
 SEAL_AFTER_US: Final = 10 * MINUTE
-LOG_LATER: Final = ("keep_observations", "keep_decisions", "max_size", "reserve")
+KEEP_BODIES_US: Final = DAY
+RESERVE_BYTES: Final = 64 << 20
+LOG_LATER: Final = ("keep_decisions",)
 
 _PLACE: Final = re.compile(r"(.*?) *\(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -41,6 +44,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     listen: str  # HOST:PORT
     flush_us: int  # how long a probe that changes nothing may wait for company [us]
     seal_after_us: int = SEAL_AFTER_US  # events older than this are sealed [us]
+    keep_observations_us: int = 0  # older ones are dropped [us]; 0: never
+    max_size: int = 0  # of the log: the oldest observations are dropped beyond it [bytes]; 0: any
+    keep_bodies_us: int = KEEP_BODIES_US  # bodies are removed when not needed for so long [us]
+    bodies_key: tuple[Secret, ...] = ()  # the first key seals bodies, each opens them; (): plain
+    reserve_bytes: int = 0  # space that is kept for the log, for a full disk [bytes]
     digest: str  # of the content: the same for other bytes that say the same
     source: str  # what messages call the file
 
@@ -97,6 +105,14 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
     flush = kinds.duration(most_us=MINUTE)
     flush_us = keeping.take("flush", flush, PRESETS[preset_name].flush_us)
     seal_after = keeping.take("seal_after", kinds.duration(most_us=DAY), SEAL_AFTER_US)
+    reserve_bytes = keeping.take("reserve", kinds.size(), RESERVE_BYTES)
+    least = kinds.duration_or_never(least_us=MINUTE)
+    keep_observations = keeping.take(
+        "keep_observations", least, PRESETS[preset_name].keep_observations_us
+    )
+    max_size = keeping.take("max_size", kinds.size(), PRESETS[preset_name].max_size)
+    keep_bodies = keeping.take("keep_bodies", kinds.duration(), KEEP_BODIES_US)
+    bodies_key = keeping.take("bodies_key", secrets, NO_SECRETS)
     keeping.finish()
     policy, masters = _fleet(root, preset_name=preset_name, masters_needed=masters_needed)
     root.finish()
@@ -109,6 +125,11 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
         listen=listen,
         flush_us=flush_us,
         seal_after_us=seal_after,
+        keep_observations_us=keep_observations,
+        max_size=max_size,
+        keep_bodies_us=keep_bodies,
+        bodies_key=bodies_key,
+        reserve_bytes=reserve_bytes,
         digest=content_digest(policy, masters),
         source=source,
     )

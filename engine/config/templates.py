@@ -6,7 +6,14 @@ from typing import Final
 
 from engine.config import kinds
 from engine.config.durations import spell
-from engine.config.loading import DEFAULT_LISTEN, DEFAULT_LOG, SEAL_AFTER_US
+from engine.config.loading import (
+    DEFAULT_LISTEN,
+    DEFAULT_LOG,
+    KEEP_BODIES_US,
+    RESERVE_BYTES,
+    SEAL_AFTER_US,
+)
+from engine.config.sizes import spell_size
 from engine.config.tables import Unfit, shown
 from engine.core.errors import ConfigurationError
 from engine.core.policy import PRESETS, GroupPolicy
@@ -30,6 +37,11 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 [log]
 # flush = {flush}  # a good probe that changes nothing may wait this long for company
 # seal_after = {seal_after}  # older events are packed, to a seventh of their size or so
+# keep_observations = {keep_observations}  # older probes go, if no decision rests on them
+# keep_bodies = {keep_bodies}  # then bodies of messages that are done go, and replaced state
+                                # sealed by bodies_key = {{ env = "NAME" }}, or {{ file = "PATH" }}
+# max_size = {max_size}  # beyond it the oldest probes go earlier, decisions never; "0": any size
+# reserve = {reserve}  # kept beside the log for a full disk, so that failures still commit; or "0"
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
@@ -102,6 +114,10 @@ def template(http: tuple[str, ...] | None, preset: str) -> str:
         **_figures(policy_of(preset)),
         flush=_q(PRESETS[preset].flush_us),
         seal_after=_q(SEAL_AFTER_US),
+        keep_observations=_q(PRESETS[preset].keep_observations_us),
+        keep_bodies=_q(KEEP_BODIES_US),
+        max_size=json.dumps(spell_size(PRESETS[preset].max_size)),
+        reserve=json.dumps(spell_size(RESERVE_BYTES)),
     )
     for number, address in enumerate(_addresses(http or EXAMPLES), start=1):
         text += _MASTER.format(

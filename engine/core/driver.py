@@ -13,7 +13,7 @@ If an append fails, or nobody knows whether it succeeded, `reset` takes a state 
 log: what was only in the working state never happened, and every owed effect counts as not issued.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -30,6 +30,7 @@ from engine.core.policy import MS, SECOND, Automation
 from engine.core.sending import Sending
 from engine.core.state import GroupState, State
 from engine.core.step import Evolve
+from engine.core.terms import NO_TERMS, Keyed, Terms, unmet
 
 BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
 BACKOFF_US_MAX: Final = 30 * SECOND
@@ -75,6 +76,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     events: tuple[Recorded, ...]
     bodies: dict[Digest, bytes]  # message bodies and state blobs by SHA-256
+    keyed: tuple[Keyed, ...] = ()  # which of the events are of commands that came with a key
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,7 @@ class Driver:
         self.working = st.copy(state)
         self._pending: list[Recorded] = []
         self._bodies: dict[Digest, bytes] = {}
+        self._keyed: list[Keyed] = []
         self._in_flight: Batch | None = None
         self._is_urgent = False
         self._since_us = 0
@@ -137,21 +140,33 @@ class Driver:
         subject: str = FLEET,
         at_us: int,
         bodies: Mapping[Digest, bytes] | None = None,
+        terms: Terms = NO_TERMS,
     ) -> int:
         """Decide upon `event` and return its seq, which is not durable yet.
 
-        Time never goes back: an observation stamped before the state's time is taken at it.
+        Time never goes back: an observation stamped before the state's time is taken at it. What
+        is due by then is decided upon first, whatever becomes of a command with `terms`.
 
         Raises:
-            CommandRefused: There is no such master or group; nothing was recorded.
+            CommandRefused: There is no such master or group, or what was expected is not so; the
+                observation was not recorded.
         """
         self._check_subject(event, subject)
+        if terms.is_expecting:
+            self.tick(at_us)
+            reasons = unmet(self.working, terms)
+            if reasons:
+                raise CommandRefused(reasons)
         if bodies:
             self._bodies.update(bodies)
         taken = self._step(event, subject, at_us)
-        if len(taken) == 1:
+        if len(taken) == 1 and not terms.key:
             return taken[0].seq
-        return next(recorded.seq for recorded in taken if recorded.event is event)
+        seq = next(recorded.seq for recorded in taken if recorded.event is event)
+        if terms.key:
+            last = max((r.seq for r in taken if r.cause == seq), default=seq)
+            self._keyed.append(Keyed(key=terms.key, content=terms.content, first=seq, last=last))
+        return seq
 
     def _check_subject(self, event: Observation, subject: str) -> None:
         """Refuse what is about nobody: in the log it would be a corrupt event."""
@@ -217,6 +232,14 @@ class Driver:
         accepted = ev.MessageAccepted(key=key, lane=lane or group, size=size, digest=digest)
         return Offer(event=accepted, seq=0)
 
+    def spare(self, digests: Iterable[Digest]) -> tuple[Digest, ...]:
+        """Return those of `digests` that nothing needs as it stands: they may be removed now.
+
+        Whoever removes them does it before anything else is observed.
+        """
+        needed = messages.needed(self.working)
+        return tuple(digest for digest in digests if digest not in needed)
+
     def outcome(self, effect: Effect, outcome: ev.Outcome, *, at_us: int) -> None:
         """Take the one outcome of an issued effect; a repeat that changes nothing is no event."""
         key = _key(effect)
@@ -247,8 +270,10 @@ class Driver:
             return None
         if not self._is_urgent and at_us < self._since_us + self._flush_us:
             return None
-        self._in_flight = Batch(events=tuple(self._pending), bodies=self._bodies)
-        self._pending, self._bodies = [], {}
+        self._in_flight = Batch(
+            events=tuple(self._pending), bodies=self._bodies, keyed=tuple(self._keyed)
+        )
+        self._pending, self._bodies, self._keyed = [], {}, []
         self._is_urgent = False
         return self._in_flight
 

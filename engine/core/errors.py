@@ -4,6 +4,7 @@
       ConfigurationError   the operator asked for something contradictory; lists every mistake
       ObservationsError    a file of observations cannot be imported; lists every bad line
       CommandRefused       refused; the request and its refusal are in the log; carries `reasons`
+        KeyReused          its key came with another command before; nothing was appended
       StaleEpoch           a write under an activation that was revoked
       NoMaster             nobody of the group can serve within the time given
       LogError             the log cannot be used; what was durable is untouched
@@ -48,6 +49,16 @@ class CommandRefused(EngineError):
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = tuple(reasons)
+
+
+class KeyReused(CommandRefused):
+    """The key of a command came with another one before; nothing was appended."""
+
+    def __init__(self, key: str, seq: int) -> None:
+        where = f": event {seq}" if seq else ""
+        super().__init__((f"the key {key!r} was used for another command{where}",))
+        self.key = key
+        self.seq = seq  # of that other command; 0: it is under way
 
 
 class StaleEpoch(EngineError):

@@ -36,7 +36,6 @@ def evolve(state: State, recorded: Recorded) -> None:
         place = state.cache.places.get(recorded.subject)
         if place is None:
             raise LogCorrupted(seq, f"no master {recorded.subject!r}")
-        place.group.version += 1
         master = place.master
         if event.n <= master.observers.get(event.observer, 0):
             return
@@ -92,6 +91,10 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.MaintenanceDeclared: fleet.maintenance,
     ev.RollbackRequested: fleet.noted,
     ev.CheckpointMarked: fleet.checkpoint,
+    ev.ObservationsDropped: fleet.noted,
+    ev.BodiesRemoved: fleet.noted,
+    ev.SpaceShort: fleet.noted,
+    ev.SpaceReturned: fleet.noted,
     ev.DeadlinePassed: fleet.deadline_passed,
     ev.PolicyAdopted: fleet.policy_adopted,
     ev.MasterAdded: fleet.master_added,

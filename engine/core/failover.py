@@ -4,34 +4,26 @@
 event made something necessary, and a group whose heir died in a moment that nobody thought of is
 looked after all the same.
 
-The failover of an active-standby group is a saga: fence whoever was left, transfer the kept state,
-promote, verify by real work, switch. A failed attempt is compensated (the heir is fenced if its
-promotion was owed) and the next candidate is tried in the same failover. After the switch, only
-forward.
+A failover that is open goes on as saga.py says.
 """
 
-from typing import Final, TypeAlias
+from typing import Final
 
-from engine.core import candidates, messages
+from engine.core import candidates
 from engine.core import events as ev
 from engine.core.blocking import (
-    ASKED,
     Want,
     blocked,
     claims,
-    drain_ends_us,
-    heir_unfit,
-    heir_waits,
-    retry_us,
     waiting,
     want,
 )
-from engine.core.events import AnyEvent, Verdict
+from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
-from engine.core.policy import Automation, FenceKind
+from engine.core.policy import Automation
+from engine.core.saga import consider_saga
 from engine.core.state import (
     GroupState,
-    MasterState,
     Phase,
     Saga,
     State,
@@ -44,11 +36,8 @@ from engine.core.state import (
     paused_until,
     windows,
 )
-from engine.core.transfer import kept_digest
 
 PIECES: Final = 4  # of what each master gets of a long queue, in a group whose masters all serve
-
-Todo: TypeAlias = tuple[str, AnyEvent]  # the subject, and what is to be decided about it
 
 
 def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
@@ -72,7 +61,7 @@ def consider_asked(state: State, group: GroupState, at_us: int, *, asked: int) -
     """
     if group.saga is not None:
         is_its_own = group.saga.seq > asked
-        return _consider_saga(state, group, group.saga, at_us) if is_its_own else None
+        return consider_saga(state, group, group.saga, at_us) if is_its_own else None
     if group.rollback is not None and group.rollback.seq > asked:
         return _consider_rollback(state, group)
     return None
@@ -80,7 +69,7 @@ def consider_asked(state: State, group: GroupState, at_us: int, *, asked: int) -
 
 def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | None:
     if group.saga is not None:
-        return _consider_saga(state, group, group.saga, at_us)
+        return consider_saga(state, group, group.saga, at_us)
     if group.rollback is not None:
         return _consider_rollback(state, group)
     # Who is the first is settled by `want`: only when every master was heard, or the grace is over.
@@ -129,7 +118,7 @@ def _consider_want(state: State, group: GroupState, wanted: Want, at_us: int) ->
     acts = state.policy_of(group).automation is not Automation.OBSERVE
     if wanted.why == "activation-lost" and acts:
         # It does not act under its activation, so nothing is taken from anybody.
-        return _fence(group, wanted.source, reason="it lost its activation")
+        return fenced(group, wanted.source, reason="it lost its activation")
     return None
 
 
@@ -146,7 +135,7 @@ def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None
 
     Not in a pause: then somebody may be at work by hand.
     """
-    if not _is_told(state, group) or paused_until(state, group, at_us):
+    if not is_told(state, group) or paused_until(state, group, at_us):
         return None
     active = active_of(group)
     serving = group.masters[active]
@@ -156,13 +145,7 @@ def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None
         and serving.reported_epoch in (None, serving.epoch)
         and not serving.promote_owed
     )
-    return _fence_stray(group, but="", reason=f"it acts beside {active}") if is_vouched else None
-
-
-def _is_told(state: State, group: GroupState) -> bool:
-    """Return whether masters of `group` are told what is decided."""
-    policy = state.policy_of(group)
-    return policy.automation is not Automation.OBSERVE and policy.effects != "none"
+    return stray_fenced(group, but="", reason=f"it acts beside {active}") if is_vouched else None
 
 
 def _consider_fences(state: State, group: GroupState) -> Todo | None:
@@ -170,19 +153,12 @@ def _consider_fences(state: State, group: GroupState) -> Todo | None:
 
     That is so if the log is an older copy of the one that drew that epoch.
     """
-    if not _is_told(state, group):
+    if not is_told(state, group):
         return None
     for name, master in group.masters.items():
         fence = master.fence
         if fence is not None and (master.reported_epoch or 0) > fence.confirm_at:
-            return _fence(group, name, reason=f"it knows epoch {master.reported_epoch}")
-    return None
-
-
-def _fence_stray(group: GroupState, *, but: str, reason: str) -> Todo | None:
-    for name, master in group.masters.items():
-        if name != but and candidates.is_stray(master):
-            return _fence(group, name, reason=reason)
+            return fenced(group, name, reason=f"it knows epoch {master.reported_epoch}")
     return None
 
 
@@ -217,176 +193,6 @@ def _follow_reports(group: GroupState) -> Todo | None:
     if active:
         return active, ev.DrainEnded()
     return claimed[0], ev.Activated(epoch=_adopted_epoch(group, claimed[0]), rule="reported")
-
-
-def _fence(group: GroupState, name: str, *, reason: str) -> Todo:
-    back = messages.assigned_to(group.ledger, name)
-    fence = group.masters[name].fence
-    return name, ev.MasterFenced(
-        revokes=group.masters[name].epoch if fence is None else fence.revokes,
-        confirm_at=next_epoch(group),
-        requeued=len(back),
-        first=back[0] if back else 0,
-        last=back[-1] if back else 0,
-        digest=messages.digest_of(back),
-        reason=reason,
-    )
-
-
-# The saga.
-
-
-def _consider_saga(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
-    match saga.phase:
-        case Phase.SELECTING:
-            if saga.planned and _is_served_by_source(group, saga):
-                return _select_planned(state, group, saga, at_us)
-            return _select(state, group, saga, at_us)
-        case Phase.FENCING:
-            return _consider_fencing(state, group, saga, at_us)
-        case Phase.TRANSFERRING | Phase.PROMOTING | Phase.VERIFYING:
-            return _consider_heir(group, saga)
-        case Phase.COMPENSATING:
-            return _compensate(group, saga)
-        case Phase.COMPLETED:
-            return _end(state, group, saga, "completed", "", at_us)
-        case Phase.IDLE:  # pragma: no cover
-            raise AssertionError("an open failover is not idle")
-
-
-def _is_served_by_source(group: GroupState, saga: Saga) -> bool:
-    """Return whether nothing was taken from the source yet (a group may have none)."""
-    source = group.masters.get(saga.source)
-    if source is None:
-        return not saga.spent
-    return source.role is Role.ACTIVE
-
-
-def _select_planned(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
-    """A planned change: the target is looked at before anything is taken from the source."""
-    wanted = want(group)
-    if wanted is not None and wanted.source and saga.why == "switchover":
-        return _end(state, group, saga, "abandoned", f"the active {wanted.why}", at_us)
-    target = group.masters.get(saga.to)
-    passed = (
-        ("gone", ())
-        if target is None
-        else candidates.passed_over(state, group, saga.to, at_us, is_tolerant=True)
-    )
-    forced = group.rollback is not None and group.rollback.force
-    is_able = target is not None and target.role is Role.STANDBY and target.fence is None
-    if passed is not None and not (forced and is_able and passed[0].startswith("health")):
-        return _end(state, group, saga, "abandoned", f"{saga.to} became unfit: {passed[0]}", at_us)
-    if not saga.preflight:
-        return None
-    if saga.preflight not in (ev.Result.OK.value, ev.Result.ASSUMED.value):
-        reason = f"{saga.to} did not pass its preflight: {saga.preflight} {saga.preflight_detail}"
-        return _end(state, group, saga, "abandoned", reason.strip(), at_us)
-    verdicts = candidates.table(state, group, at_us, is_tolerant=True)
-    return _attempt(group, saga, saga.to, verdicts)
-
-
-def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
-    is_automatic = saga.why not in ASKED
-    source = group.masters.get(saga.source)
-    if is_automatic and source is not None and source.role is Role.ACTIVE and want(group) is None:
-        is_silent = source.health is Health.UNKNOWN
-        reason = f"nothing is heard of {saga.source}" if is_silent else "the active recovered"
-        return _end(state, group, saga, "abandoned", reason, at_us)
-    if is_automatic and not saga.attempt and waiting(state, group, saga, at_us) is not None:
-        return None
-    failover = state.policy_of(group).failover
-    if saga.attempt >= failover.attempts_max:
-        return _end(state, group, saga, "abandoned", f"{saga.attempt} attempts failed", at_us)
-    if saga.attempt and at_us - saga.started_us > failover.deadline_us:
-        return _end(state, group, saga, "abandoned", "its deadline passed", at_us)
-    verdicts = candidates.table(state, group, at_us, is_tolerant=not is_automatic)
-    heir = candidates.heir(verdicts)
-    if saga.to and (is_automatic or not saga.attempt):
-        fit = {verdict.master for verdict in verdicts if verdict.fit}
-        heir = saga.to if saga.to in fit else ""
-    if heir:
-        return _attempt(group, saga, heir, verdicts)
-    if saga.is_approved and not saga.attempt:
-        return None  # an approval stays, and is used when a fit heir appears
-    return _end(state, group, saga, "abandoned", "no candidate is left", at_us)
-
-
-def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, ...]) -> Todo:
-    return group.id, ev.AttemptStarted(
-        n=saga.attempt + 1, heir=heir, epoch=next_epoch(group), table=verdicts
-    )
-
-
-def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
-    source = group.masters.get(saga.source)
-    if source is not None and source.role is Role.ACTIVE:
-        if not saga.planned:
-            return _fence(group, saga.source, reason=f"failover {saga.id}: {saga.why}")
-        return saga.source, ev.DrainStarted(reason=f"{saga.why} to {saga.heir}")
-    if source is not None and source.role is Role.DRAINING:
-        unfit = heir_unfit(state, group, saga, at_us)
-        if unfit:
-            return _attempt_failed(saga, f"the heir became unfit: {unfit}")
-        is_done = not group.ledger.assigned.get(saga.source)
-        if is_done or _is_lost(source) or at_us >= drain_ends_us(state, group, saga):
-            return _fence(group, saga.source, reason=f"failover {saga.id}: {saga.why}")
-        return None
-    if _is_told(state, group):
-        todo = _fence_stray(group, but=saga.heir, reason=f"failover {saga.id}: it acts as well")
-        if todo is not None:
-            return todo
-    if state.policy_of(group).fence.kind is FenceKind.CONFIRMED and any(
-        master.fence is not None and not master.fence.is_confirmed
-        for master in group.masters.values()
-    ):
-        return None  # an unconfirmed fence never fails an attempt: it is waited for
-    if heir_waits(state, group, saga, at_us) is not None:
-        return None
-    unfit = heir_unfit(state, group, saga, at_us)
-    if unfit:
-        return _attempt_failed(saga, f"the heir became unfit: {unfit}")
-    return saga.heir, ev.TransferStarted(digest=kept_digest(group.kept), count=len(group.kept))
-
-
-def _is_lost(master: MasterState) -> bool:
-    return master.health is Health.FAILED or bool(master.lost_seq)
-
-
-def _consider_heir(group: GroupState, saga: Saga) -> Todo | None:
-    if group.masters[saga.heir].health is Health.FAILED:
-        return _attempt_failed(saga, f"the heir failed while {saga.phase.value}")
-    return None
-
-
-def _attempt_failed(saga: Saga, reason: str) -> Todo:
-    maybe_active = saga.phase in (Phase.PROMOTING, Phase.VERIFYING)
-    return saga.heir, ev.AttemptFailed(reason=reason, maybe_active=maybe_active)
-
-
-def _compensate(group: GroupState, saga: Saga) -> Todo:
-    if group.masters[saga.heir].role is Role.PROMOTING:
-        return _fence(group, saga.heir, reason=f"failover {saga.id}: its promotion failed")
-    source = group.masters.get(saga.source)
-    if source is not None and source.role is Role.DRAINING:
-        return saga.source, ev.DrainCancelled()
-    return group.id, ev.Compensated()
-
-
-def _end(state: State, group: GroupState, saga: Saga, result: str, reason: str, at_us: int) -> Todo:
-    # What a person asked for, and the first activation, hold nothing down.
-    is_held = result == "completed" and saga.why not in (*ASKED, "first")
-    hold_us = state.policy_of(group).failover.hold_down_us
-    again_us = 0 if active_of(group) else retry_us(group)
-    phases = (*saga.phases, ("total", at_us - saga.started_us))
-    return group.id, ev.FailoverEnded(
-        id=saga.id,
-        result=result,
-        reason=reason,
-        phases=phases,
-        hold_until_us=at_us + hold_us if is_held else group.hold_until_us,
-        retry_at_us=at_us + again_us if again_us else 0,
-    )
 
 
 def _consider_rollback(state: State, group: GroupState) -> Todo | None:
@@ -427,10 +233,10 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
         match master.role:
             case Role.STANDBY if is_well and not is_out:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
-            case Role.ACTIVE | Role.DRAINING if acts and _is_lost(master):
+            case Role.ACTIVE | Role.DRAINING if acts and is_lost(master):
                 lost = master.health is not Health.FAILED
                 reason = "it lost its activation" if lost else "failed"
-                return _fence(group, name, reason=reason)
+                return fenced(group, name, reason=reason)
             case Role.ACTIVE if is_out:
                 return name, ev.DrainStarted(reason="excluded or under maintenance")
             case Role.DRAINING if not group.ledger.assigned.get(name):
@@ -447,7 +253,7 @@ def _consider_queue(state: State, group: GroupState) -> Todo | None:
     able = [
         name
         for name, master in group.masters.items()
-        if master.role is Role.ACTIVE and not _is_lost(master) and not master.promote_owed
+        if master.role is Role.ACTIVE and not is_lost(master) and not master.promote_owed
     ]
     if not able:
         return None

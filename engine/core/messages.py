@@ -12,7 +12,7 @@ import bisect
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from engine.core.state import Ledger, Message
+from engine.core.state import Ledger, Message, State
 
 
 def admit(ledger: Ledger, key: str, digest: bytes) -> int | None:
@@ -91,6 +91,15 @@ def _release(ledger: Ledger, message: Message) -> None:
     ledger.assigned[message.master] -= 1
     if not ledger.assigned[message.master]:
         del ledger.assigned[message.master]
+
+
+def needed(state: State) -> set[bytes]:
+    """Return the digests of all bodies that are needed: of open messages, and of kept state."""
+    found: set[bytes] = set()
+    for group in state.groups.values():
+        found.update(message.digest for message in group.ledger.open.values())
+        found.update(group.kept.values())
+    return found
 
 
 def digest_of(seqs: Iterable[int]) -> str:

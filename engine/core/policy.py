@@ -18,6 +18,7 @@ SECOND: Final = 1_000_000  # [us]
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+GIB: Final = 1 << 30  # [bytes]
 
 
 class Automation(enum.Enum):
@@ -167,6 +168,8 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     grace_us: int
     unknown_after_us: int
     flush_us: int
+    keep_observations_us: int
+    max_size: int  # of the log [bytes]
 
 
 PRESETS: Final[dict[str, _Preset]] = {
@@ -176,13 +179,14 @@ PRESETS: Final[dict[str, _Preset]] = {
         detect_within_us=120 * MS, late_us_max=25 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
         limit_window_us=HOUR, grace_us=SECOND, unknown_after_us=5 * SECOND, flush_us=5 * MS,
+        keep_observations_us=DAY, max_size=2 * GIB,
     ),
     "lan": _Preset(
         interval_us=100 * MS, timeout_us=100 * MS, recheck_us=100 * MS, fall=3, rise=5,
         detect_within_us=500 * MS, late_us_max=50 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.OBSERVE, deadline_us=5 * SECOND, hold_down_us=MINUTE, limit=3,
         limit_window_us=10 * MINUTE, grace_us=5 * SECOND, unknown_after_us=5 * SECOND,
-        flush_us=250 * MS,
+        flush_us=250 * MS, keep_observations_us=7 * DAY, max_size=2 * GIB,
     ),
     # The time-out is above the 200 ms minimum retransmission time-out of TCP.
     "zone": _Preset(
@@ -190,7 +194,8 @@ PRESETS: Final[dict[str, _Preset]] = {
         detect_within_us=3500 * MS, late_us_max=250 * MS, delay_crash_us=0,
         delay_staleness_us=3 * SECOND, automation=Automation.OBSERVE, deadline_us=10 * SECOND,
         hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR, grace_us=30 * SECOND,
-        unknown_after_us=5 * SECOND, flush_us=SECOND,
+        unknown_after_us=5 * SECOND, flush_us=SECOND, keep_observations_us=35 * DAY,
+        max_size=10 * GIB,
     ),
     # The time-out is above a lost SYN (1 s) and a round trip, the delay above a cut of 43 s.
     "region": _Preset(
@@ -198,7 +203,8 @@ PRESETS: Final[dict[str, _Preset]] = {
         detect_within_us=8 * SECOND, late_us_max=750 * MS, delay_crash_us=10 * SECOND,
         delay_staleness_us=60 * SECOND, automation=Automation.OBSERVE, deadline_us=60 * SECOND,
         hold_down_us=HOUR, limit=1, limit_window_us=DAY, grace_us=60 * SECOND,
-        unknown_after_us=10_500 * MS, flush_us=SECOND,
+        unknown_after_us=10_500 * MS, flush_us=SECOND, keep_observations_us=35 * DAY,
+        max_size=10 * GIB,
     ),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ Rollback is this and an ordinary command: there is no code that undoes an event.
 recorded observations to `step` again; under the recorded policy it must give the recorded log.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import msgspec
@@ -67,34 +67,33 @@ def control_in(state: State, group: str) -> GroupControl | None:
 
 def decide_again(
     log: Iterable[Recorded], *, decide: Decide = decide, evolve: Evolve = evolve
-) -> list[Recorded]:
-    """Return the log that the recorded observations give when they are decided upon again.
+) -> Iterator[Recorded]:
+    """Yield the log that the recorded observations give when they are decided upon again.
 
     Decisions, deadlines and assumed outcomes are dropped and derived anew. Under the recorded
-    policy and by the release that wrote it, the result is the log itself.
+    policy and by the release that wrote it, the result is the log itself. One observation is held
+    at a time, so memory grows with the fleet and not with the log.
     """
     state = State()
-    again: list[Recorded] = []
     at_us = 0
     for recorded in log:
         at_us = recorded.at_us
         event = recorded.event
         if type(event) is ev.LogBased:
             evolve(state, recorded)
-            again.append(recorded)
+            yield recorded
             continue
         if type(event) is ev.DeadlinePassed and event.what != SILENCE:
             # An engine ran then: what was due by then was acted upon before whatever came next,
             # even if that was a command to the stopped log, which by itself acts on no deadline.
-            again += step(state, None, at_us=at_us, decide=decide, evolve=evolve)
+            yield from step(state, None, at_us=at_us, decide=decide, evolve=evolve)
         if recorded.cause or not _is_external(event):
             continue
         observed = cast("ev.Observation", event)
-        again += step(
+        yield from step(
             state, observed, subject=recorded.subject, at_us=at_us, decide=decide, evolve=evolve
         )
-    again += step(state, None, at_us=at_us, decide=decide, evolve=evolve)
-    return again
+    yield from step(state, None, at_us=at_us, decide=decide, evolve=evolve)
 
 
 def _is_external(event: ev.AnyEvent) -> bool:

@@ -5,7 +5,9 @@ is a copy. All values are integers, strings and containers of them, so that the 
 on every machine. What is only a cache lies in `Cache`, outside the digest.
 
 An event belongs to exactly one part: `decide` for a group reads that group's part and the fleet
-part, and nothing else.
+part, and nothing else. The version of a part moves with what is decided or asked for in it, and not
+with what only passes: probes, messages, outcomes, timers. So whoever has looked at a part can say
+which one it was, and it is still that one unless something has happened to it.
 """
 
 import enum
@@ -19,7 +21,7 @@ from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
 
-FOLD_VERSION: Final = 2  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 3  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -152,7 +154,7 @@ class GroupState(msgspec.Struct, kw_only=True):
     """The part of one group."""
 
     id: str
-    version: int = 0  # events of this part [count]
+    version: int = 0  # what was decided or asked for in this part [count]
     masters: dict[str, MasterState] = msgspec.field(default_factory=dict)
     epoch: int = 0  # the newest one drawn
     # Control.
@@ -179,7 +181,7 @@ class GroupState(msgspec.Struct, kw_only=True):
 class FleetState(msgspec.Struct, kw_only=True):
     """The part that all groups read."""
 
-    version: int = 0
+    version: int = 0  # what was decided or asked for in this part [count]
     policy: Policy = msgspec.field(default_factory=lambda: Policy(groups={}))
     policy_seq: int = 0
     policy_digest: str = ""  # of the policy in force

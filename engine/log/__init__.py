@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.log.append_keys import Appended as Appended
     from engine.log.memory import MemoryLog as MemoryLog
     from engine.log.protocol import Head as Head
     from engine.log.protocol import Log as Log
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from engine.log.sqlite import open_log as open_log
     from engine.log.writer import Writer as Writer
 
-__all__ = ["Head", "Log", "MemoryLog", "SqliteLog", "Writer", "open_log"]
+__all__ = ["Appended", "Head", "Log", "MemoryLog", "SqliteLog", "Writer", "open_log"]
 _HOME = {
+    "Appended": "engine.log.append_keys",
     "Head": "engine.log.protocol",
     "Log": "engine.log.protocol",
     "MemoryLog": "engine.log.memory",

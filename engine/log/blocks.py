@@ -14,21 +14,26 @@ those rows (engine.log.chain), so neither sealing nor compression changes a dige
 
 Grouped by kind, payloads are decoded by one call for each kind; and whoever needs columns only
 never inflates a payload.
+
+A thinned block has lost what retention drops (engine.log.thinning). Its place in the chain stays
+what it was, though nobody can compute it from what is left, so it has a digest of that of its own.
+Its columns hold only the events that stayed, and its dictionary says more: msgpack
+[[kind, ...], [subject, ...], [place from 0 of each event that stayed, ...], digest].
 """
 
+import bisect
 import itertools
 import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
-from types import GenericAlias
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from engine.core.errors import LogCorrupted, LogTooNew
-from engine.core.events import KINDS, AnyEvent, Recorded, decode
+from engine.core.events import LIST_DECODERS, AnyEvent, Recorded, decode
 from engine.log.chain import BLOCK_EVENTS, link
 from engine.log.codec import crcs_of
 from engine.log.protocol import EventRow, Row
@@ -38,12 +43,19 @@ LEVEL: Final = 6  # of zlib; the higher ones save a hundredth and cost a quarter
 # first seq, last at_us, last crc, chain, columns, payloads: a block as it is stored.
 Stored: TypeAlias = tuple[int, int, int, bytes, bytes, bytes]
 
-_LISTS: Final = {
-    code: msgspec.msgpack.Decoder(GenericAlias(list, (kind,))).decode
-    for code, kind in KINDS.items()
-}
-_DICTIONARY: Final = msgspec.msgpack.Decoder(tuple[tuple[int, ...], tuple[str, ...]])
 _ARRAY_32: Final = struct.Struct(">BI").pack  # the head of a msgpack array
+
+
+class _Dictionary(msgspec.Struct, frozen=True, array_like=True):
+    """What the columns refer to; `stayed` is None in a block that is whole."""
+
+    codes: tuple[int, ...]
+    names: tuple[str, ...]
+    stayed: tuple[int, ...] | None = None
+    digest: bytes = b""
+
+
+_DICTIONARY: Final = msgspec.msgpack.Decoder(_Dictionary)
 
 
 def _numbers(code: str, values: Sequence[int]) -> bytes:
@@ -72,16 +84,45 @@ def seal_rows(rows: Sequence[Row], *, chain: bytes, crc: int) -> Stored:
     for row, expected in zip(rows, crcs_of(rows, crc=crc), strict=True):
         if row[6] != expected:
             raise LogCorrupted(row[0], "its bytes are not those that were stored (crc)")
-    seqs, times, kinds, subjects, causes, payloads, crcs = zip(*rows, strict=True)
-    codes, names = list(dict.fromkeys(kinds)), list(dict.fromkeys(subjects))
+    columns, payloads = _packed([row[:6] for row in rows])
+    stored = (rows[0][0], rows[-1][1], rows[-1][6], link(chain, rows), columns, payloads)
+    block = Block(stored)
+    assert block.rows() == [row[:6] for row in rows]
+    block.events()
+    return stored
+
+
+def thin(block: "Block", stays: Iterable[int], *, digest: bytes) -> Stored:
+    """Return `block` with nothing left in it but the events of the seqs `stays`.
+
+    `digest` is that of everything that stayed up to the block's end (engine.log.thinning).
+    """
+    wanted = frozenset(stays)
+    rows = [row for row in block.rows() if row[0] in wanted]
+    places = tuple(row[0] - block.first for row in rows)
+    columns, payloads = _packed(rows, stayed=places, digest=digest)
+    stored = (block.first, block.last_at_us, block.last_crc, block.chain, columns, payloads)
+    assert Block(stored).rows() == rows
+    return stored
+
+
+def _packed(
+    rows: Sequence[EventRow], *, stayed: tuple[int, ...] | None = None, digest: bytes = b""
+) -> tuple[bytes, bytes]:
+    """Return the columns and the payloads of a block of these rows."""
+    times, kinds = [row[1] for row in rows], [row[2] for row in rows]
+    subjects, causes = [row[3] for row in rows], [row[4] for row in rows]
+    payloads = [row[5] for row in rows]
+    codes, names = tuple(dict.fromkeys(kinds)), tuple(dict.fromkeys(subjects))
     code_of = {code: index for index, code in enumerate(codes)}
     name_of = {name: index for index, name in enumerate(names)}
-    dictionary = msgspec.msgpack.encode((codes, names))
+    known = (codes, names) if stayed is None else (codes, names, stayed, digest)
+    dictionary = msgspec.msgpack.encode(known)
     columns = b"".join(
         (
             struct.pack("<I", len(dictionary)),
             dictionary,
-            _numbers("q", (times[0], *(b - a for a, b in itertools.pairwise(times)))),
+            _numbers("q", [b - a for a, b in itertools.pairwise((0, *times))]),
             bytes(code_of[kind] for kind in kinds),
             _numbers("H", [name_of[subject] for subject in subjects]),
             _numbers("q", causes),
@@ -89,18 +130,10 @@ def seal_rows(rows: Sequence[Row], *, chain: bytes, crc: int) -> Stored:
         )
     )
     grouped = sorted(range(len(rows)), key=lambda index: code_of[kinds[index]])
-    stored = (
-        seqs[0],
-        times[-1],
-        crcs[-1],
-        link(chain, rows),
+    return (
         zlib.compress(columns, LEVEL),
         zlib.compress(b"".join(payloads[index] for index in grouped), LEVEL),
     )
-    block = Block(stored)
-    assert block.rows() == [row[:6] for row in rows]
-    block.events()
-    return stored
 
 
 class Block:
@@ -112,9 +145,9 @@ class Block:
         Raises:
             LogCorrupted: They are damaged.
         """
-        self.first, self.last_at_us, self.last_crc, self.chain, columns, payloads = stored
+        self.stored: Final = stored
+        self.first, self.last_at_us, self.last_crc, self.chain, columns, _ = stored
         self.last: Final = self.first + BLOCK_EVENTS - 1
-        self._stored: Final = payloads
         self._payloads = b""  # inflated, grouped by kind; b"": not yet
         try:
             self._open(zlib.decompress(columns))
@@ -126,14 +159,20 @@ class Block:
 
     def _open(self, data: bytes) -> None:
         (length,) = struct.unpack_from("<I", data)
-        self.codes, self.names = _DICTIONARY.decode(data[4 : 4 + length])
+        known = _DICTIONARY.decode(data[4 : 4 + length])
+        self.codes, self.names, self.digest = known.codes, known.names, known.digest
+        self.is_thinned = known.stayed is not None
+        self.seqs: Sequence[int] = range(self.first, self.last + 1)
+        if known.stayed is not None:
+            self.seqs = [self.first + place for place in known.stayed]
+        count = len(self.seqs)
         at, parts = 4 + length, []
         for size in (8, 1, 2, 8, 4):
-            parts.append(data[at : at + size * BLOCK_EVENTS])
-            at += size * BLOCK_EVENTS
+            parts.append(data[at : at + size * count])
+            at += size * count
         times, self.kinds, subjects, causes, sizes = parts  # `kinds`: indices into `codes`
-        if at != len(data) or max(self.kinds) >= len(self.codes):
-            raise ValueError("its columns are not those of a thousand events")
+        if at != len(data) or max(self.kinds, default=-1) >= len(self.codes):
+            raise ValueError(f"its columns are not those of {count} events")
         self.times = list(itertools.accumulate(_from_numbers("q", times)))
         names = self.names
         self.subjects = [names[index] for index in _from_numbers("H", subjects)]
@@ -143,7 +182,7 @@ class Block:
     def _inflated(self) -> bytes:
         if not self._payloads:
             try:
-                self._payloads = zlib.decompress(self._stored)
+                self._payloads = zlib.decompress(self.stored[5])
             except zlib.error as err:
                 raise self._damaged(err) from err
             if len(self._payloads) != sum(self.sizes):
@@ -161,11 +200,11 @@ class Block:
         return found
 
     def rows(self) -> list[EventRow]:
-        """Return the events as they were stored, without their crcs."""
+        """Return the events as they were stored, without their crcs; those left, if thinned."""
         codes = self.codes
         return list(
             zip(
-                range(self.first, self.last + 1),
+                self.seqs,
                 self.times,
                 [codes[kind] for kind in self.kinds],
                 self.subjects,
@@ -175,16 +214,23 @@ class Block:
             )
         )
 
-    def event(self, seq: int) -> Recorded:
-        """Return one event; the payloads of others are not decoded."""
-        index = seq - self.first
-        payload = self.payloads()[index]
+    def places(self, after: int, until: int) -> range:
+        """Return the places, from 0, of the events here with `after` < seq <= `until`."""
+        return range(bisect.bisect_right(self.seqs, after), bisect.bisect_right(self.seqs, until))
+
+    def event(self, index: int) -> Recorded:
+        """Return the event at a place; the payloads of others are not decoded."""
+        kind, seq, size = self.kinds[index], self.seqs[index], self.sizes[index]
+        before = itertools.compress(self.sizes, map(kind.__gt__, self.kinds))
+        own = itertools.compress(self.sizes, map(kind.__eq__, self.kinds[:index]))
+        at = sum(before) + sum(own)
+        payload = self._inflated()[at : at + size]
         return Recorded(
             seq=seq,
             at_us=self.times[index],
             subject=self.subjects[index],
             cause=self.causes[index],
-            event=decode(self.codes[self.kinds[index]], payload, seq=seq),
+            event=decode(self.codes[kind], payload, seq=seq),
         )
 
     def events(self) -> list[Recorded]:
@@ -194,8 +240,9 @@ class Block:
             LogTooNew: An event is of a kind that this release does not know.
             LogCorrupted: A payload is not one of its kind.
         """
-        seqs = range(self.first, self.last + 1)
-        return list(map(Recorded, seqs, self.times, self.subjects, self.causes, self._decoded()))
+        return list(
+            map(Recorded, self.seqs, self.times, self.subjects, self.causes, self._decoded())
+        )
 
     def _decoded(self) -> Iterator[AnyEvent]:
         """Return the events themselves, in order: one call of the decoder for each kind."""
@@ -203,11 +250,11 @@ class Block:
         nexts = []
         for index, (code, size) in enumerate(zip(self.codes, self._group_sizes(), strict=True)):
             count = self.kinds.count(index)
-            if code not in _LISTS:
-                seq = self.first + self.kinds.index(index)
+            if code not in LIST_DECODERS:
+                seq = self.seqs[self.kinds.index(index)]
                 raise LogTooNew(f"event {seq}: kind {code} is of a newer release")
             try:
-                events = _LISTS[code](_ARRAY_32(0xDD, count) + data[at : at + size])
+                events = LIST_DECODERS[code](_ARRAY_32(0xDD, count) + data[at : at + size])
             except msgspec.DecodeError as err:
                 raise self._damaged(err) from err
             at += size

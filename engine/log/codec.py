@@ -13,12 +13,11 @@ from typing import Final
 import msgspec
 
 from engine.core.errors import LogConflict, LogCorrupted
-from engine.core.events import KINDS, LogBased, Recorded, decode, encode
+from engine.core.events import DECODERS, KINDS, LogBased, Recorded, decode, encode
 from engine.log.protocol import EventRow, Head, Row
 
 CHAIN_BYTES: Final = 32
 BASE_KIND: Final = next(code for code, kind in KINDS.items() if kind is LogBased)
-_DECODE: Final = {code: msgspec.msgpack.Decoder(kind).decode for code, kind in KINDS.items()}
 # Of a block of one: first seq, count, at_us, kind, cause, length of the subject.
 _PACK_START: Final = struct.Struct("<QIqqqI").pack
 _PACK_LENGTH: Final = struct.Struct("<I").pack
@@ -83,7 +82,7 @@ def decode_rows(rows: Sequence[EventRow]) -> list[Recorded]:
         LogTooNew: An event is of a kind that this release does not know.
         LogCorrupted: A payload is not one of its kind.
     """
-    known, build = _DECODE, Recorded
+    known, build = DECODERS, Recorded
     try:
         return [
             build(seq, at_us, subject, cause, known[kind](payload))

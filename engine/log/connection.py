@@ -85,8 +85,10 @@ class Connection:
     def snapshot(self) -> Iterator[None]:
         """Let every `fetch` within see the database as it is at the first of them."""
         with self.holding:
-            self.fetch("BEGIN")
+            # What an interrupt may have left of an earlier one would show the database of then.
+            self._roll_back()
             try:
+                self.fetch("BEGIN")
                 yield
             finally:
                 self._roll_back()

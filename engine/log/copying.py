@@ -18,13 +18,21 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.errors import ConfigurationError, LogError
+from engine.core.events import BodiesRemoved, codes_of
 from engine.log import sealing
+from engine.log.append_keys import STORE_KEY
 from engine.log.chain import ChainFold
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.interrupting import interruptible
 from engine.log.place import check_place
 from engine.log.protocol import Log
-from engine.log.schema import create_schema, name_kinds
+from engine.log.schema import (
+    BODIES,
+    RENEWED_BODIES,
+    SECRET_BODIES,
+    create_schema,
+    name_kinds,
+)
 from engine.log.sqlite import SqliteLog
 from engine.log.verify import verify
 from engine.log.whole import arriving
@@ -35,9 +43,10 @@ TRANSACTION_EVENTS: Final = 10_000
 _BODIES: Final = 16  # read at once; each may be large
 
 _PAGES: Final = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-_READ_BODIES: Final = (
-    "SELECT rowid, digest, size, body FROM bodies WHERE rowid > ? ORDER BY rowid LIMIT ?"
-)
+_READ_BODIES: Final = "SELECT rowid, * FROM {} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_REMOVED: Final = codes_of((BodiesRemoved,))
+_BODY_TABLES: Final = (BODIES, SECRET_BODIES)
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +131,13 @@ def copy(
     with arriving(path, force=force) as part:
         with _connected(part, "rwc", connect) as writer:
             _create(writer, release)
-            _copy_events(source, writer, progress)
             with _connected(source.path, "ro", connect) as reader:
+                begun = source.head.seq
                 _copy_bodies(reader, writer)
+                _copy_events(source, writer, progress)
+                _catch_up_bodies(source, reader, writer, begun)
+                if source.format > 1:
+                    _copy_keys(reader, writer)
             writer.fetch("PRAGMA incremental_vacuum")
         return _checked(part, source, connect)
 
@@ -157,7 +170,8 @@ def _create(writer: Connection, release: str) -> None:
 def _copy_events(source: SqliteLog, writer: Connection, progress: Progress) -> None:
     """Store the rows as they are, for an event of an old release has the bytes of that one."""
     until = source.head.seq
-    rows = source.rows(0, until)
+    begin = _copy_thinned(source, writer, until)
+    rows = source.rows(begin, until)
     while taken := list(itertools.islice(rows, TRANSACTION_EVENTS)):
         with writer.transaction():
             writer.cursor.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", taken)
@@ -167,14 +181,73 @@ def _copy_events(source: SqliteLog, writer: Connection, progress: Progress) -> N
         progress(taken[-1][0], until)
 
 
-def _copy_bodies(reader: Connection, writer: Connection) -> None:
-    """Copy all of them: what comes in meanwhile is there without its event, and harms nobody."""
-    after = 0
-    while found := reader.fetch(_READ_BODIES, (after, _BODIES)):
+def _copy_thinned(source: SqliteLog, writer: Connection, until: int) -> int:
+    """Store what retention has left as it is, and the base before it; return where that ends."""
+    seq = 0
+    for block in source.blocks(0, until):
+        if not block.is_thinned:
+            break
         with writer.transaction():
-            rows = [row[1:] for row in found]
-            writer.cursor.executemany("INSERT INTO bodies VALUES (?, ?, ?)", rows)
-        after = found[-1][0]
+            if seq == 0 and block.first > 1:
+                base = next(source.rows(0, block.first - 1))
+                writer.cursor.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", base)
+            sealing.store_thinned(writer.cursor, block.stored)
+        seq = block.last
+    return seq
+
+
+def _copy_bodies(reader: Connection, writer: Connection) -> None:
+    """Copy all of them, sealed ones as they are: no key is needed for it."""
+    there = {name for (name,) in reader.fetch(_TABLES)}
+    for table in _BODY_TABLES:
+        if table.name not in there:  # the log has format 1
+            continue
+        after = 0
+        while found := reader.fetch(_READ_BODIES.format(table.name), (after, _BODIES)):
+            with writer.transaction():
+                rows = [row[1:] for row in found]
+                places = ", ".join("?" * len(rows[0]))
+                writer.cursor.executemany(
+                    f"INSERT OR IGNORE INTO {table.name} VALUES ({places})",  # noqa: S608 - ours
+                    rows,
+                )
+            after = found[-1][0]
+    if RENEWED_BODIES.name in there:
+        renewed = reader.fetch("SELECT digest, seq FROM renewed_bodies")
+        with writer.transaction():
+            writer.cursor.executemany(
+                "INSERT OR REPLACE INTO renewed_bodies VALUES (?, ?)", renewed
+            )
+
+
+def _catch_up_bodies(source: SqliteLog, reader: Connection, writer: Connection, begun: int) -> None:
+    """Let the copy have the bodies that its events speak of, whatever an engine did meanwhile.
+
+    They were copied first, so that none is gone that the copy's events do not remove. What those
+    after the seq `begun` remove goes here too, and then comes what they brought.
+    """
+    ((until,),) = writer.fetch("SELECT max(seq) FROM events")
+    for seq in source.seqs_of(_REMOVED, begun, until):
+        (recorded,) = source.read(seq - 1, seq)
+        assert isinstance(recorded.event, BodiesRemoved)
+        gone = [(digest,) for digest in recorded.event.digests]
+        with writer.transaction():
+            writer.cursor.execute("PRAGMA secure_delete = ON").fetchall()
+            for table in _BODY_TABLES:
+                writer.cursor.executemany(
+                    f"DELETE FROM {table.name} WHERE digest = ?",  # noqa: S608 - ours
+                    gone,
+                )
+    if source.head.seq > begun:
+        _copy_bodies(reader, writer)
+
+
+def _copy_keys(reader: Connection, writer: Connection) -> None:
+    """Copy the keys of the events that were copied: who repeats an append may do so there."""
+    ((last,),) = writer.fetch("SELECT max(seq) FROM events")
+    keys = reader.fetch("SELECT * FROM append_keys WHERE last <= ?", (last or 0,))
+    with writer.transaction():
+        writer.cursor.executemany(STORE_KEY, keys)
 
 
 def _checked(part: Path, source: SqliteLog, connect: Connect) -> Copied:

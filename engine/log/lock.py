@@ -63,9 +63,9 @@ class WriterLock:
             self._file.close()
             raise LogLocked(f"{path} is being written by process {pid or 'unknown'}") from err
         try:
+            # Over what is there, which takes no space on a full disk.
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.truncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+            os.truncate(descriptor, os.write(descriptor, f"{os.getpid()}\n".encode()))
         except OSError as err:
             self._file.close()
             raise LogFull(f"{lock} cannot be written: {err.strerror}") from err

@@ -10,7 +10,10 @@ from typing import Self
 
 from engine.core.errors import LogError, LogUncertain
 from engine.core.events import Recorded
+from engine.core.terms import Keyed
+from engine.log.append_keys import Appended, KeyShelf, appended, found_again, rows_of
 from engine.log.blocks import Block, Stored, seal_rows
+from engine.log.bodies import checked, removals
 from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold
 from engine.log.codec import base_of, crcs_of, decode_rows, encode_rows
 from engine.log.protocol import (
@@ -24,6 +27,8 @@ from engine.log.protocol import (
     Projection,
     Row,
     Seal,
+    Size,
+    StoredBody,
     V,
     ViewStatus,
 )
@@ -49,10 +54,12 @@ class MemoryLog:
         self._blocks: list[Stored] = []
         self._head = Head()
         self._bodies: dict[bytes, bytes] = {}
+        self._renewed: dict[bytes, int] = {}  # named again while it was there: at or before [seq]
         self.shelf = MemoryShelf()
         self._views = Views(self, self.shelf)
         self._chain = ChainFold()
         self.snapshots = SnapshotShelf()
+        self.append_keys = KeyShelf()
         self._failures: list[Failure] = []
         self._appending = threading.Lock()
 
@@ -67,8 +74,10 @@ class MemoryLog:
             other._rows = self._rows.copy()
             other._blocks = self._blocks.copy()
             other.snapshots = self.snapshots.copy()
+            other.append_keys = self.append_keys.copy()
             other._head = self._head
             other._bodies = self._bodies.copy()
+            other._renewed = self._renewed.copy()
             other.shelf = self.shelf.copy()
             other._views = Views(other, other.shelf)
         return other
@@ -114,8 +123,10 @@ class MemoryLog:
         for block in self.blocks(until=until):
             if block.last > after:
                 rows: list[Row] = [(*row, 0) for row in block.rows()]
-                crcs = crcs_of(rows, crc=crc)
-                yield [(*row[:6], each) for row, each in zip(rows, crcs, strict=True)]
+                if not block.is_thinned:
+                    crcs = crcs_of(rows, crc=crc)
+                    rows = [(*row[:6], each) for row, each in zip(rows, crcs, strict=True)]
+                yield rows
             crc = block.last_crc
         yield self._rows[len(based) :]
 
@@ -153,6 +164,32 @@ class MemoryLog:
                 del self._rows[at : at + BLOCK_EVENTS]
         return blocks_max
 
+    def sealed_until(self, at_us: int) -> int:
+        """Return the seq that the last block ends with whose events are no later; 0: none is."""
+        return max((seal.seq for seal in self.seals() if seal.at_us <= at_us), default=0)
+
+    def block_sizes(self, after: int) -> Iterator[tuple[int, int]]:
+        """Return of each sealed block after the seq `after` where it ends and what it takes."""
+        for first, *_, columns, payloads in self._blocks:
+            if first > after:
+                yield first + BLOCK_EVENTS - 1, len(columns) + len(payloads)
+
+    def size(self) -> Size:
+        """Return what the events take; there is nothing else."""
+        rows = sum(len(row[5]) for row in self._rows)
+        taken = rows + sum(stored for _, stored in self.block_sizes(0))
+        return Size(file=taken, used=taken)
+
+    def give_back(self, pages: int = 0) -> bool:
+        """Return False: nothing is unused."""
+        return False
+
+    def thin(self, block: Stored) -> None:
+        """Put a thinned block in the place of the whole one."""
+        with self._appending:
+            (index,) = (at for at, each in enumerate(self._blocks) if each[0] == block[0])
+            self._blocks[index] = block
+
     def seqs_of(
         self,
         kinds: Iterable[int],
@@ -172,14 +209,24 @@ class MemoryLog:
         return iter(reversed(found)) if newest_first else iter(found)
 
     def append(
-        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
-    ) -> None:
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
         """Store the events and the bodies; see `Log.append`."""
         with self._appending:
+            found = found_again(self.append_keys, key, events)
+            if found is not None:
+                return found
+            keys = rows_of(self.append_keys, events, key, keyed)
             crc = self._rows[-1][-1] if self._rows else 0
             rows = encode_rows(events, head=self._head, crc=crc)
             for digest, body in bodies.items():
                 assert hashlib.sha256(body).digest() == digest
+            removed, is_asked, bodies = removals(rows, events, bodies)
             self._pass(BEFORE_APPEND)
             failure = self._failures.pop(0) if self._failures else None
             if failure is Failure.FAILED:
@@ -187,12 +234,21 @@ class MemoryLog:
             self._pass(BEFORE_COMMIT)
             if failure is not Failure.LOST:
                 self._rows += rows
+                seq = rows[-1][0] if rows else self._head.seq
+                for digest in removed:
+                    self._bodies.pop(digest, None)
+                    self._renewed.pop(digest, None)
+                self._renewed.update(dict.fromkeys(removed if is_asked else (), seq))
+                again = self._bodies.keys() & bodies.keys()
+                self._renewed.update(dict.fromkeys(again, seq))
                 self._bodies.update(bodies)
+                self.append_keys.store(keys)
                 if rows:
                     self._head = Head(seq=rows[-1][0], at_us=rows[-1][1])
             if failure is not None:
                 raise LogUncertain("the append was told to end in doubt")
             self._pass(AFTER_COMMIT)
+        return appended(events)
 
     def _pass(self, failpoint: str) -> None:
         if self.hook is not None:
@@ -201,6 +257,27 @@ class MemoryLog:
     def body(self, digest: bytes) -> bytes | None:
         """Return the body or blob of this SHA-256 digest; None if it is not kept."""
         return self._bodies.get(digest)
+
+    def stored_bodies(self) -> Iterator[StoredBody]:
+        """Return every stored body, each looked at once."""
+        for digest, body in list(self._bodies.items()):
+            yield checked(digest, len(body), body)
+
+    def removable(self, digests: Iterable[bytes], *, upto: int) -> dict[bytes, int]:
+        """Return the sizes of those that are stored, and were not named again after `upto`."""
+        return {
+            digest: len(self._bodies[digest])
+            for digest in digests
+            if digest in self._bodies and self._renewed.get(digest, 0) <= upto
+        }
+
+    def keys_lacking(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Return none: nothing is sealed."""
+        return set()
+
+    def erase(self) -> bool:
+        """Return True: nothing is left."""
+        return True
 
     def chain_head(self) -> bytes:
         """Return the digest of everything in the log (32 bytes)."""

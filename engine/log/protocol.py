@@ -1,8 +1,9 @@
 """What a log is, whatever it is stored in.
 
-Rules. An event is never changed and never deleted. `append` is all or nothing, and durable when it
-returns. What a reader sees is durable. Seqs have no gaps and times never go back, so whoever has
-read up to a seq has missed nothing before it.
+Rules. An event is never changed, and never deleted but by retention, which an event announces
+(engine.log.thinning). `append` is all or nothing, and durable when it
+returns. What a reader sees is durable. Seqs are given without gaps and times never go back, so
+whoever has read up to a seq has missed nothing before it that is still there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,10 +14,13 @@ import msgspec
 
 from engine.core.errors import LogError
 from engine.core.events import Recorded
+from engine.core.terms import Keyed
+from engine.log.append_keys import Appended, AppendKeys
+from engine.log.shelf import Shelf
 from engine.log.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from engine.log.blocks import Block
+    from engine.log.blocks import Block, Stored
 
 # seq, at_us, kind, subject, cause, payload, crc: an event as it is stored.
 Row: TypeAlias = tuple[int, int, int, str, int, bytes, int]
@@ -40,11 +44,28 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     chain: bytes  # of everything up to there (32 bytes)
 
 
+class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a log takes [bytes]."""
+
+    file: int  # on the disk, without the write-ahead log beside it
+    used: int  # of that, what holds something
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the log ends: the last event's seq and time; 0 and 0 of an empty log."""
 
     seq: int = 0
     at_us: int = 0
+
+
+class StoredBody(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A stored body, looked at."""
+
+    digest: bytes  # that it is stored under
+    size: int  # that it is said to have [bytes]
+    problem: str  # what is wrong with it; "": nothing, as far as it could be looked at
+    is_sealed: bool
+    is_read: bool  # False: its key is not given, so that only the sealed bytes were checked
 
 
 V = TypeVar("V")
@@ -159,9 +180,38 @@ class Log(Protocol):
         Nothing that is read changes. The last event is always a row.
         """
 
+    def sealed_until(self, at_us: int) -> int:
+        """Return the seq that the last block ends with whose events are no later; 0: none is."""
+
+    def block_sizes(self, after: int) -> Iterator[tuple[int, int]]:
+        """Return of each sealed block after the seq `after` where it ends and what it takes.
+
+        In order, as seq and bytes.
+        """
+
+    def size(self) -> Size:
+        """Return what the log takes."""
+
+    def give_back(self, pages: int = 0) -> bool:
+        """Give unused space back, at most so many pages (0: all); return whether any was.
+
+        Appends wait for it.
+        """
+
+    def thin(self, block: "Stored") -> None:
+        """Put a thinned block in the place of the whole one (engine.log.thinning).
+
+        Raises:
+            LogError: Nothing was changed.
+        """
+
     @property
     def snapshots(self) -> Snapshots:
         """Return the stored folds of the state."""
+
+    @property
+    def shelf(self) -> Shelf:
+        """Return where the stored views lie."""
 
     def seqs_of(
         self,
@@ -178,20 +228,73 @@ class Log(Protocol):
         is found and not what is passed over.
         """
 
+    @property
+    def append_keys(self) -> AppendKeys:
+        """Return the keys that events were appended under."""
+
     def append(
-        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
-    ) -> None:
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
         """Store the events, and the bodies under their SHA-256 digests; durable on return.
 
+        The seqs say on which head the events were decided: another one is a conflict.
+
+        With a `key` they are appended once: the same again (kinds, subjects and payloads; not seqs
+        and times) appends nothing, and where they are is returned. So who does not know whether an
+        append succeeded appends again. Keys older than a week of the log's time are forgotten.
+
+        What a `BodiesRemoved` among the events names is deleted with it, all or nothing: unless an
+        event after it names it again.
+
+        Args:
+            events: What follows the head.
+            bodies: By SHA-256 digest.
+            key: At most 255 characters; "": none. A log of format 1 has no place for keys.
+            keyed: Which of the events stand under which key; the caller has looked that each is
+                new. Not together with `key`.
+
         Raises:
-            LogConflict: The events do not follow the head, or another writer took the log.
+            LogConflict: The events do not follow the head (the message says what was expected and
+                what was found), other events were appended under `key`, or another writer took
+                the log.
             LogFull: No space is left; nothing was stored.
             LogUncertain: Whether all or nothing was stored is unknown; read the log.
             LogError: Nothing was stored.
         """
 
     def body(self, digest: bytes) -> bytes | None:
-        """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
+        """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept.
+
+        Raises:
+            LogError: It is damaged, or sealed with a key that is not given.
+        """
+
+    def stored_bodies(self) -> Iterator[StoredBody]:
+        """Return every stored body, each looked at once.
+
+        What is stored meanwhile may be left out.
+        """
+
+    def removable(self, digests: Iterable[bytes], *, upto: int) -> dict[bytes, int]:
+        """Return the sizes of those that are stored, and were not named again after `upto` [bytes].
+
+        A body that was stored after the seq `upto` and is named once counts as not named again.
+        """
+
+    def keys_lacking(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Return the ids of the keys that these bodies are sealed with and that are not given."""
+
+    def erase(self) -> bool:
+        """Let nothing of bodies that somebody asked to remove be left in the files.
+
+        Returns:
+            Whether that is so. A reader who began before may keep it from being done: try later.
+        """
 
     def chain_head(self) -> bytes:
         """Return the digest of everything in the log (32 bytes; design.md, 9.9).

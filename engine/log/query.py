@@ -10,6 +10,8 @@ They see one more table, the view `log`, in the order of the events:
     payload  TEXT     JSON, as `events --json` has it in `data`
     at_us    INTEGER  the time once more [us since the Unix epoch]
 
+An event that an old release stored is shown as it is read: with kind and fields of today.
+
 A sealed block becomes rows by `json_each` over a function of ours, so one block at a time is held,
 and a payload is decoded only where it is asked for.
 """
@@ -22,9 +24,8 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.errors import ConfigurationError, EngineError, LogCorrupted
-from engine.core.events import KINDS, Recorded, decode, jsonable
+from engine.core.events import READ_AS, Recorded, decode, jsonable
 from engine.log.blocks import Block
-from engine.log.chain import BLOCK_EVENTS
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.interrupting import interruptible
 from engine.log.library import sound_library
@@ -42,8 +43,8 @@ SELECT seq, at_us, tanist_kind(kind) AS kind, subject, cause, tanist_data(kind, 
 FROM main.events
 """
 _SEALED: Final = """
-SELECT first + key AS seq, value ->> 0 AS at_us, value ->> 1 AS kind, value ->> 2 AS subject,
-  value ->> 3 AS cause, tanist_sealed(first + key) AS payload
+SELECT value ->> 0 AS seq, value ->> 1 AS at_us, value ->> 2 AS kind, value ->> 3 AS subject,
+  value ->> 4 AS cause, tanist_sealed(first, key) AS payload
 FROM (SELECT first FROM main.blocks ORDER BY first), json_each(tanist_block(first))
 """
 _VIEW: Final = """
@@ -58,7 +59,7 @@ _OK, _DENY = 0, 1
 # Primary result codes that are about the question, not about the log; 0 comes from the driver.
 _MISTAKES: Final = frozenset({0, 1, 8, 18, 20, 21, 23, 25})
 
-_NAMES: Final = {code: kind.__name__ for code, kind in KINDS.items()}
+_NAMES: Final = {code: kind.__name__ for code, kind in READ_AS.items()}
 
 
 class Questions:
@@ -88,7 +89,7 @@ class Questions:
                 ("tanist_kind", 1, _name),
                 ("tanist_data", 2, self._hot),
                 ("tanist_block", 1, self._columns),
-                ("tanist_sealed", 1, self._sealed),
+                ("tanist_sealed", 2, self._sealed),
             ):
                 self._raw.create_function(name, count, function, deterministic=True)
             events = f"{_SEALED} UNION ALL {_HOT}" if self._log.format > 1 else _HOT
@@ -147,25 +148,24 @@ class Questions:
         return _DENY
 
     def _columns(self, first: int) -> str:
-        """Return a block's events as JSON: time, kind, subject and cause of each."""
+        """Return a block's events as JSON: seq, time, kind, subject and cause of each."""
         try:
             block, _ = self._held(first)
             codes = [_name(code) for code in block.codes]
             kinds = [codes[index] for index in block.kinds]
-            rows = list(zip(block.times, kinds, block.subjects, block.causes, strict=True))
+            columns = (block.seqs, block.times, kinds, block.subjects, block.causes)
+            rows = list(zip(*columns, strict=True))
             return msgspec.json.encode(rows).decode()
         except EngineError as err:
             self._failure = err
             raise
 
-    def _sealed(self, seq: int) -> str:
+    def _sealed(self, first: int, index: int) -> str:
         try:
-            first = seq - (seq - 1) % BLOCK_EVENTS
             block, payloads = self._held(first)
             if not payloads:
                 payloads += block.payloads()
-            index = seq - first
-            return _data(block.codes[block.kinds[index]], payloads[index], seq)
+            return _data(block.codes[block.kinds[index]], payloads[index], block.seqs[index])
         except EngineError as err:
             self._failure = err
             raise

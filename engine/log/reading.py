@@ -37,6 +37,11 @@ FOUND_EVENTS: Final = 100  # looked up at a time: who asks for the last one need
 SCANNED_EVENTS: Final = 1_000  # of the first look; each further one doubles
 SCANNED_EVENTS_MAX: Final = 64_000
 _SEALS: Final = "SELECT first, last_at_us, last_crc, chain FROM blocks ORDER BY first"
+_ENDS: Final = "SELECT last_at_us FROM blocks WHERE first = ?"
+_SIZES: Final = (
+    "SELECT first + 999, length(columns) + length(payloads) FROM blocks WHERE first > ? "
+    "ORDER BY first LIMIT ?"
+)
 _CRC: Final = (
     "SELECT last_crc FROM blocks WHERE first = ?1 - 1000 "
     "UNION ALL SELECT crc FROM events WHERE seq = ?1 - 1"
@@ -58,8 +63,11 @@ class Reading:
         while after < until:
             found = self._next(_EVENTS, after, until, chunk)
             if isinstance(found, Block):
-                events = found.events()
-                yield events[max(0, after + 1 - found.first) : until + 1 - found.first]
+                places = found.places(after, until)
+                if len(places) == 1:  # a thousand times as many need not be decoded for it
+                    yield [found.event(places[0])]
+                else:
+                    yield found.events()[places.start : places.stop]
                 after = found.last
             elif found:
                 rows: list[EventRow] = found
@@ -69,14 +77,16 @@ class Reading:
                 return
 
     def rows(self, after: int, until: int, chunk: int) -> Iterator[list[Row]]:
-        """Return the same events as they are stored; the crcs of sealed ones are computed."""
+        """Return the same events as they are stored; the crcs of sealed ones are computed.
+
+        Those of a thinned block cannot be, and are 0.
+        """
         while after < until:
             found = self._next(_ROWS, after, until, chunk)
             if isinstance(found, Block):
-                rows = self._rows_of(found)
-                stop = min(BLOCK_EVENTS, until + 1 - found.first)
-                for at in range(max(0, after + 1 - found.first), stop, chunk):
-                    yield rows[at : min(at + chunk, stop)]
+                rows, places = self._rows_of(found), found.places(after, until)
+                for at in range(places.start, places.stop, chunk):
+                    yield rows[at : min(at + chunk, places.stop)]
                 after = found.last
             elif found:
                 yield found
@@ -102,6 +112,32 @@ class Reading:
             Seal(seq=first + BLOCK_EVENTS - 1, at_us=at_us, crc=crc, chain=chain)
             for first, at_us, crc, chain in self._connection.fetch(_SEALS)
         ]
+
+    def sealed_until(self, at_us: int) -> int:
+        """Return the seq that the last block ends with whose events are no later; 0: none is."""
+        if not self._has_blocks:
+            return 0
+        ((first, last),) = self._connection.fetch("SELECT min(first), max(first) FROM blocks")
+        if first is None:
+            return 0
+        low, high = first // BLOCK_EVENTS, last // BLOCK_EVENTS + 1
+        while low < high:  # the first block that ends later, or the one after all
+            middle = (low + high) // 2
+            ((found_us,),) = self._connection.fetch(_ENDS, (middle * BLOCK_EVENTS + 1,))
+            if found_us <= at_us:
+                low = middle + 1
+            else:
+                high = middle
+        return low * BLOCK_EVENTS if low > first // BLOCK_EVENTS else 0
+
+    def block_sizes(self, after: int) -> Iterator[tuple[int, int]]:
+        """Return of each sealed block after the seq `after` where it ends and what it takes."""
+        while self._has_blocks:
+            found = self._connection.fetch(_SIZES, (after, FOUND_EVENTS))
+            yield from found
+            if not found:
+                return
+            after = found[-1][0]
 
     def seqs_of(
         self, kinds: frozenset[int], after: int, until: int, *, subject: str, newest_first: bool
@@ -187,7 +223,7 @@ class Reading:
     def _opened(self, stored: Stored) -> Block:
         """Return the block; whoever reads event by event finds it as it was left."""
         block = self._last
-        if block is None or (block.first, block.chain) != (stored[0], stored[3]):
+        if block is None or block.stored != stored:
             block = self._last = Block(stored)
         return block
 
@@ -195,9 +231,10 @@ class Reading:
         last = self._last_rows
         if last is not None and last[0] is block:
             return last[1]
-        found = self._connection.fetch(_CRC, (block.first,))
         rows: list[Row] = [(*row, 0) for row in block.rows()]
-        crcs = crcs_of(rows, crc=found[0][0] if found else 0)
-        rows = [(*row[:6], crc) for row, crc in zip(rows, crcs, strict=True)]
+        if not block.is_thinned:
+            found = self._connection.fetch(_CRC, (block.first,))
+            crcs = crcs_of(rows, crc=found[0][0] if found else 0)
+            rows = [(*row[:6], crc) for row, crc in zip(rows, crcs, strict=True)]
         self._last_rows = block, rows
         return rows

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from engine.core.events import KINDS
+from engine.core.events import KINDS, RETIRED
 from engine.log.header import APPLICATION_ID, FORMAT
 
 METADATA: Final = MetaData()  # of format 1; every later one has them too
@@ -46,6 +46,27 @@ BODIES: Final = Table(
     Column("size", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     sqlite_strict=True,
+)
+# The same where a key was given: sealed as engine.log.keyring has it.
+SECRET_BODIES: Final = Table(
+    "secret_bodies",
+    METADATA_2,
+    Column("digest", LargeBinary, primary_key=True),  # of the plain body
+    Column("size", Integer, nullable=False),  # likewise
+    Column("key_id", LargeBinary, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("crc", Integer, nullable=False),  # of all before it
+    sqlite_strict=True,
+)
+# Bodies that were named again while they were there, at or before the event `seq`.
+RENEWED_BODIES: Final = Table(
+    "renewed_bodies",
+    METADATA_2,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 PROJECTIONS: Final = Table(
     "projections",
@@ -108,6 +129,17 @@ SEALED_KINDS: Final = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+# What was appended under which key, so that the same again appends nothing; no part of the chain.
+APPEND_KEYS: Final = Table(
+    "append_keys",
+    METADATA_2,
+    Column("first", Integer, primary_key=True),  # seqs of the first and the last event
+    Column("last", Integer, nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("content", LargeBinary, nullable=False),  # SHA-256
+    Column("at_us", Integer, nullable=False),  # of the last event
+    sqlite_strict=True,
+)
 # Views that stay before the event `seq`, which the projection of this version could not apply.
 PARKED_PROJECTIONS: Final = Table(
     "parked_projections",
@@ -156,6 +188,11 @@ def add_format_2(connection: Connection) -> None:
 
 
 def name_kinds(connection: Connection) -> None:
-    """Store the names of all kinds that this release knows, for the view `log`."""
-    names = [{"kind": code, "name": kind.__name__} for code, kind in KINDS.items()]
+    """Store the names of all kinds that this release knows, for the view `log`.
+
+    What is not written any more has the name of its time, for the view shows what is stored.
+    """
+    named = {code: kind.__name__ for code, kind in KINDS.items()}
+    named.update((code, before.name) for code, before in RETIRED.items())
+    names = [{"kind": code, "name": name} for code, name in named.items()]
     connection.execute(upsert(KIND_NAMES).on_conflict_do_nothing(), names)

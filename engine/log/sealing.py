@@ -4,17 +4,18 @@ A block is sealed only when an event after it exists, so the last row is always 
 the log ends. Its rows are read and packed outside the transaction, for no event ever changes.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
 
-from engine.log.blocks import Stored, seal_rows
+from engine.log.blocks import Block, Stored, seal_rows
 from engine.log.chain import BLOCK_EVENTS, ZERO
 from engine.log.codec import base_of
 from engine.log.connection import Connection
-from engine.log.protocol import Row
+from engine.log.protocol import EventRow, Row
 from engine.log.schema import PASSING
 
-_LAST_BLOCK = "SELECT first, last_crc, chain FROM blocks ORDER BY first DESC LIMIT 1"
-_ROWS = "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+_LAST_BLOCK: Final = "SELECT first, last_crc, chain FROM blocks ORDER BY first DESC LIMIT 1"
+_ROWS: Final = "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
 Mark: TypeAlias = tuple[int, int, str]  # kind, seq and subject of an event that is looked for
@@ -38,8 +39,7 @@ def next_block(reader: Connection, *, until: int) -> tuple[Stored, list[Mark]] |
     if len(rows) <= BLOCK_EVENTS:
         return None
     del rows[BLOCK_EVENTS:]
-    marks = [(kind, seq, subject) for seq, _, kind, subject, *_ in rows if kind not in PASSING]
-    return seal_rows(rows, chain=chain, crc=crc), marks
+    return seal_rows(rows, chain=chain, crc=crc), marks(row[:6] for row in rows)
 
 
 def _begin(reader: Connection) -> tuple[int, int, bytes] | None:
@@ -58,7 +58,7 @@ def _begin(reader: Connection) -> tuple[int, int, bytes] | None:
     return (base.seq, rows[0][6], base.chain) if base.seq % BLOCK_EVENTS == 0 else None
 
 
-def store(cursor: Any, block: Stored, marks: list[Mark]) -> None:
+def store(cursor: Any, block: Stored, found: list[Mark]) -> None:
     """Put `block` in the place of its rows; the caller holds the transaction."""
     first = block[0]
     deleted = cursor.execute(
@@ -66,4 +66,19 @@ def store(cursor: Any, block: Stored, marks: list[Mark]) -> None:
     )
     assert deleted.rowcount == BLOCK_EVENTS
     cursor.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", block)
-    cursor.executemany("INSERT INTO sealed_kinds VALUES (?, ?, ?)", marks)
+    cursor.executemany("INSERT INTO sealed_kinds VALUES (?, ?, ?)", found)
+
+
+def store_thinned(cursor: Any, block: Stored) -> None:
+    """Put a thinned block in the place of the whole one; the caller holds the transaction."""
+    opened = Block(block)
+    cursor.execute("DELETE FROM blocks WHERE first = ?", (opened.first,))
+    cursor.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", block)
+    between = (opened.first, opened.last)
+    cursor.execute("DELETE FROM sealed_kinds WHERE seq BETWEEN ? AND ?", between)
+    cursor.executemany("INSERT INTO sealed_kinds VALUES (?, ?, ?)", marks(opened.rows()))
+
+
+def marks(rows: Iterable[EventRow]) -> list[Mark]:
+    """Return those of these events that are looked for by their kind."""
+    return [(kind, seq, subject) for seq, _, kind, subject, *_ in rows if kind not in PASSING]

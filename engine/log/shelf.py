@@ -32,6 +32,9 @@ class Shelf(Protocol):
     def load(self, name: str) -> StoredView | None:
         """Return the live view; None if there is none."""
 
+    def place(self, name: str) -> tuple[int, int] | None:
+        """Return the version and the position of the live view without reading it; None: none."""
+
     def store(self, name: str, stored: StoredView) -> None:
         """Store it as the live view, which is not parked any more."""
 
@@ -77,6 +80,11 @@ class MemoryShelf:
         """Return the live view; None if there is none."""
         return self._live.get(name)
 
+    def place(self, name: str) -> tuple[int, int] | None:
+        """Return the version and the position of the live view without reading it; None: none."""
+        stored = self.load(name)
+        return None if stored is None else (stored.version, stored.position)
+
     def store(self, name: str, stored: StoredView) -> None:
         """Store it as the live view, which is not parked any more."""
         self._live[name] = stored
@@ -117,6 +125,7 @@ class MemoryShelf:
 Change: TypeAlias = tuple[str, Sequence[Sequence[object]]]  # a statement and its arguments
 
 _LOAD: Final = "SELECT version, position, data FROM projections WHERE name = ?"
+_PLACE: Final = "SELECT version, position FROM projections WHERE name = ?"
 _STORE: Final = "INSERT OR REPLACE INTO projections VALUES (?, ?, ?, ?)"
 _LOAD_PARKED: Final = "SELECT version, seq, reason FROM parked_projections WHERE name = ?"
 _PARK: Final = "INSERT OR REPLACE INTO parked_projections VALUES (?, ?, ?, ?)"
@@ -146,6 +155,12 @@ class TableShelf:
     def load(self, name: str) -> StoredView | None:
         """Return the live view; None if there is none."""
         return self._view(_LOAD, name)
+
+    def place(self, name: str) -> tuple[int, int] | None:
+        """Return the version and the position of the live view without reading it; None: none."""
+        for version, position in self._fetch(_PLACE, (name,)):
+            return version, position
+        return None
 
     def store(self, name: str, stored: StoredView) -> None:
         """Store it as the live view, which is not parked any more."""

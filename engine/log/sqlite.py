@@ -10,25 +10,38 @@ commit takes that frame's place, or follows it.
 """
 
 import contextlib
-import hashlib
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 from sqlalchemy import text
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
+from engine.core.terms import Keyed
 from engine.log import sealing
-from engine.log.blocks import Block
+from engine.log.append_keys import (
+    STORE_KEY,
+    Appended,
+    KeyRow,
+    KeyTable,
+    appended,
+    found_again,
+    rows_of,
+)
+from engine.log.blocks import Block, Stored
+from engine.log.bodies import OVERWRITES_SOME, BodyTables, removals
 from engine.log.chain import ChainFold
+from engine.log.claiming import checkpoint, claim, spare_pages
 from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
+from engine.log.erasing import Erasure
 from engine.log.header import FORMAT, Found, check_identity, examine
+from engine.log.keyring import Keyring
 from engine.log.lock import WriterLock, identity
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
@@ -42,14 +55,19 @@ from engine.log.protocol import (
     Projection,
     Row,
     Seal,
+    Size,
+    StoredBody,
     V,
     ViewStatus,
 )
 from engine.log.reading import Reading
+from engine.log.reserve import Reserve
 from engine.log.schema import create_schema, name_kinds
 from engine.log.shelf import Change, StoredView, TableShelf
 from engine.log.snapshots import SnapshotTable
 from engine.log.views import CATCH_UP_EVENTS, Views
+
+T = TypeVar("T")
 
 _WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
 
@@ -57,7 +75,10 @@ _ANYTHING: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
 _LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
-_INSERT_BODY: Final = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
+_PAGES: Final = (
+    "SELECT page_count, freelist_count, page_size "
+    "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
 
 
 def open_log(
@@ -66,8 +87,13 @@ def open_log(
     mode: Literal["read", "write"] = "read",
     create: bool = False,
     release: str = "",
+    reserve: Reserve | None = None,
+    keys: Keyring | None = None,
 ) -> "SqliteLog":
     """Return the log at `target`, a path or a sqlite:/// URL.
+
+    What is written draws on `reserve` when the disk is full; caches do not. With `keys`, bodies are
+    sealed from here on, and those that were sealed with one of them can be read.
 
     Raises:
         LogLocked: Another process writes it.
@@ -76,7 +102,8 @@ def open_log(
         LogCorrupted: The file is damaged.
         LogError: There is no log and `create` is false, or it lies where none may lie.
     """
-    return SqliteLog(log_path(target), mode=mode, create=create, release=release)
+    path = log_path(target)
+    return SqliteLog(path, mode=mode, create=create, release=release, reserve=reserve, keys=keys)
 
 
 class SqliteLog:
@@ -91,12 +118,15 @@ class SqliteLog:
         release: str = "",
         connect: Connect = driver_connect,
         version: int = FORMAT,
+        reserve: Reserve | None = None,
+        keys: Keyring | None = None,
     ) -> None:
         """Open it; raises as `open_log` does.
 
         `connect` gives the driver's connections; `version` is the format that a new log gets.
         """
         self.path: Final = path
+        self._reserve: Final = reserve if mode == "write" else None
         self._version: Final = version
         self.hook: Hook | None = None
         self._connect: Final = connect
@@ -105,6 +135,7 @@ class SqliteLog:
         self._chain: Final = ChainFold()
         self._chaining: Final = threading.Lock()
         self._appending: Final = threading.RLock()
+        self._sealing: Final = threading.Lock()  # taken before `_appending`
         self._lock: WriterLock | None = None
         self._writer: Connection | None = None
         self._reader: Connection | None = None
@@ -112,6 +143,9 @@ class SqliteLog:
         self._identity: tuple[int, int] | None = None  # of the file, as it was opened
         self.format = 0
         self.snapshots: Final = SnapshotTable(self._fetch, self._change)
+        self.append_keys: Final = KeyTable(self._fetch, self._change)
+        self._bodies: Final = BodyTables(str(path), self._fetch, keys)
+        self._erasure: Final = Erasure(path)
         self._epochs: Final[set[int]] = set()  # the last one stored, and any that may be
         self._head: Head | None = None  # None: not known, it has to be read
         self._is_uncertain = False
@@ -125,8 +159,10 @@ class SqliteLog:
         try:
             if mode == "write":
                 self._open_writer(create=create, release=release)
-            self._reader = self._open_reader()
+            self._reader = self._relieved(self._open_reader)
             self._reading = Reading(self._reader, has_blocks=self.format > 1)
+            if mode == "write":
+                self._bodies.check(version=self.format)
         except BaseException:
             self.close()
             raise
@@ -135,10 +171,10 @@ class SqliteLog:
         if self.path.exists() and self.path.stat().st_nlink > 1:
             # SQLite finds the write-ahead log by name, so two names would corrupt the file.
             raise LogError(f"{self.path} has a second name (a hard link): remove one")
-        self._lock = WriterLock(self.path)
+        self._lock = self._relieved(lambda: WriterLock(self.path))
         found = examine(self.path)  # once more: another process may have created it meanwhile
         try:
-            self._writer = self._open(create=create, release=release)
+            self._writer = self._relieved(lambda: self._open(create=create, release=release))
             self._identity = identity(self.path)
             self._take_over(self._writer)
         except BaseException:
@@ -169,6 +205,7 @@ class SqliteLog:
             core = connection.core
             journal = core.execute(text("PRAGMA journal_mode = WAL")).scalar()
             core.execute(text("PRAGMA synchronous = FULL"))
+            core.execute(text(OVERWRITES_SOME))
             core.execute(text(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}"))
         if journal != "wal":
             raise LogError(f"{self.path}: a write-ahead log is not possible there")
@@ -195,16 +232,22 @@ class SqliteLog:
         ((version,),) = connection.fetch("PRAGMA user_version")
         check_identity(self.path, application_id=application_id, version=version)
         self.format = version
-        self.snapshots.is_there = self.shelf.is_whole = version > 1
+        self.snapshots.is_there = self.shelf.is_whole = self._bodies.is_whole = version > 1
+        if version < 2:
+            said = f"{self.path} has format {version}: upgrade it to append under keys"
+            self.append_keys.refusal = said
 
     def _take_over(self, writer: Connection) -> None:
         """Draw a new writer epoch and read the head: whatever was in doubt is settled by this."""
+        self._relieved(lambda: self._draw_epoch(writer), writer)
+
+    def _draw_epoch(self, writer: Connection) -> None:
         try:
             with writer.transaction():
                 ((stored, _),) = writer.cursor.execute(_CHECK)
                 if self._epochs and stored not in self._epochs:
                     raise LogConflict(f"{self.path}: another writer took the log over")
-                self._epochs.add(stored + 1)
+                self._epochs.update((stored, stored + 1))  # this may fail, and be tried again
                 writer.cursor.execute("UPDATE meta SET writer_epoch = ?", (stored + 1,))
                 name_kinds(writer.core)
                 last = writer.cursor.execute(_LAST).fetchone()
@@ -228,7 +271,7 @@ class SqliteLog:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            self._writer = self._open(create=False, release="")
+            self._writer = self._relieved(lambda: self._open(create=False, release=""))
             self._take_over(self._writer)
         assert self._writer is not None
         if self._head is None:
@@ -249,6 +292,24 @@ class SqliteLog:
                 return self._settled()[1]
         last = self._connection().fetch(_LAST)
         return Head(seq=last[0][0], at_us=last[0][1]) if last else Head()
+
+    def _relieved(self, action: Callable[[], T], writer: Connection | None = None) -> T:
+        """Return what `action` does, with what the reserve gives up if the disk is full."""
+        if self._reserve is None:
+            return action()
+        settle = None if writer is None else lambda given: self._settle_in(writer, given)
+        return self._reserve.relieve(action, settle=settle)
+
+    def _settle_in(self, writer: Connection, given: int) -> None:
+        """Make the space that is there the log's own, before whoever fills the disk has it."""
+        try:
+            checkpoint(writer)
+            if given:
+                claim(writer, given)
+        except LogUncertain:
+            self._is_uncertain = True
+        except LogError:
+            pass  # somebody was quicker: what is left has to do
 
     def _fetch(self, statement: str, arguments: Sequence[object]) -> list[Any]:
         return self._connection().fetch(statement, arguments)
@@ -311,26 +372,51 @@ class SqliteLog:
         )
 
     def append(
-        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
-    ) -> None:
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
         """Store the events and the bodies; see `Log.append`."""
         with self._appending:
-            writer, head = self._settled()
-            rows = encode_rows(events, head=head, crc=self._crc)
-            stored = [(digest, len(body), body) for digest, body in bodies.items()]
-            for digest, _, body in stored:
-                assert hashlib.sha256(body).digest() == digest
-            self._pass(BEFORE_APPEND)
-            with self._transaction(writer, head):
-                if rows:
-                    writer.cursor.executemany(_INSERT, rows)
-                if stored:
-                    writer.cursor.executemany(_INSERT_BODY, stored)
-                self._pass(BEFORE_COMMIT)
+            writer, _ = self._settled()
+            found = found_again(self.append_keys, key, events)
+            if found is not None:
+                return found
+            keys = rows_of(self.append_keys, events, key, keyed)
+            self._relieved(lambda: self._append(events, bodies, keys), writer)
+        return appended(events)
+
+    def _append(
+        self,
+        events: Sequence[Recorded],
+        bodies: Mapping[bytes, bytes],
+        keys: Sequence[KeyRow],
+    ) -> None:
+        writer, head = self._settled()
+        rows = encode_rows(events, head=head, crc=self._crc)
+        removed, is_asked, bodies = removals(rows, events, bodies)
+        stored = self._bodies.to_store(bodies)
+        self._pass(BEFORE_APPEND)
+        with self._transaction(writer, head):
             if rows:
-                seq, at_us, *_, self._crc = rows[-1]
-                self._head = Head(seq=seq, at_us=at_us)
-            self._pass(AFTER_COMMIT)
+                writer.cursor.executemany(_INSERT, rows)
+            seq = rows[-1][0] if rows else head.seq
+            if removed:
+                if is_asked:  # should it come to nothing, there is nothing to be found
+                    self._erasure.add(self._bodies.traces(writer.cursor, removed))
+                self._bodies.remove(writer.cursor, removed, is_asked=is_asked, seq=seq)
+            if stored:
+                self._bodies.store(writer.cursor, stored, seq=seq)
+            if keys:
+                writer.cursor.executemany(STORE_KEY, keys)
+            self._pass(BEFORE_COMMIT)
+        if rows:
+            seq, at_us, *_, self._crc = rows[-1]
+            self._head = Head(seq=seq, at_us=at_us)
+        self._pass(AFTER_COMMIT)
 
     def _check_there(self) -> None:
         """Refuse to write to a file that nobody will find: what was told durable would be lost."""
@@ -363,13 +449,37 @@ class SqliteLog:
 
     def body(self, digest: bytes) -> bytes | None:
         """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
-        found = self._connection().fetch("SELECT body FROM bodies WHERE digest = ?", (digest,))
-        if not found:
-            return None
-        ((body,),) = found
-        if hashlib.sha256(body).digest() != digest:
-            raise LogError(f"{self.path}: the body {digest.hex()} has another digest")
-        return bytes(body)
+        return self._bodies.body(digest)
+
+    def stored_bodies(self) -> Iterator[StoredBody]:
+        """Return every stored body, each looked at once."""
+        return self._bodies.stored()
+
+    def removable(self, digests: Iterable[bytes], *, upto: int) -> dict[bytes, int]:
+        """Return the sizes of those that are stored, and were not named again after `upto`."""
+        return self._bodies.removable(digests, upto=upto)
+
+    def keys_lacking(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Return the ids of the keys that these bodies are sealed with and that are not given."""
+        return self._bodies.keys_lacking(digests)
+
+    def erase(self) -> bool:
+        """Let nothing of bodies that somebody asked to remove be left in the files."""
+        if not self._erasure.is_due:
+            return True
+        with self._appending:
+            writer, _ = self._settled()
+            if not self._erasure.empty(writer):
+                return False
+        if self._erasure.is_found():
+            with self._appending:
+                writer, head = self._settled()
+                with self._transaction(writer, head):
+                    self._erasure.write_anew(writer, has_sealed=self.format > 1)
+                if not self._erasure.empty(writer):
+                    return False
+        self._erasure.end()
+        return True
 
     def chain_head(self) -> bytes:
         """Return the digest of everything in the log (32 bytes); only what is new is read."""
@@ -400,21 +510,50 @@ class SqliteLog:
             raise LogError(f"{self.path} has format {self.format}: upgrade it to seal blocks")
         until = self.head.seq if until is None else until
         for sealed in range(blocks_max):
-            block = sealing.next_block(self._connection(), until=until)
-            if block is None:
-                return sealed
-            with self._appending:
-                writer, head = self._settled()
-                with self._transaction(writer, head):
-                    sealing.store(writer.cursor, *block)
+            with self._sealing:  # two threads would find the same block
+                block = sealing.next_block(self._connection(), until=until)
+                if block is None:
+                    return sealed
+                with self._appending:
+                    writer, head = self._settled()
+                    with self._transaction(writer, head):
+                        sealing.store(writer.cursor, *block)
         return blocks_max
 
-    def give_back(self) -> None:
-        """Give the space of sealed rows back to the file system; appends wait for it."""
+    def thin(self, block: Stored) -> None:
+        """Put a thinned block in the place of the whole one."""
+        with self._appending:
+            writer, head = self._settled()
+            with self._transaction(writer, head):
+                sealing.store_thinned(writer.cursor, block)
+
+    def sealed_until(self, at_us: int) -> int:
+        """Return the seq that the last block ends with whose events are no later; 0: none is."""
+        return self._events().sealed_until(at_us)
+
+    def block_sizes(self, after: int) -> Iterator[tuple[int, int]]:
+        """Return of each sealed block after the seq `after` where it ends and what it takes."""
+        return self._events().block_sizes(after)
+
+    def size(self) -> Size:
+        """Return what the log takes."""
+        ((pages, free, each),) = self._fetch(_PAGES, ())
+        return Size(file=pages * each, used=(pages - free) * each)
+
+    def give_back(self, pages: int = 0) -> bool:
+        """Give the space of what was sealed or dropped back to the file system."""
         with self._appending:
             writer, _ = self._settled()
+            before = self.size()
+            if self._reserve is not None and self._reserve.figures.is_short:
+                # On a full disk, what the log has room in would be somebody else's at once.
+                spare = spare_pages(writer)
+                if not spare:
+                    return False
+                pages = min(pages or spare, spare)
             with writer.translated():
-                writer.cursor.execute("PRAGMA incremental_vacuum").fetchall()
+                writer.cursor.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            return self.size().file < before.file
 
     def attach(self, projection: Projection[V]) -> None:
         """Let `catch_up` find the projection by its name."""

@@ -14,6 +14,7 @@ from engine.core.replay import replay
 from engine.core.state import FOLD_VERSION, State
 from engine.log.protocol import Log
 from engine.log.snapshots import Snapshot, pack, spare, unpack
+from engine.log.thinning import to_fold
 
 EACH_EVENTS: Final = 10_000  # between two snapshots, at least
 _BYTES_AN_EVENT: Final = 4  # what the older snapshots may take, for each event of the log
@@ -28,6 +29,7 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
 
     Raises:
         LogCorrupted: At the first event that is missing, repeated, or asks for an illegal move.
+        LogError: What was observed up to there was dropped, so that nobody can tell any more.
     """
     until = log.head.seq if until is None else until
     limit = until
@@ -40,7 +42,7 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
             limit = snapshot.seq - 1
         else:
             return replay(log.read(state.seq, until), state=state)
-    return replay(log.read(until=until))
+    return replay(to_fold(log, until))
 
 
 def _believed(snapshot: Snapshot) -> State:

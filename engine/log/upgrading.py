@@ -4,7 +4,7 @@ A new format adds tables and changes no row, so the switch is one transaction. B
 put beside the log; after it, the chain and the state have to be what they were.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -148,7 +148,8 @@ def _told(events: Iterable[Recorded], head: int, progress: Progress) -> Iterator
 def rehearse(log: SqliteLog, *, progress: Progress) -> Rehearsal:
     """Return what an upgrade of `log` would meet, and where this release would decide otherwise.
 
-    Nothing is changed. The decisions that are made again are held in memory.
+    Nothing is changed. The log is read twice more beside each other, as it was written and decided
+    again, one observation at a time: memory grows with the fleet and not with the log.
 
     Raises:
         LogCorrupted: At the first event that this release cannot fold.
@@ -175,7 +176,7 @@ def rehearse(log: SqliteLog, *, progress: Progress) -> Rehearsal:
     )
 
 
-def differences(recorded: Iterable[Recorded], again: Sequence[Recorded]) -> Iterator[Difference]:
+def differences(recorded: Iterable[Recorded], again: Iterable[Recorded]) -> Iterator[Difference]:
     """Return each observation whose decisions are not the same in both.
 
     Both have the same observations. As soon as one log has an event more than the other, all seqs

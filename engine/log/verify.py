@@ -3,25 +3,22 @@
 import itertools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from engine.core.errors import LogCorrupted, LogError, LogTooNew
-from engine.core.events import KINDS, OBSERVATIONS, LogBased, Recorded, decode
-from engine.log.chain import BLOCK_EVENTS, ChainFold
+from engine.core.events import READ_AS, LogBased, ObservationsDropped, Recorded, decode
+from engine.log.blocks import Block
+from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold
 from engine.log.codec import BASE_KIND, crcs_of, decode_rows
 from engine.log.protocol import CHUNK_EVENTS, Log, Row, Seal
 from engine.log.schema import PASSING
+from engine.log.thinning import WITH_EVIDENCE, base_of, dropped_in, last_dropped, stayed_digest
+
+Fold: TypeAlias = Callable[[Recorded], None]
 
 PROBLEMS_MAX: Final = 20  # those after it are consequences more often than news
-
-# What an observation calls evidence is what was seen; a decision's is the seqs it rests on.
-_WITH_EVIDENCE: Final = frozenset(
-    code
-    for code, kind in KINDS.items()
-    if kind not in OBSERVATIONS and "evidence" in kind.__struct_fields__
-)
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,16 +31,17 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]  # the first PROBLEMS_MAX, in the order of their events
 
 
-def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verification:
+def verify(log: Log, fold: Fold | None = None) -> Verification:
     """Return what does not fit in `log`: seqs, times, crcs, payloads, kinds, causes, evidence.
 
     Of a sealed block it is its first event that is named, for its rows have no crcs of their own.
 
-    `fold` gets each event up to the first that it refuses by raising LogCorrupted. Damage that
-    was made with fitting crcs shows in `head` only: compare it with one that is kept elsewhere.
+    `fold` gets each event up to the first that it refuses by raising LogCorrupted; if observations
+    were dropped, it begins with the base that stands for them. Damage that was made with fitting
+    crcs shows in `head` only: compare it with one that is kept elsewhere.
     """
     check = _Check(fold, {seal.seq: seal for seal in log.seals()})
-    for rows in _readable(log, check):
+    for rows in _readable(log, check, _thinned(log, check)):
         check.take(rows)
     if not check.problems:
         check.index(log)
@@ -56,9 +54,31 @@ def verify(log: Log, fold: Callable[[Recorded], None] | None = None) -> Verifica
     )
 
 
-def _readable(log: Log, check: "_Check") -> Iterator[list[Row]]:
-    """Return the rows up to the first that cannot be read at all; the check hears of that one."""
-    seq = 0
+def _thinned(log: Log, check: "_Check") -> int:
+    """Check what retention has left, and return the seq that it ends with (0: nothing is left)."""
+    seq, bad = 0, 1
+    try:
+        last = last_dropped(log)
+        if last is None:
+            return 0
+        dropped, stayed = dropped_in(last), ZERO
+        for block in log.blocks(until=dropped.until):
+            if not block.is_thinned:
+                break
+            bad, seq = block.first, block.last
+            stayed = check.stayed(block, stayed)
+        bad = last.seq
+        check.base(dropped_in(last), seq, stayed)
+    except (LogCorrupted, LogTooNew) as err:
+        check.found(err.seq if isinstance(err, LogCorrupted) else bad, str(err))
+    return seq
+
+
+def _readable(log: Log, check: "_Check", seq: int) -> Iterator[list[Row]]:
+    """Return the rows after `seq` up to the first that cannot be read at all.
+
+    The check hears of that one.
+    """
     for chunk in (CHUNK_EVENTS, 1):  # after an error one by one, to name the event
         try:
             rows = log.rows(seq, chunk=chunk)
@@ -73,13 +93,14 @@ def _readable(log: Log, check: "_Check") -> Iterator[list[Row]]:
 
 
 class _Check:
-    def __init__(self, fold: Callable[[Recorded], None] | None, seals: dict[int, Seal]) -> None:
+    def __init__(self, fold: Fold | None, seals: dict[int, Seal]) -> None:
         self.events = 0
         self.first_bad: int | None = None
         self.problems: list[str] = []
         self.chain: ChainFold | None = ChainFold()
         self._last: Row | None = None
         self._fold = fold
+        self._later: tuple[Recorded, Fold | None] | None = None  # where it begins, if not at once
         self._seals = seals  # by the seq that they end with
         self._seldom: list[tuple[int, int]] = []  # kind and seq of what an index has to find
 
@@ -100,6 +121,9 @@ class _Check:
             for recorded in events:
                 self._apply(recorded)
         self._last = rows[-1]
+        if self._later is not None and self._last[0] == self._later[0].seq:
+            base, self._fold = self._later
+            self._apply(base)
         self.events += len(rows)
         self._seldom += [(row[2], row[0]) for row in rows if row[2] not in PASSING]
         if self.chain is not None:
@@ -111,9 +135,40 @@ class _Check:
         if seal is not None:
             self._sealed(seal, rows[-1])
 
+    def stayed(self, block: Block, before: bytes) -> bytes:
+        """Check a thinned block, which follows one with the digest `before`; return its own."""
+        rows = block.rows()
+        events = decode_rows(rows)
+        if stayed_digest(before, block.chain, rows) != block.digest:
+            self.found(block.first, "what stayed of its block is not what did (digest)")
+        times = [0 if self._last is None else self._last[1], *block.times, block.last_at_us]
+        if not all(map(operator.le, times, times[1:])):
+            self.found(block.first, "in its block a time goes back")
+        for (seq, _, _, _, cause, _), recorded in zip(rows, events, strict=True):
+            if not 0 <= cause < seq or not _rests_on_earlier(recorded):
+                self.found(seq, "expected a cause and evidence before it")
+        self.events += len(rows)
+        self._seldom += [(row[2], row[0]) for row in rows if row[2] not in PASSING]
+        self._last = (block.last, block.last_at_us, 0, "", 0, b"", block.last_crc)
+        if self.chain is not None:
+            self.chain.skip(block.last, block.chain)
+        return block.digest
+
+    def base(self, dropped: ObservationsDropped, seq: int, stayed: bytes) -> None:
+        """Check the state that stands for what was dropped, thinned up to `seq` so far."""
+        base = base_of(dropped)
+        if seq == dropped.until:
+            head = None if self.chain is None else self.chain.head
+            if not self.problems and (head, stayed) != (dropped.chain, dropped.stayed):
+                self.found(dropped.after + 1, "what stayed is not what it was when the rest went")
+            self._apply(base)
+        elif seq:  # it is thinned half-way, and can be folded from there on only
+            self._later = base, self._fold
+            self._fold = None
+
     def index(self, log: Log) -> None:
         """Check that the kinds that seldom come are found where they are, and nowhere else."""
-        expected: dict[int, list[int]] = {code: [] for code in KINDS if code not in PASSING}
+        expected: dict[int, list[int]] = {code: [] for code in READ_AS if code not in PASSING}
         for kind, seq in self._seldom:
             expected.setdefault(kind, []).append(seq)
         for kind, seqs in expected.items():
@@ -197,5 +252,5 @@ def _fitting(rows: list[Row], before: Row | None) -> list[Recorded] | None:
         events = decode_rows([row[:6] for row in rows])
     except (LogCorrupted, LogTooNew):
         return None
-    deciding = (index for index, kind in enumerate(kinds) if kind in _WITH_EVIDENCE)
+    deciding = (index for index, kind in enumerate(kinds) if kind in WITH_EVIDENCE)
     return events if all(_rests_on_earlier(events[index]) for index in deciding) else None

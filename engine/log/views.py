@@ -120,10 +120,10 @@ class Views:
         found = []
         for name, projection in sorted(self._attached.items()):
             parked, rebuild = self._parked(projection), self._shelf.load_rebuild(name)
-            stored, head = self._shelf.load(name), self._source.head.seq
+            place, head = self._shelf.place(name), self._source.head.seq
             position = 0
-            if stored is not None and _is_usable(projection, stored, head):
-                position = stored.position
+            if place is not None and _is_usable(projection, *place, until=head):
+                position = place[1]
             before = position or self._first() - 1
             found.append(
                 ViewStatus(
@@ -263,12 +263,12 @@ def _stored(projection: Projection[V], view: V, position: int) -> StoredView:
     return StoredView(version=projection.version, position=position, data=data)
 
 
-def _is_usable(projection: Projection[Any], stored: StoredView, until: int) -> bool:
-    return stored.version == projection.version and stored.position <= until
+def _is_usable(projection: Projection[Any], version: int, position: int, *, until: int) -> bool:
+    return version == projection.version and position <= until
 
 
 def _restore(projection: Projection[V], stored: StoredView | None, until: int) -> tuple[V, int]:
-    if stored is None or not _is_usable(projection, stored, until):
+    if stored is None or not _is_usable(projection, stored.version, stored.position, until=until):
         return projection.new(), 0
     try:
         return projection.restore(stored.data), stored.position

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.core.errors import LogError
 from engine.core.events import Recorded
+from engine.core.terms import Keyed
 from engine.log.protocol import NO_BODIES, Hook, Log
 
 TRANSACTION_EVENTS_MAX: Final = 10_000  # some twenty milliseconds; more would delay the rest
@@ -25,6 +26,7 @@ QUEUE_EVENTS_MAX: Final = 1_000_000  # what may wait while the disk stands still
 class _Submission(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[Recorded]
     bodies: Mapping[bytes, bytes]
+    keyed: Sequence[Keyed]
     done: Future[None]
 
 
@@ -44,16 +46,21 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, events: Sequence[Recorded], bodies: Mapping[bytes, bytes] = NO_BODIES
+        self,
+        events: Sequence[Recorded],
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        keyed: Sequence[Keyed] = (),
     ) -> Future[None]:
         """Return a future that is done once the events are durable, or fails as `append` does.
+
+        `keyed` are those of the events that stand under a key, which is new to the log.
 
         It cannot be cancelled: the seqs behind it would be void.
 
         Raises:
             LogError: The writer is closed, or too much is waiting.
         """
-        submission = _Submission(events=events, bodies=bodies, done=Future())
+        submission = _Submission(events=events, bodies=bodies, keyed=keyed, done=Future())
         submission.done.set_running_or_notify_cancel()
         with self._changed:
             if self._is_closed:
@@ -76,11 +83,13 @@ class Writer:
         while taken := self._take():
             events: list[Recorded] = []
             bodies: dict[bytes, bytes] = {}
+            keyed: list[Keyed] = []
             for submission in taken:
                 events += submission.events
                 bodies.update(submission.bodies)
+                keyed += submission.keyed
             try:
-                self._log.append(events, bodies=bodies)
+                self._log.append(events, bodies=bodies, keyed=keyed)
             except BaseException as err:  # whoever waits has to hear of it, whatever it is
                 taken += self._void()
                 for submission in taken:

@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Final
 
+from engine.answers.search import Finder
 from engine.core import events as ev
 from engine.core.errors import CommandRefused, LogError
-from engine.core.events import Observation, Recorded
+from engine.core.events import Recorded
+from engine.core.terms import Terms
 from engine.runtime.loop import Answer, Turning
+from engine.runtime.repeats import Ask, Repeats
 
 FOLLOW_MAX: Final = 50_000  # events that are held for a slow follower before it reads the log
 READ_EVENTS: Final = 1_000  # read from the log at a time
@@ -54,6 +57,7 @@ class Following:
         """`read(after, count_max)` returns durable events from the log."""
         self._turning: Final = turning
         self._read: Final = read
+        self._repeats: Final = Repeats(turning)
         self._is_leaving = False
         self._wakes: set[Callable[[], None]] = set()  # of who waits for what may never come
 
@@ -62,6 +66,10 @@ class Following:
         self._is_leaving = True
         for wake in self._wakes:
             wake()
+
+    async def close(self) -> None:
+        """Return when no command is under way any more; the turning has ended before."""
+        await self._repeats.close()
 
     async def follow(self, after: int, *, held_max: int) -> AsyncGenerator[Recorded, None]:
         """Yield every durable event after the seq `after`, in order, until the engine ends.
@@ -95,24 +103,33 @@ class Following:
             self._wakes.discard(held.changed.set)
             self._turning.unlisten(held.published)
 
-    async def command(self, event: Observation, subject: str) -> Answer:
+    async def command(self, ask: Ask, terms: Terms) -> Answer:
         """Return the answer to a command when it is durable; raise CommandRefused if it is no."""
-        answer = await self._turning.ask(event, subject=subject)
+        answer = await self._repeats.ask(ask, terms)
         if answer.reasons:
             raise CommandRefused(answer.reasons)
         return answer
 
-    async def begin(self, event: Observation, group: str, kind: type[End], *, wait: bool) -> int:
+    async def begin(
+        self, ask: Ask, terms: Terms, group: str, kind: type[End], *, wait: bool
+    ) -> int:
         """Give a command that begins something in `group`; return its seq.
 
         If it is waited for until an event of `kind` ends it, CommandRefused says that it did not
         work.
         """
         with self._ends(group, kind) as ended:
-            answer = await self.command(event, group)
+            answer = await self.command(ask, terms)
             if wait:
-                await _awaited(answer, ended)
+                # Of a repeat the end may be in the log already.
+                known = await self._known(group, kind, answer.seq) if terms.key else []
+                await _awaited(answer, known, ended)
         return answer.seq
+
+    async def _known(self, group: str, kind: type[End], seq: int) -> list[Recorded]:
+        """Return the ends after the event `seq` that the log has, the oldest first."""
+        log = self._turning.log
+        return await asyncio.to_thread(lambda: list(Finder(log).after(seq, (kind,), group)))
 
     @contextlib.contextmanager
     def _ends(self, group: str, kind: type[End]) -> Iterator["asyncio.Queue[Recorded | None]"]:
@@ -136,15 +153,20 @@ class Following:
             self._turning.unlisten(published)
 
 
-async def _awaited(answer: Answer, ended: "asyncio.Queue[Recorded | None]") -> None:
-    """Wait for what the command started to end; raise CommandRefused if it did not work."""
+async def _awaited(
+    answer: Answer, known: list[Recorded], ended: "asyncio.Queue[Recorded | None]"
+) -> None:
+    """Wait for what the command started to end; raise CommandRefused if it did not work.
+
+    `known` are the ends since the command, up to a moment at which `ended` was listening already.
+    """
     started = [
         recorded.seq
         for recorded in answer.decisions
         if isinstance(recorded.event, ev.FailoverStarted)
     ]
     while True:
-        recorded = await ended.get()
+        recorded = known.pop(0) if known else await ended.get()
         if recorded is None:
             raise LogError("the engine ends first: what was begun goes on at its next start")
         end = recorded.event

@@ -22,17 +22,17 @@ from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
 from engine.core.state import State
+from engine.core.terms import NO_TERMS, Terms
 from engine.log.protocol import Log
-from engine.log.states import state_at
 from engine.log.writer import Writer
 from engine.runtime.clock import Clock
 from engine.runtime.control import LINES_MAX
 from engine.runtime.failpoints import Failpoint
+from engine.runtime.recovering import Recovering
+from engine.runtime.space import Space
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
 HEARTBEAT_US: Final = 200_000
-RETRY_S: Final = 0.05  # the first pause after the log refused an append; doubles
-RETRY_S_MAX: Final = 5.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +57,19 @@ class Turning:
     """One engine at work on one log."""
 
     def __init__(
-        self, driver: Driver, log: Log, writer: Writer, clock: Clock, *, failpoint: Failpoint
+        self,
+        driver: Driver,
+        log: Log,
+        writer: Writer,
+        clock: Clock,
+        *,
+        failpoint: Failpoint,
+        space: Space | None = None,
     ) -> None:
         self.driver: Final = driver
         self.log: Final = log
         self.clock: Final = clock
+        self.space: Final = space or Space()
         self._broken: LogError | None = None  # a rule failed while an append was under way
         self.failure: LogError | None = None  # why nothing can be written just now
         # Set once it has ended by itself, because the log is another's; `failure` says so.
@@ -79,10 +87,11 @@ class Turning:
         self._heartbeat: asyncio.TimerHandle | None = None
         self._turned_us = clock.at_us()
         self._is_stopping = False
-        self._retry_s = RETRY_S
         self._failed_us = 0  # since when `failure` holds
         self._is_contested = False  # the last append found the log moved by another
-        self._recovering: asyncio.Task[None] | None = None
+        self._recovering: Final = Recovering(
+            log, position=lambda: self.state.seq, again=self._begin_again, failed=self._lost
+        )
         self._idle: asyncio.Future[None] | None = None
 
     @property
@@ -93,6 +102,7 @@ class Turning:
     def start(self, hands: Hands) -> None:
         """Begin to issue effects and to watch the time."""
         self._hands = hands
+        self.note_space()
         self._beat()
         self._kick()
 
@@ -114,9 +124,7 @@ class Turning:
         else:
             self._end()  # what could not be written was thrown away: there is nothing left
         await self._idle
-        if self._recovering is not None:
-            self._recovering.cancel()
-            await asyncio.gather(self._recovering, return_exceptions=True)
+        await self._recovering.stop()
 
     def _unwind(self) -> None:
         """Wake up for no time any more."""
@@ -136,17 +144,34 @@ class Turning:
         """Take an observation whose answer nobody waits for; return its seq.
 
         While the log cannot be written nothing is taken, and 0 is returned: the engine stands
-        still on what is durable, and that time counts as unknown.
+        still on what is durable, and that time counts as unknown. 0 too, if space is short and
+        this is not worth it.
         """
         self._notice_stall()
+        if self.space.is_short:
+            working, at_us = self.driver.working, self.clock.at_us()
+            if self.space.passes_over(working, subject, event, at_us):
+                return 0
+        return self._take(event, subject, bodies)
+
+    def _take(
+        self,
+        event: Observation,
+        subject: str,
+        bodies: Mapping[bytes, bytes] | None = None,
+        terms: Terms = NO_TERMS,
+    ) -> int:
+        """Take an observation, whatever it is; return its seq, 0 if the log cannot be written."""
         if self.failure is not None:
             return 0
         seq = 0
+        self._kick()  # also if it is refused: what was due by now was decided upon before it
         with self._guarded():
             at_us = self.clock.at_us()
-            seq = self.driver.observe(event, subject=subject, at_us=at_us, bodies=bodies)
+            seq = self.driver.observe(
+                event, subject=subject, at_us=at_us, bodies=bodies, terms=terms
+            )
             self._failpoint("observe.after", type(event).__name__)
-        self._kick()
         return seq
 
     def ask(
@@ -155,13 +180,24 @@ class Turning:
         *,
         subject: str = FLEET,
         bodies: Mapping[bytes, bytes] | None = None,
+        terms: Terms = NO_TERMS,
     ) -> "asyncio.Future[Answer]":
         """Take an observation; the future has its answer when it is durable.
 
         It fails with LogError if the observation could not be made durable, or if nobody knows.
+
+        Args:
+            event: What was observed, or is asked for.
+            subject: What it is about.
+            bodies: What is stored with it, by SHA-256 digest.
+            terms: What a command is given under; a key must be new to the log.
+
+        Raises:
+            CommandRefused: There is no such subject, or what was expected is not so.
         """
         future: asyncio.Future[Answer] = self._loop.create_future()
-        seq = self.record(event, subject=subject, bodies=bodies)
+        self._notice_stall()
+        seq = self._take(event, subject, bodies, terms)
         if self.failure is not None:
             future.set_exception(self.failure)
             return future
@@ -195,6 +231,13 @@ class Turning:
             self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
         self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
         self._kick()
+
+    def note_space(self) -> None:
+        """Record it if space is short by another step, or is there again."""
+        if self.failure is None:
+            news = self.space.news()
+            if news is not None:
+                self._take(news, FLEET)
 
     def kick(self) -> None:
         """Look soon whether there is something to do."""
@@ -247,7 +290,7 @@ class Turning:
     def _append(self, batch: Batch, kinds: str) -> None:
         self.appending = kinds
         try:
-            future = self._writer.submit(batch.events, batch.bodies)
+            future = self._writer.submit(batch.events, batch.bodies, batch.keyed)
         except LogError as err:
             self._lost(err)
             return
@@ -268,7 +311,7 @@ class Turning:
             self._lost(error)
             return
         if self._broken is None:
-            self._retry_s = RETRY_S
+            self._recovering.ended()
             self._is_contested = False
             self.failure = None
         self._failpoint("durable.before", kinds)
@@ -279,9 +322,11 @@ class Turning:
         if self._broken is not None:
             self._lost(self._broken)
             return
+        self.note_space()
         self._pump()
 
     def _publish(self, events: tuple[Recorded, ...]) -> None:
+        self.space.published(events)
         for listener in tuple(self._listeners):
             try:
                 listener(events)
@@ -347,6 +392,7 @@ class Turning:
             self._failed_us = self.clock.at_us()
         failure = error if isinstance(error, LogError) else LogError(str(error) or repr(error))
         self.failure = failure
+        self.space.unsaid()
         waiters, self._waiters = self._waiters, {}
         for future in waiters.values():
             if not future.done():
@@ -361,25 +407,14 @@ class Turning:
             self.on_ended()
         else:
             self._is_contested = self._is_contested or isinstance(error, LogConflict)
-            self._recovering = self._loop.create_task(self._recover())
+            self._recovering.begin()
 
-    async def _recover(self) -> None:
-        """Begin again from the log, and see whether it can be written.
+    def _begin_again(self, state: State, fresh: tuple[Recorded, ...]) -> None:
+        """Take up the log as it is, and see whether it can be written.
 
         The engine stands still until that append is durable: nothing is taken, nothing issued.
         """
-        await asyncio.sleep(self._retry_s)
-        self._retry_s = min(2 * self._retry_s, RETRY_S_MAX)
-        try:
-            state, fresh = await asyncio.to_thread(self._read_again)
-            self.driver.reset(state)
-        except Exception as err:  # whatever it is: who gives up here stands still for ever
-            if not isinstance(err, LogError):
-                self._loop.call_exception_handler(
-                    {"message": "the log could not be read again", "exception": err}
-                )
-            self._lost(err)
-            return
+        self.driver.reset(state)
         if fresh:  # the append whose outcome was unknown is in the log
             self._publish(fresh)
         at_us = self.clock.at_us()
@@ -391,12 +426,3 @@ class Turning:
         if batch is None:
             return  # a rule failed even here, and it is tried again
         self._append(batch, " ".join(type(recorded.event).__name__ for recorded in batch.events))
-
-    def _read_again(self) -> tuple[State, tuple[Recorded, ...]]:
-        """Return the state folded anew, and what the log holds beyond what is known as durable."""
-        seq = self.state.seq
-        return self.read_state(), tuple(self.log.read(after=seq))
-
-    def read_state(self) -> State:
-        """Return the state folded anew from the log."""
-        return state_at(self.log)

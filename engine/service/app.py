@@ -5,7 +5,15 @@ needs the token that lies beside the log. Requests with a foreign Host or Origin
 that a page in a browser cannot give commands.
 
 A command may carry an `Idempotency-Key`: sent again under it, it is answered as before and not done
-again. The last 1,000 keys are known, in the memory of this process.
+again, by whatever process has the log then (engine.runtime.commands). A key that came with another
+command is answered with 422. What was not recorded (a body that is not understood, a group that is
+not there) is looked at anew; so is `rebuild`, which records nothing.
+
+A command may say what it expects to find: `expected_head`, a seq, and `expected_versions`, an
+object of versions by group, and "fleet" for what concerns all groups, as /api/status has them in
+`version` and `fleet_version`. They are fields of the body and not an `If-Match`, whose list asks
+for any of its tags, where all of these have to hold. If something else is found the answer is 409
+with its `reasons`, as for every command that is refused, and nothing is recorded.
 """
 
 import json
@@ -20,12 +28,15 @@ from starlette.routing import Route
 
 from engine.answers.status import status
 from engine.answers.times import iso
-from engine.core.errors import CommandRefused, LogError
+from engine.answers.views import worth_a_word
+from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
+from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
+from engine.runtime.commands import Conditions
 from engine.service.guard import NO_TOKEN, Guard, carries
 from engine.service.pacing import Paced
-from engine.service.repeats import KEY_CHARACTERS_MAX, Answer, KeyReused, Repeats
+from engine.service.viewing import Kept, Viewing
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
@@ -38,15 +49,11 @@ Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
 class Body:
     """The fields of a command, each with the type that it must have."""
 
-    def __init__(self, fields: object) -> None:
+    def __init__(self, fields: object, key: str = "") -> None:
         if not isinstance(fields, dict):
             raise TypeError("expected a JSON object")
         self._fields = fields
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """Return all of them, unchecked."""
-        return self._fields
+        self._key = key  # that the command came under; "": none
 
     def text(self, name: str, *, default: str | None = None) -> str:
         """Return a string field."""
@@ -76,6 +83,25 @@ class Body:
             raise TypeError(f"{name}: expected a count, found {json.dumps(value)}")
         return value
 
+    def conditions(self) -> Conditions:
+        """Return what the command is given under."""
+        is_expecting = self._fields.get("expected_head") is not None
+        return {
+            "key": self._key,
+            "expected_head": self.count("expected_head") if is_expecting else None,
+            "expected_versions": self._versions(),
+        }
+
+    def _versions(self) -> dict[str, int]:
+        value = self._fields.get("expected_versions")
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            found = json.dumps(value)
+            raise TypeError(f"expected_versions: expected an object of counts, found {found}")
+        versions = Body(value)
+        return {name: versions.count(name) for name in value}
+
 
 async def _pause(engine: Engine, body: Body) -> int:
     return await engine.pause(
@@ -83,19 +109,22 @@ async def _pause(engine: Engine, body: Body) -> int:
         for_us=body.count("for_us", default=0),
         reason=body.text("reason"),
         author=body.text("author"),
+        **body.conditions(),
     )
 
 
 async def _resume(engine: Engine, body: Body) -> int:
-    return await engine.resume(body.group(), author=body.text("author"))
+    return await engine.resume(body.group(), author=body.text("author"), **body.conditions())
 
 
 async def _approve(engine: Engine, body: Body) -> int:
-    return await engine.approve(body.text("group"), author=body.text("author"))
+    author = body.text("author")
+    return await engine.approve(body.text("group"), author=author, **body.conditions())
 
 
 async def _release(engine: Engine, body: Body) -> int:
-    return await engine.release(body.text("subject"), author=body.text("author"))
+    author = body.text("author")
+    return await engine.release(body.text("subject"), author=author, **body.conditions())
 
 
 async def _failover(engine: Engine, body: Body) -> int:
@@ -104,6 +133,7 @@ async def _failover(engine: Engine, body: Body) -> int:
         to=body.text("to", default=""),
         author=body.text("author"),
         wait=body.flag("wait", default=False),
+        **body.conditions(),
     )
 
 
@@ -113,11 +143,13 @@ async def _switchover(engine: Engine, body: Body) -> int:
         to=body.text("to", default=""),
         author=body.text("author"),
         wait=body.flag("wait", default=False),
+        **body.conditions(),
     )
 
 
 async def _checkpoint(engine: Engine, body: Body) -> int:
-    return await engine.checkpoint(body.text("name"), author=body.text("author"))
+    author = body.text("author")
+    return await engine.checkpoint(body.text("name"), author=author, **body.conditions())
 
 
 async def _rollback(engine: Engine, body: Body) -> int:
@@ -127,6 +159,21 @@ async def _rollback(engine: Engine, body: Body) -> int:
         force=body.flag("force", default=False),
         author=body.text("author"),
         wait=body.flag("wait", default=True),
+        **body.conditions(),
+    )
+
+
+async def _rebuild(engine: Engine, body: Body) -> int:
+    return await engine.rebuild(body.text("view"), retry=body.flag("retry", default=False))
+
+
+async def _purge(engine: Engine, body: Body) -> int:
+    return await engine.purge(
+        body.text("key"),
+        group=body.group() or "",
+        reason=body.text("reason", default=""),
+        author=body.text("author"),
+        **body.conditions(),
     )
 
 
@@ -139,6 +186,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "switchover": _switchover,
     "checkpoint": _checkpoint,
     "rollback": _rollback,
+    "purge": _purge,
+    "rebuild": _rebuild,  # its seq is the position of the view
 }
 
 
@@ -152,23 +201,29 @@ class _Api:
     def __init__(self, engine: Engine, token: str) -> None:
         self.engine: Final = engine
         self._token: Final = token
-        self._repeats: Final = Repeats()
         self._status: Final = Paced(lambda: status(engine.state))
+        self._viewing: Final = Viewing(self._kept)
 
-    async def _body(self, request: Request) -> Body:
+    async def _kept(self) -> Kept:
+        return Kept(projections=await self.engine.views(), log=await self.engine.room())
+
+    async def _body(self, request: Request, key: str = "") -> Body:
         data = b""
         async for chunk in request.stream():
             data += chunk
             if len(data) > BODY_BYTES_MAX:
                 raise TypeError(f"expected at most {BODY_BYTES_MAX} bytes")
         try:
-            return Body(json.loads(data or b"{}"))
+            return Body(json.loads(data or b"{}"), key)
         except RecursionError as err:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
     async def status(self, _: Request) -> Response:
         # Why nothing is decided just now is no part of the state, and never a moment old.
-        return JSONResponse({**self._status.get(), "failure": self.engine.failure or None})
+        kept = await self._viewing.get()
+        found = {**self._status.get(), "failure": self.engine.failure or None}
+        found["disk_full"] = self.engine.disk_full or None
+        return JSONResponse({**found, "projections": kept.projections, "log": kept.log})
 
     async def events(self, request: Request) -> Response:
         follow = request.query_params.get("follow") == "1"
@@ -207,31 +262,16 @@ class _Api:
         if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
             return _error(400, f"Idempotency-Key: expected 1 to {KEY_CHARACTERS_MAX} characters")
         try:
-            body = await self._body(request)
-        except (TypeError, ValueError) as err:
-            return _error(400, str(err))
-
-        async def do() -> Answer:
-            return await self._do(command, body)
-
-        try:
-            code, document = (
-                await do() if key is None else await self._repeats.once(key, name, body.fields, do)
-            )
+            body = await self._body(request, key or "")
+            return JSONResponse({"seq": await command(self.engine, body)})
         except KeyReused as err:
             return _error(422, str(err))
-        return JSONResponse(document, status_code=code)
-
-    async def _do(self, command: Command, body: Body) -> Answer:
-        """Return what became of a command, as status and document."""
-        try:
-            return 200, {"seq": await command(self.engine, body)}
         except CommandRefused as err:
-            return 409, {"reasons": list(err.reasons)}
+            return JSONResponse({"reasons": list(err.reasons)}, status_code=409)
         except (TypeError, ValueError) as err:
-            return 400, {"error": str(err)}
+            return _error(400, str(err))
         except LogError as err:
-            return 503, {"error": str(err)}
+            return _error(503, str(err))
 
     async def acks(self, request: Request) -> Response:
         if not carries(request, self._token):
@@ -256,7 +296,12 @@ class _Api:
 
     async def ready(self, _: Request) -> Response:
         failure = self.engine.failure
-        return _error(503, failure) if failure else JSONResponse({"ready": True})
+        if failure:
+            return _error(503, failure)
+        # A view is a cache, and no engine is less ready for one that stands still.
+        views = worth_a_word((await self._viewing.get()).projections or ())
+        full = {"disk_full": self.engine.disk_full} if self.engine.disk_full else {}
+        return JSONResponse({"ready": True, **full, **({"projections": views} if views else {})})
 
 
 def _row(recorded: Recorded) -> dict[str, object]:

@@ -5,6 +5,7 @@ It says on standard error what it decides, a line for each verdict and each step
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -13,9 +14,9 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import uvicorn
 
@@ -28,6 +29,8 @@ from engine.service.app import application
 from engine.service.halts import Halts
 from engine.service.teller import Teller
 from engine.service.voice import Voice
+
+T = TypeVar("T")
 
 PORT_MAX: Final = 65_535
 TOKEN_BYTES_MAX: Final = 4_096  # no token is as long: a header would not carry it [bytes]
@@ -113,6 +116,18 @@ def _announce(log: Path, url: str) -> Path:
     return place
 
 
+def _with_room(engine: Engine, write: Callable[[], T]) -> T:
+    """Return what `write` does; on a full disk, in the place of what is kept for the log."""
+    while True:
+        try:
+            return write()
+        except ConfigurationError as err:
+            cause = err.__cause__
+            is_full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+            if not is_full or not engine.make_room():
+                raise
+
+
 @contextlib.asynccontextmanager
 async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
     """Serve the HTTP interface of `engine`; yield its URL. The CLI finds it beside the log.
@@ -124,8 +139,8 @@ async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
     host, port = sock.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
-        token = token_beside(log)
-        place = _announce(log, url)
+        token = _with_room(engine, lambda: token_beside(log))
+        place = _with_room(engine, lambda: _announce(log, url))
     except BaseException:
         sock.close()
         raise
@@ -206,13 +221,15 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
             if engine.refused:
                 raise ConfigurationError(engine.refused)
             for note in engine.notes:
-                voice.say(f"tanist: {note}; everything is folded again")
+                voice.say(f"tanist: {note}")
             async with served(engine, log_path(target), listen or configuration.listen) as url:
                 groups = ", ".join(
                     f"{name} ({policy.automation.value})"
                     for name, policy in engine.policy.groups.items()
                 )
                 voice.say(f"tanist: watching {groups}; log {target}; {url}")
+                if engine.disk_full:
+                    voice.say(f"tanist: {engine.disk_full}")
                 teller, halts = Teller(lambda: engine.state, voice.say), Halts(engine, voice.say)
                 engine.listen(teller.published)
                 async with _watched(halts):

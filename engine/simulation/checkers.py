@@ -298,7 +298,7 @@ def decided_again(
     run: Run, decide: Decide = decide, evolve: Evolve = evolve
 ) -> Iterator[Violation]:
     """What-if under the recorded policy gives the recorded log."""
-    again = decide_again(run.log, decide=decide, evolve=evolve)
+    again = list(decide_again(run.log, decide=decide, evolve=evolve))
     for one, other in zip(run.log, again, strict=False):
         if one != other:
             found = f"{type(one.event).__name__} became {type(other.event).__name__}"

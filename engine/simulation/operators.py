@@ -1,12 +1,13 @@
-"""What people ask of the simulated engine, as observations."""
+"""What people ask of the simulated engine, as observations; and what they do by hand beside it."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from engine.core import events as ev
 from engine.core.events import FLEET, Observation
 from engine.core.replay import control_at
 from engine.core.state import State, control_digest
-from engine.simulation.masters import Phase
+from engine.simulation.masters import Phase, SimulatedMaster
 from engine.simulation.outside import Outside
 from engine.simulation.schedule import GROUP, Turn
 
@@ -55,6 +56,23 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
             return _rollback(turn, state, world)
         case _:
             raise AssertionError(turn.kind)
+
+
+def promote_by_hand(masters: Mapping[str, SimulatedMaster], name: str, *, observes: bool) -> None:
+    """Make another master active, as somebody does by hand; it does no work of its own.
+
+    Beside an engine that only observes, the others are made standbys first.
+    """
+    master = masters[name]
+    if not observes:
+        if master.phase is Phase.UP and master.role != "active":
+            master.claim(master.epoch)
+        return
+    newest = max(other.epoch for other in masters.values())
+    for other in masters.values():
+        other.yield_()
+    if master.phase is Phase.UP:
+        master.claim(newest + 1)
 
 
 def _rollback(turn: Turn, state: State, world: Outside) -> tuple[Observation, str] | None:

@@ -19,7 +19,6 @@ from typing import Final
 
 import msgspec
 
-from engine.core import events as ev
 from engine.core.decider import Decide, decide
 from engine.core.driver import Driver
 from engine.core.errors import LogFull, LogUncertain
@@ -27,18 +26,19 @@ from engine.core.events import Evidence, Observation, Recorded
 from engine.core.evolve import evolve
 from engine.core.fleet import Master, Mode
 from engine.core.owed import Deliver, Effect
-from engine.core.policy import MS, Automation, FenceKind
+from engine.core.policy import MS, Automation
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
-from engine.simulation.operators import asked_by
+from engine.simulation.operators import asked_by, promote_by_hand
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
-from engine.simulation.runs import Issue, Run, Violation
+from engine.simulation.runs import Run
 from engine.simulation.schedule import ENGINE_FAULTS, GROUP, MASTER_FAULTS, Schedule, Turn
 from engine.simulation.tape import Tape
+from engine.simulation.witness import Witness
 
 LATENCY_US: Final = 200  # one way, between engine and master
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
@@ -101,18 +101,20 @@ class _World:
         }
         self._decide: Final = decide
         self._evolve: Final = evolve
-        self._compare_every: Final = compare_every
         self._engine: Final = engine
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self.rim: Rim | None = None
         self._crash_in: list[int] = []  # boundaries until then
-        self._shadow = State()  # the fold of what was read back from the tape
-        self._batches = 0
+        self._witness: Final = Witness(
+            setting,
+            masters=self.masters,
+            sink=self.sink,
+            evolve=evolve,
+            compare_every=compare_every,
+            head=lambda: self.tape.head,
+        )
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
-        self._issued: list[Issue] = []
-        self._done_early: list[str] = []
-        self._seen: list[Violation] = []
         self._boundaries = 0
         self._crashes = 0
         self._blobs = 0
@@ -143,7 +145,7 @@ class _World:
         except Crash:
             self._end_engine()
             self.later(self.setting.down_us, self._start_engine)
-        self._look_at_believers()
+        self._witness.look_at_believers()
 
     # The engine's process.
 
@@ -210,21 +212,9 @@ class _World:
             rim.acked(deliver.master, deliver)
 
     def published(self, events: tuple[Recorded, ...]) -> None:
-        """Fold what was stored, and hold it against what the engine believes."""
+        """Let what became durable be held against what the engine believes."""
         assert self.rim is not None
-        for recorded in self.tape.log[self._shadow.seq :]:
-            self._evolve(self._shadow, recorded)
-        for recorded in events:
-            event = recorded.event
-            if isinstance(event, ev.MessageDone) and not self.sink.count[event.key]:
-                self._done_early.append(event.key)
-        self._batches += 1
-        if self._batches % self._compare_every:
-            return
-        driver = self.rim.driver
-        for name, state in (("durable", driver.durable_state), ("working", driver.working)):
-            if state.seq == self._shadow.seq and not _is_same(state, self._shadow):
-                self._violated("live is replayed", f"the {name} state is not the fold of the log")
+        self._witness.published(events, self.tape.log, self.rim.driver)
 
     def receipt(self, key: str) -> None:
         """Give a client the receipt of its message."""
@@ -233,33 +223,11 @@ class _World:
     def issued(self, effect: Effect) -> None:
         """Take note of an effect that is issued."""
         assert self.rim is not None
-        self._issued.append(Issue(effect=effect, seq=self.rim.driver.durable_state.seq))
+        self._witness.issued(effect, seq=self.rim.driver.durable_state.seq)
 
     def spins(self) -> None:
         """Take note of a timer that is due for ever."""
-        self._violated("the timer rests", "it is due at once, and nothing comes of it")
-
-    def _violated(self, law: str, found: str) -> None:
-        violation = Violation(law=law, seq=self.tape.head, found=found)
-        if not any(other.law == law for other in self._seen):
-            self._seen.append(violation)
-
-    def _look_at_believers(self) -> None:
-        """Where a fence is confirmed, no two processes ever believe themselves active."""
-        policy = self.setting.policy
-        if (
-            not self._is_standby
-            or policy.fence.kind is not FenceKind.CONFIRMED
-            or policy.automation is Automation.OBSERVE
-        ):
-            return
-        active = [
-            master.name
-            for master in self.masters.values()
-            if master.role == "active" and master.phase is not Phase.DOWN and not master.is_usurper
-        ]
-        if len(active) > 1:
-            self._violated("one believes itself active", f"{', '.join(active)} do")
+        self._witness.spins()
 
     # What happens.
 
@@ -282,9 +250,9 @@ class _World:
             sink=self.sink,
             masters=self.masters,
             receipts=self._clients.receipts,
-            issued=self._issued,
-            done_early=self._done_early,
-            seen=self._seen,
+            issued=self._witness.issues,
+            done_early=self._witness.done_early,
+            seen=self._witness.violations,
             is_quiet=is_quiet,
             boundaries=self._boundaries,
             crashes=self._crashes,
@@ -335,23 +303,6 @@ class _World:
             closed = rim.guarded(lambda _: rim.closed(master.name, Evidence.CLOSED))
             self.later(LATENCY_US, closed)
 
-    def _claim(self, master: SimulatedMaster) -> None:
-        """Make another master active, as somebody does by hand; it does no work of its own.
-
-        Beside an engine that only observes, the others are made standbys first.
-        """
-        if not self._is_standby:
-            return
-        if self.setting.policy.automation is not Automation.OBSERVE:
-            if master.phase is Phase.UP and master.role != "active":
-                master.claim(master.epoch)
-            return
-        newest = max(other.epoch for other in self.masters.values())
-        for other in self.masters.values():
-            other.yield_()
-        if master.phase is Phase.UP:
-            master.claim(newest + 1)
-
     def _work(self, turn: Turn) -> None:
         match turn.kind:
             case "accept":
@@ -360,7 +311,9 @@ class _World:
             case "keep":
                 self._keep()
             case "claim":
-                self._claim(self.masters[turn.subject])
+                if self._is_standby:
+                    observes = self.setting.policy.automation is Automation.OBSERVE
+                    promote_by_hand(self.masters, turn.subject, observes=observes)
             case "rest":
                 pass
             case _:
@@ -438,8 +391,3 @@ class _World:
         if rim is None or rim.is_stalled or self._clients.offered:
             return False
         return is_at_rest(rim.driver.durable_state, self.setting, self.masters)
-
-
-def _is_same(one: State, other: State) -> bool:
-    """Return what `dump(one) == dump(other)` would, and sooner."""
-    return (one.at_us, one.fleet, one.groups) == (other.at_us, other.fleet, other.groups)

@@ -1,5 +1,7 @@
 """What sealing promises on every log: fewer bytes, and nothing else that anybody could see."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from engine.core.errors import LogConflict
@@ -100,6 +102,15 @@ def test_who_reads_while_blocks_are_sealed_misses_nothing(place: Place) -> None:
     assert seqs == list(range(1, 4_201))
 
 
+def test_threads_that_seal_at_the_same_time_seal_each_block_once(place: Place) -> None:
+    events = filled(place.log, 12_500)
+    with ThreadPoolExecutor(4) as pool:
+        sealed = list(pool.map(lambda _: place.log.seal(blocks_max=12), range(4)))
+    assert sum(sealed) == 12
+    assert list(place.log.read()) == events
+    assert verify(place.log).ok
+
+
 def test_blocks_give_columns_and_each_event_by_itself(place: Place) -> None:
     events = filled(place.log, 2_500)
     place.log.seal(blocks_max=9)
@@ -110,7 +121,12 @@ def test_blocks_give_columns_and_each_event_by_itself(place: Place) -> None:
     own = events[1_000:2_000]
     assert block.times == [recorded.at_us for recorded in own]
     assert block.subjects == [recorded.subject for recorded in own]
-    assert [block.event(seq) for seq in (1_001, 1_067, 2_000)] == [own[0], own[66], own[999]]
+    assert [block.event(index) for index in range(1_000)] == own
+    assert [list(place.log.read(seq - 1, seq)) for seq in (1_001, 1_067, 2_000)] == [
+        [own[0]],
+        [own[66]],
+        [own[999]],
+    ]
 
 
 def test_a_log_that_begins_with_a_base_is_sealed_if_its_blocks_begin_where_all_do(

@@ -22,8 +22,10 @@ from engine.core.events import Recorded
 from engine.core.fleet import Master, Mode
 from engine.core.policy import MS, SECOND, GroupPolicy, Policy, content_digest, preset
 from engine.core.replay import replay
+from engine.core.terms import Keyed
 from engine.demo.fleet import fetch
 from engine.embed import Engine
+from engine.log.append_keys import Appended
 from engine.log.memory import MemoryLog
 from engine.log.protocol import NO_BODIES, Log
 from engine.log.writer import Writer
@@ -215,13 +217,18 @@ class FullLog(MemoryLog):
         self.tries = 0
 
     def append(
-        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
-    ) -> None:
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
         if self.is_full:
             self.tries += 1
             self.on_try(self.tries)
             raise LogFull("no space is left, as the test wants it")
-        super().append(events, bodies=bodies)
+        return super().append(events, bodies=bodies, key=key, keyed=keyed)
 
 
 class BodilessLog(MemoryLog):

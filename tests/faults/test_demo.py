@@ -93,7 +93,7 @@ def test_the_recorded_observations_lead_to_the_recorded_decisions_again(
     with open_log(str(demonstration["log"])) as log:
         assert verify(log).ok
         recorded = list(log.read())
-    again = decide_again(recorded)
+    again = list(decide_again(recorded))
     differing = [pair for pair in zip(recorded, again, strict=False) if pair[0] != pair[1]]
     assert differing[:1] == []
     assert len(again) == len(recorded)

@@ -14,6 +14,7 @@ from engine.log import open_log
 from engine.log.protocol import AFTER_COMMIT, BEFORE_APPEND, BEFORE_COMMIT
 from engine.log.verify import verify
 from tests.engine.log.events import SeenFold, folded, message, probe
+from tests.faults.killing import Engines, Killing
 
 MODES: Final[tuple[Literal["read", "write"], ...]] = ("read", "write")
 FAILPOINTS: Final = (BEFORE_APPEND, BEFORE_COMMIT, AFTER_COMMIT)
@@ -70,6 +71,22 @@ def test_a_writer_killed_at_any_time_lost_nothing_it_was_told(tmp_path: Path, li
         child.kill()
         told += [int(line) for line in child.stdout.read().split()]
     check(path, told[-1])
+
+
+def test_an_engine_killed_under_many_appenders_lost_nothing_it_was_told(tmp_path: Path) -> None:
+    killing = Killing(tmp_path / "log.db", seed=1, told_max=80)
+    with Engines(appenders=32, keep_events=20) as engines:
+        for _ in range(20):
+            killing.strike(engines)
+    killing.verify()
+    found = killing.found
+    assert (found.lost, found.half_batches, found.problems) == (0, 0, [])
+    # Each of these was there to be struck.
+    assert found.kills == 20
+    assert found.told > 0
+    assert found.batches > 0
+    assert found.sealed_blocks > 0
+    assert found.snapshots > 0
 
 
 @pytest.mark.parametrize("first_page", [True, False])

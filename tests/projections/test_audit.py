@@ -43,6 +43,11 @@ def told(*lines) -> list[dict]:
         ("a", logs.maintenance(1, 2), {"from_us": 1, "to_us": 2, "reason": "patch"}),
         ("g", ROLLBACK, {"position": 3, "digest": "d", "force": False}),
         (FLEET, ev.CheckpointMarked(name="before", author="ann"), {"name": "before"}),
+        (
+            FLEET,
+            ev.BodiesRemoved(digests=(b"d",), why="purge of k", author="ann"),
+            {"why": "purge of k"},
+        ),
     ],
 )
 def test_every_command_has_its_author_time_and_words(subject, event, said):
@@ -55,6 +60,10 @@ def test_every_command_has_its_author_time_and_words(subject, event, said):
     assert told((7, subject, event), refused) == [
         {**row, "outcome": "refused", "reasons": ["no", "never"], "data": data}
     ]
+
+
+def test_bodies_that_went_by_their_age_were_asked_for_by_nobody():
+    assert told((7, FLEET, ev.BodiesRemoved(digests=(b"d",), why="keep_bodies"))) == []
 
 
 def test_a_refusal_of_something_else_changes_nothing():

@@ -13,7 +13,7 @@ from engine.log.folding import fold_on
 from engine.log.memory import MemoryLog
 from engine.simulation.schedule import draw
 from engine.simulation.world import run
-from projections import uptime, weights
+from projections import histories, weights
 from projections.audit import AUDIT
 from projections.base import DECODED_SINGLY_MAX, Fold, decoded, fold, places_of
 from projections.uptime import UPTIME, Uptime
@@ -213,7 +213,7 @@ def blind(view: Uptime, block: Any) -> None:
 def unsorted(view: Uptime, block: Any) -> None:
     """Apply what observations say after all decisions of the block."""
     for recorded in sorted(block.events(), key=lambda line: isinstance(line.event, ev.ProbeOk)):
-        uptime._apply(view, recorded)
+        histories._apply(view, recorded)
 
 
 def deaf(kind: type[AnyEvent]) -> Fold[Any]:
@@ -239,8 +239,8 @@ STORY = logs.log(
 @pytest.mark.parametrize(
     "mutant",
     [
-        Fold(name="u", version=1, view=Uptime, apply=uptime._apply, apply_block=blind),
-        Fold(name="u", version=1, view=Uptime, apply=uptime._apply, apply_block=unsorted),
+        Fold(name="u", version=1, view=Uptime, apply=histories._apply, apply_block=blind),
+        Fold(name="u", version=1, view=Uptime, apply=histories._apply, apply_block=unsorted),
         deaf(ev.MasterHealthy),
         deaf(ev.MasterRemoved),
         deaf(ev.PolicyAdopted),

@@ -11,10 +11,8 @@ from engine.core.state import GroupState, MasterState, State
 def deadline_passed(state: State, recorded: Recorded) -> None:
     group = state.group_of(recorded.subject)
     if group is not None:
-        group.version += 1
         state.cache.calm[group.id].clear()
     else:
-        state.fleet.version += 1
         unsettle(state)
     state.cache.next_due_us = 0
 

@@ -1,10 +1,17 @@
 """Where an event belongs in the state, and what its arrival unsettles there."""
 
+from typing import Final
+
+from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, Recorded
 from engine.core.machines import FAILOVER
 from engine.core.state import GroupState, Place, State
+
+# Events about a master that move no version: nothing was decided or asked for. ProbeOk does not
+# come here.
+_PASSING: Final = (ev.ProbeDegraded, ev.ProbeFailed, ev.ConnectionClosed, ev.Outcome)
 
 
 def place_of(state: State, recorded: Recorded) -> Place:
@@ -12,7 +19,8 @@ def place_of(state: State, recorded: Recorded) -> Place:
     place = state.cache.places.get(recorded.subject)
     if place is None:
         raise LogCorrupted(recorded.seq, f"no master {recorded.subject!r}")
-    place.group.version += 1
+    if type(recorded.event) not in _PASSING:
+        place.group.version += 1
     place.calm.clear()
     place.is_plain = False
     state.cache.next_due_us = 0
@@ -64,9 +72,8 @@ def part_of(state: State, recorded: Recorded) -> GroupState | st.FleetState:
 
 
 def quiet_group_of(state: State, recorded: Recorded) -> GroupState:
-    """Return the group of an event that moves no verdict."""
+    """Return the group of an event that moves no verdict and no version."""
     group = state.group_of(recorded.subject)
     if group is None:
         raise LogCorrupted(recorded.seq, f"no master or group {recorded.subject!r}")
-    group.version += 1
     return group

@@ -91,10 +91,24 @@ def test_commands_name_their_author_and_refusals_every_reason() -> None:
         ev.FailoverAsked(to="", author="me"),
         ev.CheckpointMarked(name="calm", author="me"),
         ev.MaintenanceDeclared(from_us=1, to_us=2, reason="racks", author="me"),
+        ev.BodiesRemoved(digests=(b"d",), why="purge of k", author="me"),
     ):
         assert "(by me)" in sentence(recorded(event, GROUP))
+    by_age = ev.BodiesRemoved(digests=(b"d",), why="keep_bodies")
+    assert sentence(recorded(by_age, FLEET)) == ""
     refused = ev.Refused(what="switchover", reasons=("one", "two"))
     assert sentence(recorded(refused, GROUP)) == "switchover is refused: one; two"
+
+
+def test_a_full_disk_says_how_much_is_left_and_what_is_left_out() -> None:
+    short = ev.SpaceShort(left=12 << 20, reserve=64 << 20)
+    assert sentence(recorded(short, FLEET)) == (
+        "disk full: 12 of 64 MiB of the reserve left; "
+        "good probes that change nothing are not recorded"
+    )
+    assert sentence(recorded(ev.SpaceReturned(reserve=64 << 20), FLEET)) == (
+        "there is space again: 64 MiB of it in reserve, and every probe is recorded"
+    )
 
 
 def test_every_decision_is_news_but_for_what_serves_messages_and_traffic() -> None:

@@ -29,7 +29,7 @@ def test_an_import_is_decided_by_the_engine_and_ends_where_the_file_ends(tmp_pat
     assert events[0].at_us == 1_767_225_600_000_000  # the policy comes at the first observation
     assert len(events) == found["seq"] == found["events"]
     assert st.digest(replay(events)) == found["digest"]
-    assert decide_again(events) == events
+    assert list(decide_again(events)) == events
     status = answer("status", "x.db", cwd=tmp_path)
     group = status["groups"]["g"]
     assert (group["mode"], group["active"]) == ("active-active", ["a", "b"])

@@ -1,6 +1,5 @@
 """`verify`: what is wrong beside the events, and whether it is the log that it was."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -144,46 +143,3 @@ def test_a_snapshot_that_does_not_fit_is_named_and_no_event_is(
     assert (answered["first_bad"], answered["digest"] is None) == (None, False)
     shown = tanist("verify", "x.db", cwd=log.parent)
     assert "no event is wrong" in shown.stdout
-
-
-def with_messages(story: Story, path: Path) -> dict[str, int]:
-    """Store the story with a message that is done and one that is open; return their seqs."""
-    bodies, seqs = {}, {}
-    for key in ("done", "open"):
-        body = key.encode()
-        digest = hashlib.sha256(body).digest()
-        bodies[digest] = body
-        accepted = ev.MessageAccepted(key=key, lane=GROUP, size=len(body), digest=digest)
-        seqs[key] = story.see(accepted, GROUP)
-    epoch = story.state.groups[GROUP].masters["b"].epoch
-    story.see(ev.MessageAcked(key="done", epoch=epoch), "b")
-    assert list(story.state.groups[GROUP].ledger.open) == [seqs["open"]]
-    with open_log(path, mode="write", create=True) as opened:
-        opened.append(list(story.log.read()), bodies=bodies)
-    return seqs
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        ("UPDATE bodies SET body = x'00' WHERE body = x'646f6e65'", "event {done} is not the one"),
-        ("UPDATE bodies SET body = x'00' WHERE body = x'6f70656e'", "event {open} is not the one"),
-        ("DELETE FROM bodies WHERE body = x'6f70656e'", "open message 'open' of event {open} is m"),
-    ],
-)
-def test_a_body_that_does_not_fit_is_named(
-    damage: str, says: str, story: Story, tmp_path: Path
-) -> None:
-    path = tmp_path / "y.db"
-    seqs = with_messages(story, path)
-    assert found(path, code=0)["problems"] == []
-    change(path, damage)
-    answered = found(path)
-    assert says.format(**seqs) in answered["problems"][0]
-    assert answered["first_bad"] is None
-
-
-def test_the_body_of_a_message_that_is_done_may_be_gone(story: Story, tmp_path: Path) -> None:
-    with_messages(story, tmp_path / "y.db")
-    change(tmp_path / "y.db", "DELETE FROM bodies WHERE body = x'646f6e65'")
-    assert found(tmp_path / "y.db", code=0)["problems"] == []

@@ -249,7 +249,7 @@ def test_what_is_needed_and_not_there_is_named() -> None:
         ('[engine]\npreset = "wan"', "engine.preset: expected"),
         ('[engine]\nlogs = "x"', "engine.logs: expected one of preset, log, listen"),
         ('[log]\nflush = "2m"', "log.flush: expected a duration from 0s to 1m"),
-        ('[log]\nreserve = "64MiB"', "log.reserve: expected one of flush"),
+        ('[log]\nreserve = "64MB"', "log.reserve: expected a size, found"),
         ("[alerts]\n", "alerts: expected one of engine, log, groups"),
     ],
 )

@@ -42,6 +42,10 @@ CODES = {
     "CheckpointMarked": 22,
     "DeadlinePassed": 23,
     "LogBased": 24,
+    "ObservationsDropped": 25,
+    "SpaceShort": 26,
+    "SpaceReturned": 27,
+    "BodiesRemoved": 28,
     "PolicyAdopted": 101,
     "MasterAdded": 102,
     "MasterRemoved": 103,
@@ -171,6 +175,29 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (22, "93a66265666f7265a3616e6ec2", ev.CheckpointMarked(name="before", author="ann")),
     (23, "91ad756e6b6e6f776e5f6166746572", ev.DeadlinePassed(what="unknown_after")),
     (24, "93c4018003c40100", ev.LogBased(state=b"\x80", seq=3, chain=b"\x00")),
+    (
+        25,
+        "9b02cd03e8cd03e991a16103c40101c40102c40103a3616765a3616e6ec2",
+        ev.ObservationsDropped(
+            after=2,
+            until=1_000,
+            upto=1_001,
+            unseen=("a",),
+            dropped=3,
+            chain=b"\x01",
+            stayed=b"\x02",
+            state=b"\x03",
+            why="age",
+            author="ann",
+        ),
+    ),
+    (26, "92ce00c00000ce04000000", ev.SpaceShort(left=12 << 20, reserve=64 << 20)),
+    (27, "91ce04000000", ev.SpaceReturned(reserve=64 << 20)),
+    (
+        28,
+        "9491c4020102ab6b6565705f626f64696573a3616e6ec2",
+        ev.BodiesRemoved(digests=(b"\x01\x02",), why="keep_bodies", author="ann"),
+    ),
     (101, "9281a667726f75707380a164", ev.PolicyAdopted(policy=Policy(groups={}), digest="d")),
     (
         102,
@@ -298,6 +325,73 @@ def test_every_event_is_a_frozen_array_that_refuses_what_it_does_not_know(kind: 
 def test_an_older_payload_ends_early_and_takes_the_defaults() -> None:
     payload = msgspec.msgpack.encode([1, 1_500])
     assert ev.decode(4, payload, seq=1) == ev.ProbeOk(n=1, latency_us=1_500)
+
+
+def defaults_at_the_end(kind: type) -> dict[str, object]:
+    """Return the fields at the end of a struct that have defaults, in order, with them."""
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.required:
+            assert not found, f"{kind.__name__}: {field.name} follows a field that may be missing"
+        elif field.default_factory is not msgspec.NODEFAULT:
+            found[field.name] = field.default_factory()
+        else:
+            found[field.name] = field.default
+    return found
+
+
+@pytest.mark.parametrize(("kind", "payload", "event"), STORED)
+def test_every_event_may_end_before_its_fields_with_defaults(
+    kind: int, payload: str, event: AnyEvent
+) -> None:
+    stored = msgspec.msgpack.decode(bytes.fromhex(payload))
+    defaults = defaults_at_the_end(type(event))
+    assert len(stored) == len(event.__struct_fields__)
+    for count in range(1, len(defaults) + 1):
+        missing = dict(list(defaults.items())[-count:])
+        cut = msgspec.msgpack.encode(stored[:-count])
+        expected = msgspec.structs.replace(event, **missing)
+        assert ev.decode(kind, cut, seq=1) == expected
+        assert ev.LIST_DECODERS[kind](msgspec.msgpack.encode([msgspec.Raw(cut)])) == [expected]
+    short = msgspec.msgpack.encode(stored[: len(stored) - len(defaults) - 1])
+    if len(stored) > len(defaults):
+        with pytest.raises(LogCorrupted):
+            ev.decode(kind, short, seq=1)
+
+
+@pytest.mark.parametrize("kind", [ev.Verdict, Master, ev.GroupControl])
+def test_what_is_stored_as_an_array_within_an_event_grows_at_its_end_too(kind: type) -> None:
+    defaults_at_the_end(kind)
+    assert kind.__struct_config__.array_like  # type: ignore[attr-defined]
+
+
+def test_no_code_is_used_twice_and_what_is_retired_is_read_as_a_kind_of_today() -> None:
+    assert ev.KINDS.keys().isdisjoint(ev.RETIRED)
+    assert ev.READ_AS.keys() == ev.DECODERS.keys() == ev.LIST_DECODERS.keys()
+    for code, before in ev.RETIRED.items():
+        assert before.kind in ev.KINDS.values()
+        assert before.old not in ev.KINDS.values()
+        assert ev.READ_AS[code] is before.kind
+        config = before.old.__struct_config__
+        assert (config.frozen, config.array_like, config.forbid_unknown_fields) == (
+            True,
+            True,
+            True,
+        )
+
+
+KEPT = ev.StateKept(key="k", size=3, digest=b"d")
+
+
+def test_a_retired_kind_is_read_as_one_of_today_and_written_as_that() -> None:
+    payload = bytes.fromhex("93a16b03c40164")
+    assert ev.decode(10, payload, seq=1) == KEPT
+    assert ev.LIST_DECODERS[10](b"\x92" + payload + payload) == [KEPT, KEPT]
+    assert ev.encode(KEPT) == (136, payload)
+    assert ev.codes_of((ev.StateKept, ev.ProbeOk)) == {4, 10, 136}
+    for bad in (b"", b"\x90", msgspec.msgpack.encode(["k", 3, b"d", "one field too many"])):
+        with pytest.raises(LogCorrupted, match="event 7"):
+            ev.decode(10, bad, seq=7)
 
 
 def test_an_unknown_kind_is_a_newer_log() -> None:

@@ -184,11 +184,11 @@ def test_the_starts_that_count_are_bounded() -> None:
     assert tale.group.counted_us[-1] == tale.at_us
 
 
-def test_a_deadline_of_what_is_gone_is_the_fleets() -> None:
+def test_a_deadline_of_what_is_gone_unsettles_every_group() -> None:
     tale = story()
-    version = tale.state.fleet.version
+    tale.state.cache.calm["g"].add("a")
     put(tale, ev.DeadlinePassed(what="unknown_after"), "gone")
-    assert tale.state.fleet.version == version + 1
+    assert tale.state.cache.calm["g"] == set()
 
 
 def test_a_first_boot_id_is_no_restart() -> None:

@@ -1,5 +1,7 @@
 """Replay, the control of a position, and what-if under the recorded policy."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from engine.core import events as ev
@@ -61,14 +63,28 @@ def test_the_control_of_a_position_is_that_of_its_state() -> None:
 
 def test_decided_again_the_log_is_the_same() -> None:
     tale = long()
-    assert decide_again(tale.log) == tale.log
+    assert list(decide_again(tale.log)) == tale.log
+
+
+def test_no_more_of_a_log_is_read_than_was_decided_again() -> None:
+    tale, read = long(), 0
+
+    def told() -> Iterator[Recorded]:
+        nonlocal read
+        for recorded in tale.log:
+            read += 1
+            yield recorded
+
+    for again in decide_again(told()):
+        assert read < again.seq + 10  # what follows upon an observation comes at once
+    assert read == len(tale.log) > 50
 
 
 def test_effects_that_were_sent_are_used_as_they_were_recorded() -> None:
     tale = story(unknown_after_us=0)
     tale.crashes("a")
     tale.work()
-    assert decide_again(tale.log) == tale.log
+    assert list(decide_again(tale.log)) == tale.log
 
 
 def test_another_rule_gives_another_log() -> None:
@@ -77,7 +93,7 @@ def test_another_rule_gives_another_log() -> None:
             decide(step, event)
 
     tale = long()
-    again: list[Recorded] = decide_again(tale.log, decide=patient)
+    again: list[Recorded] = list(decide_again(tale.log, decide=patient))
     assert "MasterFailed" in kinds(tale.log)
     assert "MasterFailed" not in kinds(again)
 
@@ -95,7 +111,7 @@ def test_what_if_of_a_cut_log_begins_with_the_state_that_it_begins_with() -> Non
         event=ev.LogBased(state=st.dump(state), seq=state.seq, chain=bytes(32)),
     )
     cut = [based, *tale.log[len(before) :]]
-    assert decide_again(cut) == cut
+    assert list(decide_again(cut)) == cut
 
 
 def test_nobody_is_assigned_in_the_control_of_a_moment_without_an_active() -> None:

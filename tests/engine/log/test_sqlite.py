@@ -19,7 +19,7 @@ from engine.core.errors import (
     LogLocked,
     LogTooNew,
 )
-from engine.core.events import KINDS
+from engine.core.events import KINDS, RETIRED
 from engine.log import open_log
 from engine.log.connection import driver_connect
 from engine.log.header import APPLICATION_ID, FORMAT, Found, examine
@@ -339,6 +339,7 @@ def test_the_view_is_readable_by_any_program(path: Path) -> None:
         (2, "2023-11-14T22:13:20.000020Z", "ProbeOk", "m2", 0),
     ]
     names = [(code, kind.__name__) for code, kind in KINDS.items()]
+    names += [(code, before.name) for code, before in RETIRED.items()]
     assert ask(path, "SELECT kind, name FROM kinds ORDER BY kind") == sorted(names)
 
 

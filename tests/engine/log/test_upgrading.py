@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,21 @@ def test_each_decision_that_would_differ_is_listed_once() -> None:
     assert (found.seq, found.recorded, found.again) == (verdict.cause, (_named(verdict),), ())
     (turned,) = differences(again, recorded)
     assert (turned.recorded, turned.again) == ((), (_named(verdict),))
+
+
+def test_a_difference_is_known_before_the_rest_is_decided_again() -> None:
+    recorded = list(failed_over().log.read())
+    verdict = next(seen for seen in recorded if isinstance(seen.event, ev.MasterFailed))
+
+    def again() -> Iterator[Recorded]:
+        for seen in recorded:
+            assert seen.seq <= verdict.seq + 20
+            if seen is not verdict:
+                yield seen
+
+    assert recorded[-1].seq > verdict.seq + 20
+    found = next(differences(recorded, again()))
+    assert found.recorded == (_named(verdict),)
 
 
 def test_a_decision_with_other_figures_differs() -> None:

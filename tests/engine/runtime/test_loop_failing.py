@@ -12,6 +12,8 @@ from engine.core.owed import owed
 from engine.core.policy import SECOND
 from engine.core.replay import replay
 from engine.core.step import Step
+from engine.core.terms import Keyed
+from engine.log.append_keys import Appended
 from engine.log.memory import Failure, MemoryLog
 from engine.log.protocol import CHUNK_EVENTS, NO_BODIES
 from engine.runtime.clock import Clock
@@ -241,12 +243,17 @@ class Contested(MemoryLog):
     conflicts = 0
 
     def append(
-        self, events: Sequence[Recorded], *, bodies: Mapping[bytes, bytes] = NO_BODIES
-    ) -> None:
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
         if self.conflicts:
             self.conflicts -= 1
             raise LogConflict("another writer took the log over")
-        super().append(events, bodies=bodies)
+        return super().append(events, bodies=bodies, key=key, keyed=keyed)
 
 
 def test_a_log_that_another_writes_ends_the_engine_which_says_so() -> None:

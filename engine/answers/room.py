@@ -1,0 +1,40 @@
+"""How large a log is, and in how many days its disk will be full if it grows on as it did."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from engine.core.policy import DAY
+from engine.log.protocol import Log
+
+SOON_DAYS: Final = 3  # a disk that is full sooner is worth a word (the policies of alerts)
+
+
+def room(
+    log: Log, path: Path, *, keep_us: int = 0, size_max: int = 0, grows: bool = True
+) -> dict[str, object]:
+    """Return the size of the log at `path` and what is free there [bytes], ready for JSON.
+
+    `days_until_full` is what is free over the growth of an average day so far. Null: the log does
+    not grow, has come to its bounds or will find room for them, or is not a day old yet.
+
+    Args:
+        log: The log.
+        path: Where it is.
+        keep_us: How old an observation becomes [us]; 0: however old.
+        size_max: What the log may take [bytes]; 0: any size.
+        grows: Whether an engine writes it.
+
+    Raises:
+        LogError: The log cannot be read.
+        OSError: The file system cannot be asked.
+    """
+    size, free = log.size().file, shutil.disk_usage(path.parent).free
+    days = None
+    first = next(log.rows(chunk=1), None) if grows else None
+    if first is not None:
+        age_us = log.head.at_us - first[1]
+        is_bounded = 0 < keep_us <= age_us or 0 < size_max <= size + free
+        if age_us >= DAY and not is_bounded:
+            days = round(free * age_us / (size * DAY), 1)
+    return {"size": size, "free": free, "days_until_full": days}

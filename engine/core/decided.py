@@ -1,0 +1,313 @@
+"""Decisions: what the engine concluded, as the log holds it (the rules are in events.py)."""
+
+from typing import TypeAlias
+
+from engine.core.facts import Event, Figures, GroupControl, Verdict
+from engine.core.fleet import Master
+from engine.core.policy import Policy
+
+
+class PolicyAdopted(Event, frozen=True, kw_only=True):
+    """This policy is in force from here on."""
+
+    policy: Policy
+    digest: str
+
+
+class MasterAdded(Event, frozen=True, kw_only=True):
+    """The subject belongs to the fleet, or is declared anew."""
+
+    master: Master
+
+
+class MasterRemoved(Event, frozen=True, kw_only=True):
+    """The subject no longer belongs to the fleet."""
+
+    group: str
+
+
+class MasterHealthy(Event, frozen=True, kw_only=True):
+    """The subject is well."""
+
+    evidence: tuple[int, ...]
+    rule: str
+    figures: Figures = ()
+
+
+class MasterDegraded(Event, frozen=True, kw_only=True):
+    """The subject serves, but not well."""
+
+    evidence: tuple[int, ...]
+    rule: str
+    figures: Figures = ()
+
+
+class MasterFailed(Event, frozen=True, kw_only=True):
+    """The subject has failed; `hard` evidence leaves no doubt that its process is gone."""
+
+    evidence: tuple[int, ...]
+    hard: bool
+    rule: str
+    figures: Figures = ()
+
+
+class MasterRecovering(Event, frozen=True, kw_only=True):
+    """The subject answers again and has to prove itself."""
+
+    evidence: tuple[int, ...]
+    rule: str
+    figures: Figures = ()
+
+
+class MasterUnknown(Event, frozen=True, kw_only=True):
+    """Nothing was heard of the subject for too long to know."""
+
+    rule: str
+    figures: Figures = ()
+
+
+class Activated(Event, frozen=True, kw_only=True):
+    """The subject serves under `epoch`, without a failover."""
+
+    epoch: int
+    rule: str
+
+
+class ActivationLost(Event, frozen=True, kw_only=True):
+    """The subject, active under `epoch`, answered as if it knew nothing of it."""
+
+    epoch: int
+    found: int
+    evidence: tuple[int, ...]
+
+
+class FailoverProposed(Event, frozen=True, kw_only=True):
+    """What an engine that acts would do now."""
+
+    why: str
+    source: str
+    heir: str
+    table: tuple[Verdict, ...]
+    evidence: tuple[int, ...] = ()
+
+
+class FailoverStarted(Event, frozen=True, kw_only=True):
+    """The subject (a group) changes its active master."""
+
+    id: int
+    why: str  # failed, activation-lost, headless, first, switchover, forced, rollback
+    source: str  # "" if nobody was active
+    to: str  # the master that was asked for; "" if the best is taken
+    planned: bool  # the source is drained and the target looked at first
+    waits: str  # preflight, approval, hold-down, limit; "" if it goes on at once
+    counts: bool  # towards the limit of the group
+    evidence: tuple[int, ...] = ()
+
+
+class ApprovalGiven(Event, frozen=True, kw_only=True):
+    """The waiting failover may go on."""
+
+
+class AttemptStarted(Event, frozen=True, kw_only=True):
+    """The failover tries `heir` under `epoch`; the table says why it and none of the others."""
+
+    n: int
+    heir: str
+    epoch: int
+    table: tuple[Verdict, ...]
+
+
+class MasterFenced(Event, frozen=True, kw_only=True):
+    """The subject may not act any more; what it had is in the queue again.
+
+    It stays out until it confirms the epoch `confirm_at`.
+    """
+
+    revokes: int  # the epoch of the activation that ends here; 0: it had none
+    confirm_at: int
+    requeued: int  # messages that went back to the front of the queue [count]
+    first: int  # the first and the last of them [seq]; 0: none
+    last: int
+    digest: str  # SHA-256 of their seqs
+    reason: str
+
+
+class FenceConfirmed(Event, frozen=True, kw_only=True):
+    """The subject cannot act under an older epoch: it answered, was restarted, or was released."""
+
+    epoch: int
+    how: str
+
+
+class MasterRejoined(Event, frozen=True, kw_only=True):
+    """The fenced subject confirmed `epoch` and stands by."""
+
+    epoch: int
+
+
+class TransferStarted(Event, frozen=True, kw_only=True):
+    """The group's kept state goes to the subject: all blobs or none."""
+
+    digest: str
+    count: int
+
+
+class PromotionStarted(Event, frozen=True, kw_only=True):
+    """The subject confirmed the state `digest` and is promoted under `epoch`."""
+
+    epoch: int
+    digest: str
+
+
+class VerificationStarted(Event, frozen=True, kw_only=True):
+    """The subject was promoted and has to do real work."""
+
+
+class Switched(Event, frozen=True, kw_only=True):
+    """The subject is the group's active master under `epoch`."""
+
+    epoch: int
+
+
+class SwitchDone(Event, frozen=True, kw_only=True):
+    """All traffic goes to the subject."""
+
+    epoch: int
+
+
+class MessagesAssigned(Event, frozen=True, kw_only=True):
+    """All queued messages up to `upto` are the subject's, under `epoch`."""
+
+    epoch: int
+    upto: int
+
+
+class StateKept(Event, frozen=True, kw_only=True):
+    """The subject (a group) keeps this blob for its masters; a later one of `key` replaces it.
+
+    It was asked for with an acknowledgement that counted, so none comes while a failover moves
+    what is kept.
+    """
+
+    key: str
+    size: int  # [bytes]; -1: the key is dropped
+    digest: bytes
+
+
+class MessageDone(Event, frozen=True, kw_only=True):
+    """The message is done: the master it was assigned to acknowledged it under its epoch."""
+
+    key: str
+
+
+class AttemptFailed(Event, frozen=True, kw_only=True):
+    """The subject could not take over; `maybe_active`: it may act all the same."""
+
+    reason: str
+    maybe_active: bool
+
+
+class Compensated(Event, frozen=True, kw_only=True):
+    """What the failed attempt left is undone or fenced."""
+
+
+class FailoverEnded(Event, frozen=True, kw_only=True):
+    """The subject's failover is over: completed or abandoned."""
+
+    id: int
+    result: str
+    reason: str
+    phases: Figures  # the time of each phase [us]
+    hold_until_us: int
+    retry_at_us: int
+
+
+class StrategyChanged(Event, frozen=True, kw_only=True):
+    """The subject balances by this strategy."""
+
+    strategy: str
+
+
+class ExclusionChanged(Event, frozen=True, kw_only=True):
+    """The subject may not be chosen, or may again."""
+
+    excluded: bool
+    reason: str
+
+
+class Refused(Event, frozen=True, kw_only=True):
+    """A command was refused, with every reason."""
+
+    what: str
+    reasons: tuple[str, ...]
+
+
+class RollbackAccepted(Event, frozen=True, kw_only=True):
+    """The subject's control is `after` from here on, but for its master, which is switched."""
+
+    before: GroupControl
+    after: GroupControl
+    digest: str
+    position: int
+    force: bool = False
+
+
+class RollbackEnded(Event, frozen=True, kw_only=True):
+    """The rollback is over: complete or incomplete; `digest` is that of the control now."""
+
+    result: str
+    digest: str
+
+
+class DrainStarted(Event, frozen=True, kw_only=True):
+    """The subject finishes what it has and gets nothing new."""
+
+    reason: str
+
+
+class DrainCancelled(Event, frozen=True, kw_only=True):
+    """The subject serves on as before."""
+
+
+class DrainEnded(Event, frozen=True, kw_only=True):
+    """The subject has nothing left and stands by."""
+
+
+Decision: TypeAlias = (
+    PolicyAdopted
+    | MasterAdded
+    | MasterRemoved
+    | MasterHealthy
+    | MasterDegraded
+    | MasterFailed
+    | MasterRecovering
+    | MasterUnknown
+    | Activated
+    | ActivationLost
+    | FailoverProposed
+    | FailoverStarted
+    | ApprovalGiven
+    | AttemptStarted
+    | MasterFenced
+    | FenceConfirmed
+    | MasterRejoined
+    | TransferStarted
+    | PromotionStarted
+    | VerificationStarted
+    | Switched
+    | SwitchDone
+    | MessagesAssigned
+    | StateKept
+    | MessageDone
+    | AttemptFailed
+    | Compensated
+    | FailoverEnded
+    | StrategyChanged
+    | ExclusionChanged
+    | Refused
+    | RollbackAccepted
+    | RollbackEnded
+    | DrainStarted
+    | DrainCancelled
+    | DrainEnded
+)

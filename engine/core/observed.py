@@ -1,0 +1,305 @@
+"""Observations: facts from outside, as the log holds them (the rules are in events.py).
+
+`at_rest`: the command was given to a stopped log, so that nothing but itself is acted upon.
+"""
+
+from typing import TypeAlias
+
+from engine.core.facts import Event, Evidence, GroupControl, Result
+from engine.core.fleet import Master
+from engine.core.policy import Policy
+
+
+class EngineStarted(Event, frozen=True, kw_only=True):
+    """An engine took up the log; before that it had last acted at `stopped_at_us`."""
+
+    release: str
+    stopped_at_us: int
+
+
+class EngineResumed(Event, frozen=True, kw_only=True):
+    """The engine itself stood still for `stall_us`."""
+
+    stall_us: int
+    stopped_at_us: int
+
+
+class ConfigurationLoaded(Event, frozen=True, kw_only=True):
+    """A configuration was offered; its content is here if its digest was not the last seen."""
+
+    digest: str
+    policy: Policy | None = None
+    masters: tuple[Master, ...] = ()
+
+
+class ProbeOk(Event, frozen=True, kw_only=True):
+    """The subject answered.
+
+    `n` counts the observer's probes of this master; `epoch` is the one the master says it acts
+    under, None if it says nothing.
+    """
+
+    n: int
+    latency_us: int
+    boot: str = ""
+    epoch: int | None = None
+    role: str = ""
+    observer: str = ""
+
+
+class ProbeDegraded(Event, frozen=True, kw_only=True):
+    """The subject answered, and said or showed that it is not well."""
+
+    n: int
+    latency_us: int
+    reason: str
+    boot: str = ""
+    epoch: int | None = None
+    role: str = ""
+    observer: str = ""
+
+
+class ProbeFailed(Event, frozen=True, kw_only=True):
+    """A probe of the subject failed; `late_us` is how late the observer itself was meanwhile."""
+
+    n: int
+    evidence: Evidence
+    late_us: int = 0
+    waited_us: int = 0
+    detail: str = ""
+    observer: str = ""
+
+
+class ConnectionClosed(Event, frozen=True, kw_only=True):
+    """The connection held open to the subject ended: closed or reset. A question, not a death."""
+
+    evidence: Evidence
+    observer: str = ""
+
+
+class MessageAccepted(Event, frozen=True, kw_only=True):
+    """The subject (a group) took a message; its seq is the message's place in the queue."""
+
+    key: str
+    lane: str
+    size: int  # of the body [bytes]
+    digest: bytes  # SHA-256 of the body
+
+
+class MessageAcked(Event, frozen=True, kw_only=True):
+    """The subject (a master) says that it has done `key` under `epoch`.
+
+    `keeps` are the state blobs that it asks to be kept with it: key, size, digest as in StateKept.
+    """
+
+    key: str
+    epoch: int
+    keeps: tuple[tuple[str, int, bytes], ...] = ()
+
+
+class Outcome(Event, frozen=True, kw_only=True):
+    """How an effect on the subject (a master) ended.
+
+    Its key is (failover, step, subject, epoch).
+    """
+
+    step: str
+    failover: int  # 0: owed outside a failover
+    epoch: int
+    result: Result
+    digest: str = ""  # of the state that the receiver confirmed
+    detail: str = ""
+    elapsed_us: int = 0
+
+
+class Paused(Event, frozen=True, kw_only=True):
+    """No new failover of the subject (a group or the fleet) until then; 0: until resumed."""
+
+    until_us: int
+    reason: str
+    author: str
+    at_rest: bool = False
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """The pause of the subject was ended."""
+
+    author: str
+    at_rest: bool = False
+
+
+class Approved(Event, frozen=True, kw_only=True):
+    """A person lets the subject's waiting failover go."""
+
+    author: str
+    at_rest: bool = False
+
+
+class Released(Event, frozen=True, kw_only=True):
+    """A person lifts what brakes the subject: `scope` is hold-down, limit, fence or any.
+
+    The fence of a master is lifted for its group: the person vouches that it cannot act. Any: the
+    fence of a master, both brakes of a group.
+    """
+
+    scope: str
+    author: str
+    at_rest: bool = False
+
+
+class SwitchoverAsked(Event, frozen=True, kw_only=True):
+    """A planned change of the subject's active master was asked for; `to` may be empty."""
+
+    to: str
+    author: str
+    at_rest: bool = False
+
+
+class FailoverAsked(Event, frozen=True, kw_only=True):
+    """A forced failover of the subject was asked for; `to` may be empty."""
+
+    to: str
+    author: str
+    at_rest: bool = False
+
+
+class StrategyAsked(Event, frozen=True, kw_only=True):
+    """Another balancing strategy was asked for."""
+
+    strategy: str
+    author: str
+    at_rest: bool = False
+
+
+class ExclusionAsked(Event, frozen=True, kw_only=True):
+    """The subject shall never be chosen (or may be again)."""
+
+    excluded: bool
+    reason: str
+    author: str
+    at_rest: bool = False
+
+
+class MaintenanceDeclared(Event, frozen=True, kw_only=True):
+    """The subject is, will be or was under maintenance."""
+
+    from_us: int
+    to_us: int
+    reason: str
+    author: str
+    at_rest: bool = False
+
+
+class RollbackRequested(Event, frozen=True, kw_only=True):
+    """The subject (a group) shall go back to `control`, what the log gave at `position`."""
+
+    position: int
+    control: GroupControl
+    digest: str
+    author: str
+    force: bool = False
+    at_rest: bool = False
+
+
+class CheckpointMarked(Event, frozen=True, kw_only=True):
+    """This place in the log has a name from here on."""
+
+    name: str
+    author: str
+    at_rest: bool = False
+
+
+class DeadlinePassed(Event, frozen=True, kw_only=True):
+    """A deadline of the subject passed; it is stamped with the time it was due."""
+
+    what: str
+
+
+class LogBased(Event, frozen=True, kw_only=True):
+    """The log begins here: what came before adds up to `state`, its chain to `chain`.
+
+    It stands at the seq of the last event that it replaces.
+    """
+
+    state: bytes
+    seq: int
+    chain: bytes
+
+
+class ObservationsDropped(Event, frozen=True, kw_only=True):
+    """What was only observed, up to the event `until`, is not kept any longer.
+
+    What was decided stays, with all that it rested on. The log is folded from `state` on, which is
+    truth, as that of `LogBased` is.
+    """
+
+    after: int  # what goes comes after this seq; what was before had gone already
+    until: int  # seq that a sealed block ends with
+    upto: int  # decisions up to this seq were asked what they rest on
+    unseen: tuple[str, ...]  # masters of which nothing was observed up to `after`
+    dropped: int  # by this and by every earlier one [count]
+    chain: bytes  # of the log up to `until`, as it was
+    stayed: bytes  # digest of what stayed, up to `until`
+    state: bytes  # the fold of the events up to `until`, zlib
+    why: str
+    author: str = ""  # who asked for it; "": the engine, by its configuration
+    at_rest: bool = False
+
+
+class SpaceShort(Event, frozen=True, kw_only=True):
+    """The disk is full: of the space that was kept for the log, `left` is there now.
+
+    From here on until `SpaceReturned`, good probes that change nothing are not recorded.
+    """
+
+    left: int  # [bytes]
+    reserve: int  # what is kept while there is space [bytes]
+
+
+class SpaceReturned(Event, frozen=True, kw_only=True):
+    """There is space again, and so much of it is kept for the log: every probe is recorded."""
+
+    reserve: int  # [bytes]
+
+
+class BodiesRemoved(Event, frozen=True, kw_only=True):
+    """The bodies of these digests are not kept any longer: no open message and no state needs them.
+
+    They go with the append of this event. What is accepted after it is there again.
+    """
+
+    digests: tuple[bytes, ...]  # SHA-256, as the events have them that named the bodies
+    why: str
+    author: str = ""  # who asked for it; "": the engine, by its configuration
+    at_rest: bool = False
+
+
+Observation: TypeAlias = (
+    EngineStarted
+    | EngineResumed
+    | ConfigurationLoaded
+    | ProbeOk
+    | ProbeDegraded
+    | ProbeFailed
+    | ConnectionClosed
+    | MessageAccepted
+    | MessageAcked
+    | Outcome
+    | Paused
+    | Resumed
+    | Approved
+    | Released
+    | SwitchoverAsked
+    | FailoverAsked
+    | StrategyAsked
+    | ExclusionAsked
+    | MaintenanceDeclared
+    | RollbackRequested
+    | CheckpointMarked
+    | DeadlinePassed
+    | LogBased
+    | ObservationsDropped
+    | SpaceShort
+    | SpaceReturned
+    | BodiesRemoved
+)
