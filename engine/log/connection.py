@@ -44,6 +44,7 @@ class Connection:
         """Connect to `path`; `mode` is ro, rw or rwc, as in SQLite's URIs."""
         library = sound_library()
         self.holding: Final = threading.RLock()
+        self._transaction: Final = Transaction(self)
         self._path: Final = path
         self._failures: Final = (library.module.Error, SQLAlchemyError)
         uri = f"{path.as_uri()}?mode={mode}"
@@ -93,42 +94,58 @@ class Connection:
             finally:
                 self._roll_back()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> "Transaction":
         """Hold the only write transaction; it is all or nothing, and durable at the end.
 
         Raises:
             LogUncertain: The commit failed so that its outcome is unknown.
             LogError: Nothing was changed.
         """
-        with self.holding:
+        return self._transaction
+
+    def begin(self) -> None:
+        """Begin the write transaction; see `transaction`."""
+        self.holding.acquire()
+        try:
             self._roll_back()  # what an earlier attempt to do so left, if the disk failed then
-            try:
-                with self.translated():
-                    self.cursor.execute("BEGIN IMMEDIATE")
-                    yield
-            except BaseException:
-                self._roll_back()
-                raise
-            try:
-                self.cursor.execute("COMMIT")
-            except self._failures as err:
-                self._roll_back()
-                # A frame that does not fit is not the last one of a commit, so nothing of it
-                # counts. After any other error the last frame may be on the disk, and a recovery
-                # would find it.
-                if _code(err) in {_BUSY, _FULL}:
-                    raise self._translate(err) from err
-                raise LogUncertain(
-                    f"{self._path}: the outcome of a commit is unknown ({_words(err)})"
-                ) from err
+            self.cursor.execute("BEGIN IMMEDIATE")
+        except BaseException as err:
+            self.end(err)
+            raise
+
+    def end(self, error: BaseException | None) -> None:
+        """End the write transaction: undone if there was an `error`, else committed."""
+        try:
+            if error is None:
+                self._commit()
+                return
+            self._roll_back()
+            if isinstance(error, self._failures):
+                raise self._translate(error) from error
+        finally:
+            self.holding.release()
+
+    def _commit(self) -> None:
+        try:
+            self.cursor.execute("COMMIT")
+        except self._failures as err:
+            self._roll_back()
+            # A frame that does not fit is not the last one of a commit, so nothing of it counts.
+            # After any other error the last frame may be on the disk, and a recovery would find it.
+            if _code(err) in {_BUSY, _FULL}:
+                raise self._translate(err) from err
+            raise LogUncertain(
+                f"{self._path}: the outcome of a commit is unknown ({_words(err)})"
+            ) from err
 
     def _roll_back(self) -> None:
         # SQLite has rolled back already after some errors; what cannot be rolled back now is so
         # by the next transaction, or by closing.
-        with contextlib.suppress(*self._failures):
+        try:
             if self._raw.in_transaction:
                 self.cursor.execute("ROLLBACK")
+        except self._failures:
+            pass
 
     def _translate(self, err: Exception) -> LogError:
         code, words, path = _code(err), _words(err), self._path
@@ -156,6 +173,24 @@ class Connection:
         """Close it; errors while closing change nothing that is stored."""
         with self.holding, contextlib.suppress(*self._failures):
             self.core.close()
+
+
+class Transaction:
+    """A write transaction of one connection, as a context; nothing but `Connection` makes one.
+
+    It is no generator, which would cost a twentieth of what SQLite takes for a small transaction.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Final = connection
+
+    def __enter__(self) -> None:
+        self._connection.begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        self._connection.end(error)
 
 
 def _origin(err: BaseException) -> BaseException:

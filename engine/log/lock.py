@@ -31,7 +31,7 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """Return which file lies at `path`: its device and number; None if none does."""
     try:
         found = os.stat(path)

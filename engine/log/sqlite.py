@@ -9,7 +9,6 @@ recovery, although nobody sees it now. So the head is settled before anything el
 commit takes that frame's place, or follows it.
 """
 
-import contextlib
 import itertools
 import os
 import threading
@@ -126,6 +125,7 @@ class SqliteLog:
         `connect` gives the driver's connections; `version` is the format that a new log gets.
         """
         self.path: Final = path
+        self._place: Final = str(path)  # a stat of that costs half as much
         self._reserve: Final = reserve if mode == "write" else None
         self._version: Final = version
         self.hook: Hook | None = None
@@ -175,7 +175,7 @@ class SqliteLog:
         found = examine(self.path)  # once more: another process may have created it meanwhile
         try:
             self._writer = self._relieved(lambda: self._open(create=create, release=release))
-            self._identity = identity(self.path)
+            self._identity = identity(self._place)
             self._take_over(self._writer)
         except BaseException:
             if found is Found.ABSENT and self.path.exists() and self.path.stat().st_size == 0:
@@ -420,28 +420,40 @@ class SqliteLog:
 
     def _check_there(self) -> None:
         """Refuse to write to a file that nobody will find: what was told durable would be lost."""
-        if identity(self.path) != self._identity:
+        if identity(self._place) != self._identity:
             raise LogConflict(
                 f"{self.path} is not the file that was opened: it was deleted, moved or replaced"
             )
 
-    @contextlib.contextmanager
-    def _transaction(self, writer: Connection, head: Head) -> Iterator[None]:
+    def _transaction(self, writer: Connection, head: Head) -> "_Writing":
         """Hold the write transaction, after the head and the writer epoch were found in place."""
+        return _Writing(self, writer, head)
+
+    def _begin(self, writer: Connection, head: Head) -> None:
         self._check_there()
         self._head = None  # read again if anything goes wrong, even an interrupt after the commit
+        writer.begin()
         try:
-            with writer.transaction():
-                ((epoch, last),) = writer.cursor.execute(_CHECK)
-                if epoch not in self._epochs:
-                    raise LogConflict(f"{self.path}: another writer took the log over")
-                if (last or 0) != head.seq:
-                    raise LogConflict(f"expected event {head.seq} to be the last, found {last}")
-                yield
+            self._check_head(writer, head)
+        except BaseException as err:
+            writer.end(err)
+            raise
+
+    def _check_head(self, writer: Connection, head: Head) -> None:
+        ((epoch, last),) = writer.cursor.execute(_CHECK)
+        if epoch not in self._epochs:
+            raise LogConflict(f"{self.path}: another writer took the log over")
+        if (last or 0) != head.seq:
+            raise LogConflict(f"expected event {head.seq} to be the last, found {last}")
+
+    def _end(self, writer: Connection, head: Head, error: BaseException | None) -> None:
+        try:
+            writer.end(error)
         except LogUncertain:
             self._is_uncertain = True
             raise
-        self._head = head
+        if error is None:
+            self._head = head
 
     def _pass(self, failpoint: str) -> None:
         if self.hook is not None:
@@ -611,3 +623,20 @@ class SqliteLog:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Writing:
+    """A transaction of `SqliteLog` as a context; no generator, as in engine.log.connection."""
+
+    __slots__ = ("_head", "_log", "_writer")
+
+    def __init__(self, log: SqliteLog, writer: Connection, head: Head) -> None:
+        self._log, self._writer, self._head = log, writer, head
+
+    def __enter__(self) -> None:
+        self._log._begin(self._writer, self._head)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        self._log._end(self._writer, self._head, error)

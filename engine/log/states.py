@@ -4,7 +4,9 @@ A snapshot is a cache. One that cannot be believed is passed over and said so; w
 state is folded from the beginning, and is the same.
 """
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -35,14 +37,33 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
     limit = until
     while (snapshot := log.snapshots.newest(limit)) is not None:
         try:
-            state = _believed(snapshot)
+            with _uncollected():
+                state = _believed(snapshot)
+                upto = min(until, state.seq + EACH_EVENTS)
+                state = replay(log.read(state.seq, upto), state=state)
         except ValueError as err:
             if say is not None:
                 say(str(err))
             limit = snapshot.seq - 1
         else:
-            return replay(log.read(state.seq, until), state=state)
+            return state if upto == until else replay(log.read(upto, until), state=state)
     return replay(to_fold(log, until))
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from looking, once or twice, at all that is in memory.
+
+    A state is many objects at once and none of them garbage, and what is looked at is mostly not
+    the state but all modules: that takes longer than to restore a thousand masters.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _believed(snapshot: Snapshot) -> State:

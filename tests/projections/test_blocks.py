@@ -29,6 +29,8 @@ class Cut:
 
     def __init__(self, lines: list[Recorded]) -> None:
         self.first, self.last = lines[0].seq, lines[-1].seq
+        self.last_at_us = lines[-1].at_us
+        self.seqs = [line.seq for line in lines]
         codes = [CODES[type(line.event)] for line in lines]
         self.codes = tuple(dict.fromkeys(codes))
         self.kinds = bytes(self.codes.index(code) for code in codes)
@@ -38,12 +40,12 @@ class Cut:
         self.decoded: list[int] = []
         self._lines = lines
 
-    def event(self, seq: int) -> Recorded:
-        self.decoded.append(seq)
-        return self._lines[seq - self.first]
+    def event(self, index: int) -> Recorded:
+        self.decoded.append(self.seqs[index])
+        return self._lines[index]
 
     def events(self) -> list[Recorded]:
-        self.decoded += range(self.first, self.last + 1)
+        self.decoded += self.seqs
         return self._lines
 
 

@@ -9,6 +9,7 @@ from engine.core.errors import (
     CommandRefused,
     ConfigurationError,
     EngineError,
+    KeyReused,
     LogCorrupted,
     LogError,
     ObservationsError,
@@ -66,3 +67,12 @@ def test_a_corrupt_log_says_where_and_what_was_found() -> None:
     error = LogCorrupted(7, "a gap")
     assert (str(error), error.seq, error.found) == ("event 7: a gap", 7, "a gap")
     assert isinstance(error, LogError)
+
+
+def test_a_key_that_was_used_for_another_command_says_where() -> None:
+    error = KeyReused("k", 7)
+    assert (str(error), error.key, error.seq) == (
+        "the key 'k' was used for another command: event 7", "k", 7,
+    )  # fmt: skip
+    assert error.reasons == (str(error),)
+    assert str(KeyReused("k", 0)) == "the key 'k' was used for another command"
