@@ -9,7 +9,7 @@ from engine.core.errors import (
     NoMaster,
     StaleEpoch,
 )
-from engine.core.events import Evidence
+from engine.core.events import Evidence, Recorded
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
 from engine.runtime.routes import Route
@@ -165,13 +165,22 @@ def test_a_route_is_compared_on_leaving(fleet: Fleet) -> None:
             with pytest.raises(StaleEpoch):
                 async with engine.route(GROUP):
                     await engine.failover(GROUP, to="b")
+            ended = engine.state.seq
 
             async def fails() -> None:
                 async with engine.route(GROUP):
                     await engine.failover(GROUP, to="a")
                     raise ZeroDivisionError
 
-            await seen(engine, of(ev.MasterRejoined, "a"))
+            def is_back(recorded: Recorded) -> bool:
+                # An answer that was on its way since before the fence has it fenced once more.
+                return (
+                    isinstance(recorded.event, ev.ProbeOk)
+                    and (recorded.subject, recorded.event.role) == ("a", "fenced")
+                    and engine.state.groups[GROUP].masters["a"].fence is None
+                )
+
+            await seen(engine, is_back, after=ended)
             with pytest.raises(ZeroDivisionError):  # what went wrong inside is not covered up
                 await fails()
 

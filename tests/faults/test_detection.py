@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+import pytest
 from msgspec.structs import replace
 
 from engine.core import events as ev
@@ -20,6 +21,7 @@ BENCH: Final = preset("bench", mode=Mode.ACTIVE_ACTIVE)
 PATIENT: Final = replace(BENCH, probe=replace(BENCH.probe, fall=3, timeout_us=PATIENCE_US))
 
 
+@pytest.mark.alone
 def test_each_kill_of_a_master_is_detected_as_closed_then_refused(tmp_path: Path) -> None:
     async def body() -> list[int]:
         taken_us = []

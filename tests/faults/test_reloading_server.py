@@ -18,6 +18,8 @@ RELOADS: Final = 50
 CLOSINGS: Final = 50
 KEPT: Final = "keepalive_timeout 60s; keepalive_requests 1000000;"
 
+# A server that does not get to answer within 50 ms has failed, under that preset.
+pytestmark = pytest.mark.alone
 needs_nginx = pytest.mark.skipif(nginx_program() is None, reason="nginx is not installed")
 
 

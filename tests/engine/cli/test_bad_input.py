@@ -98,7 +98,7 @@ def test_a_log_that_is_none_is_one_line_and_exit_3(
     before = path.read_bytes() if path.is_file() else None
     observed = observations(tmp_path / "o.jsonl", [minute(1)])
     for done in (
-        process("status", "x.db", cwd=tmp_path),
+        tanist("status", "x.db", cwd=tmp_path),
         tanist("replay", "x.db", "--json", cwd=tmp_path),
         tanist("verify", "--log", "x.db", cwd=tmp_path),
         tanist("pause", "--reason", "r", "--log", "x.db", cwd=tmp_path),
@@ -169,7 +169,7 @@ def test_a_bad_file_of_observations_is_one_line_and_nothing_is_written(
         assert first.returncode == 0
     make(tmp_path / "o.jsonl")
     before = sorted(tmp_path.iterdir()), None if is_new else kinds(log)
-    done = process("import", "o.jsonl", "--into", "x.db", "--group", "g", "--json", cwd=tmp_path)
+    done = tanist("import", "o.jsonl", "--into", "x.db", "--group", "g", "--json", cwd=tmp_path)
     assert says in complaint(done, 2)
     assert (sorted(tmp_path.iterdir()), None if is_new else kinds(log)) == before
 

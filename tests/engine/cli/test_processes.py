@@ -25,12 +25,15 @@ from tests.engine.cli.shell import COMMAND, environment, minute, process, stored
         (("switchover", "x.db", "g", "--to", "a"), 1),
         (("status", "x.db", "--at", "never"), 2),
         (("status", "y.db"), 3),
+        (("status", "words.db"), 3),
+        (("import", "words.db", "--into", "y.db", "--group", "g", "--json"), 2),
     ],
 )
 def test_a_process_says_and_returns_what_run_does(
     words: tuple[str, ...], code: int, tmp_path: Path
 ) -> None:
     stored(failed_over().log, tmp_path / "x.db")
+    (tmp_path / "words.db").write_text("neither a log nor observations\n" * 100)
     ours, theirs = tanist(*words, cwd=tmp_path), process(*words, cwd=tmp_path)
     assert (ours.returncode, theirs.returncode) == (code, code)
     assert (ours.stdout, ours.stderr) == (theirs.stdout, theirs.stderr)
