@@ -238,7 +238,7 @@ def decode(kind: int, payload: bytes, *, seq: int) -> AnyEvent:
         raise LogTooNew(f"event {seq}: expected a known kind, found {kind}")
     try:
         return decoder(payload)
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise LogCorrupted(seq, str(err)) from err
 
 

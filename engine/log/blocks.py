@@ -255,7 +255,7 @@ class Block:
                 raise LogTooNew(f"event {seq}: kind {code} is of a newer release")
             try:
                 events = LIST_DECODERS[code](_ARRAY_32(0xDD, count) + data[at : at + size])
-            except msgspec.DecodeError as err:
+            except (msgspec.DecodeError, UnicodeDecodeError) as err:
                 raise self._damaged(err) from err
             at += size
             nexts.append(iter(events).__next__)

@@ -33,14 +33,14 @@ class SnapshotCheck:
 def misfit(snapshot: Snapshot, state: State) -> str | None:
     """Return what is wrong with `snapshot`, where the fold is `state`; None: nothing.
 
-    One of another fold version is not judged: it is never believed anyway.
+    Of one of another fold version only the bytes are judged: it is never believed anyway.
     """
-    if snapshot.fold_version != FOLD_VERSION:
-        return None
     try:
         stored = unpack(snapshot)
     except ValueError as err:
         return str(err)
+    if snapshot.fold_version != FOLD_VERSION:
+        return None
     if stored != st.dump(state) or snapshot.policy_digest != state.fleet.policy_digest:
         return f"the snapshot at {snapshot.seq} is not what the events up to there add up to"
     return None

@@ -88,7 +88,7 @@ def decode_rows(rows: Sequence[EventRow]) -> list[Recorded]:
             build(seq, at_us, subject, cause, known[kind](payload))
             for seq, at_us, kind, subject, cause, payload in rows
         ]
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
         for seq, _, kind, _, _, payload in rows:
             decode(kind, payload, seq=seq)
         raise

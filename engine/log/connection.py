@@ -60,6 +60,7 @@ class Connection:
             raw: Any = self.core.connection.driver_connection
             self._raw: Final = raw
             self.cursor: Final = raw.cursor()
+            self._is_left = False  # whether a snapshot may still be open that has ended
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -74,6 +75,8 @@ class Connection:
         for attempt in range(_READ_TRIES):
             try:
                 with self.holding:
+                    if self._is_left:
+                        self._leave()
                     rows: list[Any] = self.cursor.execute(statement, arguments).fetchall()
                     return rows
             except self._failures as err:
@@ -88,11 +91,20 @@ class Connection:
         with self.holding:
             # What an interrupt may have left of an earlier one would show the database of then.
             self._roll_back()
+            self._is_left = False
             try:
                 self.fetch("BEGIN")
                 yield
             finally:
+                self._is_left = True
                 self._roll_back()
+                self._is_left = self._raw.in_transaction
+
+    def _leave(self) -> None:
+        """End a snapshot that could not be ended; nobody is to read on in the database of then."""
+        if self._raw.in_transaction:
+            self.cursor.execute("ROLLBACK")
+        self._is_left = False
 
     def transaction(self) -> "Transaction":
         """Hold the only write transaction; it is all or nothing, and durable at the end.
@@ -108,6 +120,7 @@ class Connection:
         self.holding.acquire()
         try:
             self._roll_back()  # what an earlier attempt to do so left, if the disk failed then
+            self._is_left = False
             self.cursor.execute("BEGIN IMMEDIATE")
         except BaseException as err:
             self.end(err)

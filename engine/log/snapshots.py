@@ -78,7 +78,11 @@ class Snapshots(Protocol):
         """Delete those of these positions."""
 
 
-_NEWEST: Final = "SELECT * FROM snapshots WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+# Digests as bytes: those that are damaged may be no text, and that must stop nobody.
+_NEWEST: Final = """
+SELECT seq, fold_version, CAST(policy_digest AS BLOB), CAST(digest AS BLOB), data
+FROM snapshots WHERE seq <= ? ORDER BY seq DESC LIMIT 1
+"""
 _SEQS: Final = "SELECT seq FROM snapshots ORDER BY seq"
 _STORE: Final = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)"
 _DROP: Final = "DELETE FROM snapshots WHERE seq = ?"
@@ -105,7 +109,11 @@ class SnapshotTable:
         """Return the newest of a position up to `until`, whatever it is worth."""
         for seq, version, policy, digest, data in self._read(_NEWEST, (until,)):
             return Snapshot(
-                seq=seq, fold_version=version, policy_digest=policy, digest=digest, data=data
+                seq=seq,
+                fold_version=version,
+                policy_digest=policy.decode(errors="replace"),
+                digest=digest.decode(errors="replace"),
+                data=data,
             )
         return None
 

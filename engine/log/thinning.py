@@ -10,13 +10,14 @@ after the other is thinned, in a transaction each, and gone on with after a cras
 
 So `why` explains each decision as before, and uptime, audit and every view whose projection acts on
 decisions come out the same. The chain of a thinned block stays what it was. Nobody can compute it
-from what is left, so that has a digest of its own: S_k = SHA-256(S_{k-1} + H_k + the canonical
-bytes of each row that stayed, as a block of one), S_{-1} being 32 zero bytes; the event holds that
-of its last block.
+from what is left, so that has a digest of its own: S_k = SHA-256(S_{k-1} + H_k + time and crc of
+the block's last event, an i64 each + the canonical bytes of each row that stayed, as a block of
+one), S_{-1} being 32 zero bytes; the event holds that of its last block.
 """
 
 import hashlib
 import itertools
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
@@ -33,6 +34,7 @@ from engine.log.chain import BLOCK_EVENTS, ZERO, canonical
 from engine.log.protocol import EventRow, Log
 from engine.log.schema import PASSING
 
+_END: Final = struct.Struct("<qq").pack
 # Decisions are about what was seen just before; no evidence is older than this.
 _LOOK_BACK_US: Final = 3_600_000_000
 _DROPPED: Final = next(code for code, kind in KINDS.items() if kind is ev.ObservationsDropped)
@@ -183,7 +185,7 @@ def staying(log: Log, dropped: ev.ObservationsDropped) -> Iterator[Stay]:
         if block.is_thinned:
             digest = block.digest
         else:
-            digest = stayed_digest(digest, block.chain, rows)
+            digest = stayed_digest(digest, block, rows)
             yield block, [row[0] for row in rows], digest
 
 
@@ -216,9 +218,10 @@ def _cite(row: EventRow, cited: set[int]) -> None:
         cited.update(evidence)
 
 
-def stayed_digest(before: bytes, chain: bytes, rows: Sequence[EventRow]) -> bytes:
-    """Return S of a block with this chain that follows one with S = `before` (32 bytes)."""
-    hashed = hashlib.sha256(before + chain)
+def stayed_digest(before: bytes, block: Block, rows: Sequence[EventRow]) -> bytes:
+    """Return S of `block`, of which `rows` stay, after one with S = `before` (32 bytes)."""
+    hashed = hashlib.sha256(before + block.chain)
+    hashed.update(_END(block.last_at_us, block.last_crc))
     for row in rows:
         hashed.update(canonical(((*row, 0),)))
     return hashed.digest()

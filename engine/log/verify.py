@@ -139,7 +139,7 @@ class _Check:
         """Check a thinned block, which follows one with the digest `before`; return its own."""
         rows = block.rows()
         events = decode_rows(rows)
-        if stayed_digest(before, block.chain, rows) != block.digest:
+        if stayed_digest(before, block, rows) != block.digest:
             self.found(block.first, "what stayed of its block is not what did (digest)")
         times = [0 if self._last is None else self._last[1], *block.times, block.last_at_us]
         if not all(map(operator.le, times, times[1:])):

@@ -187,6 +187,24 @@ def test_a_doubt_is_not_settled_by_who_lost_the_log(tmp_path: Path) -> None:
             _ = old.head
 
 
+def test_what_is_appended_is_seen_after_a_read_that_could_not_be_ended(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with opened(path) as log:
+        log.append(probes(1, 1_001))
+        assert log.seal() == 1
+    faults = Faults(fails_at=0, code=IOERR)
+    with opened(path) as writer, SqliteLog(path, mode="read", connect=faults.connect) as log:
+        faults.fails_at = faults.calls + 5  # rows, BEGIN, block, last, the end
+        assert list(log.read(0, 1)) == probes(1, 1)
+        assert faults.failed == "ROLLBACK"
+        writer.append(probes(1_002, 1_003))
+        faults.fails_at = faults.calls + 1  # it fails once more: an error, and nothing outdated
+        with pytest.raises(LogError, match="disk I/O error"):
+            _ = log.head
+        assert log.head.seq == 1_003
+        assert list(log.read(1_001)) == probes(1_002, 1_003)
+
+
 def test_a_log_that_may_not_grow_is_full_and_loses_nothing(tmp_path: Path) -> None:
     def limited(uri: str) -> Any:
         connection = driver_connect(uri)

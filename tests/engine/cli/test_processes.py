@@ -19,7 +19,7 @@ from tests.engine.cli.shell import COMMAND, environment, minute, process, stored
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("status", "x.db", "--json"), 0),
+        (("replay", "x.db", "--json"), 0),  # what status says of the disk moves
         (("why", "x.db"), 0),
         (("events", "x.db", "--since", "30"), 0),
         (("switchover", "x.db", "g", "--to", "a"), 1),

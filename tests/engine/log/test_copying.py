@@ -1,6 +1,7 @@
 """A copy is the log, checked before it counts; and a log can be packed, whatever it came from."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from engine.log.connection import driver_connect
 from engine.log.copying import Copied, back_up, chain_at, copy
 from engine.log.memory import MemoryLog
 from engine.log.packing import pack
+from engine.log.protocol import Head
 from engine.log.snapshots import pack as snapshot
+from engine.log.sqlite import SqliteLog
 from engine.log.verify import verify
+from tests.contracts.test_bodies import removed
 from tests.engine.log.events import SeenFold, based, message, probes
 
 FORMAT_1 = Path(__file__).parents[2] / "data" / "logs" / "format-1.db.gz"
@@ -254,3 +258,42 @@ def test_a_log_that_could_never_shrink_can_after_its_first_packing(tmp_path: Pat
     assert (second.sealed, second.after < second.before / 2) == (11, True)
     with open_log(path) as log:
         assert list(log.read()) == probes(1, 20_500)
+
+
+class BusyLog(SqliteLog):
+    """A log that another process appends to between two looks at its head."""
+
+    looks = 0
+    busy: Callable[[], None] | None = None
+
+    @property
+    def head(self) -> Head:
+        self.looks += 1
+        if self.looks == 2 and self.busy is not None:
+            self.busy()
+        return super().head
+
+
+def test_a_copy_while_bodies_come_and_go_has_those_that_its_events_speak_of(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "log.db", tmp_path / "other.db"
+    with open_log(path, mode="write", create=True) as log:
+        for body in (b"goes", b"comes again", b"stays"):
+            event, bodies = message(log.head.seq + 1, body)
+            log.append([event], bodies=bodies)
+
+        def busy() -> None:
+            log.append([removed(4, b"goes", b"comes again")])
+            for body in (b"comes again", b"new"):
+                event, bodies = message(log.head.seq + 1, body)
+                log.append([event], bodies=bodies)
+
+        with BusyLog(path, mode="read") as source:
+            source.busy = busy
+            copy(source, other, release="1", progress=quiet)
+    with open_log(other) as copied:
+        assert copied.head.seq == 6
+        there = {copied.body(stored.digest) for stored in copied.stored_bodies()}
+        assert there == {b"comes again", b"stays", b"new"}
+    assert b"goes" not in other.read_bytes()
