@@ -108,7 +108,7 @@ def measured(
             done += 1
             progress(done, len(stages) * rounds)
 
-        with tempfile.TemporaryDirectory(prefix="tanist-bench-", dir=directory) as own:
+        with tempfile.TemporaryDirectory(prefix="tanist-bench-", dir=directory.resolve()) as own:
             found.setdefault(goal, []).extend(stage(Path(own), rounds=rounds, tick=tick))
     return Report(quick=is_quick, rounds=rounds, machine=machine, goals=goals(found))
 

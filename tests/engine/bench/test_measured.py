@@ -1,5 +1,6 @@
 """Every benchmark on a tiny scale: what is counted was done, and nothing is said about times."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,15 @@ MEMORY = ["memory", "memory-longer", "held"]
 
 def run(name: Name, directory: Path) -> tuple[Report, list[tuple[int, int]]]:
     ticks: list[tuple[int, int]] = []
-    report = measured(
-        [name],
-        sizes=TINY,
-        rounds=1,
-        is_quick=True,
-        directory=directory,
-        progress=lambda done, total: ticks.append((done, total)),
-    )
+    with contextlib.chdir(directory):
+        report = measured(
+            [name],
+            sizes=TINY,
+            rounds=1,
+            is_quick=True,
+            directory=Path(),  # as the command gives it, if nobody says anything else
+            progress=lambda done, total: ticks.append((done, total)),
+        )
     return report, ticks
 
 
