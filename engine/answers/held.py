@@ -8,7 +8,7 @@ from engine.answers.waiting import sentence, wait_of
 from engine.answers.words import moment
 from engine.core import events as ev
 from engine.core.blocking import want
-from engine.core.errors import LogCorrupted
+from engine.core.errors import LogCorrupted, StateDropped
 from engine.core.events import GroupControl, Recorded
 from engine.core.state import GroupState, State, is_active_standby
 from engine.log.protocol import Log
@@ -23,6 +23,7 @@ class Held:
         self._log = log
         self._finder = finder
         self._states: dict[int, State | None] = {}
+        self._is_dropped = False  # whether a state was asked for that retention has let go
 
     def state(self, seq: int) -> State | None:
         """Return the fold up to `seq`; None if the log cannot be folded so far."""
@@ -31,6 +32,9 @@ class Held:
                 self._states[seq] = state_at(self._log, seq)
             except LogCorrupted:
                 self._states[seq] = None
+            except StateDropped:
+                self._states[seq] = None
+                self._is_dropped = True
         return self._states[seq]
 
     @property
@@ -91,7 +95,7 @@ class Held:
     def _after_failure(self, root: Recorded, *, is_named: bool) -> list[str]:
         then = self._group_at(root.seq, root.subject)
         if then is None:
-            return []
+            return self._long_after(root)
         state, group = then
         if not is_active_standby(state, group):
             return []  # whoever is healthy serves: nobody takes anything over
@@ -99,9 +103,8 @@ class Held:
         if wanted is None or root.seq not in wanted.evidence:
             return [f"{root.subject} was not the active master: nobody had to take over"]
         followed = self._followed(root, group.id)
-        if followed is not None:
-            what = "failover" if isinstance(followed.event, ev.FailoverStarted) else "the proposal"
-            return [f"{what} {followed.seq} followed: tanist why {followed.seq}"]
+        if followed:
+            return followed
         now = self._group_at(self._finder.head, root.subject) if is_named else None
         if now is not None:
             wanted = want(now[1])
@@ -109,18 +112,28 @@ class Held:
                 return list(_waits(*now))
         return [f"nothing failed over then: {said}" for said in _waits(state, group)]
 
+    def _long_after(self, root: Recorded) -> list[str]:
+        """Return the same where the state of then cannot be had: what the events say of it."""
+        now = self._group_at(self._finder.head, root.subject)
+        followed = [] if now is None else self._followed(root, now[1].id)
+        if followed or not self._is_dropped:
+            return followed
+        return ["nothing failed over then; why is not known, for what was observed was dropped"]
+
     def _group_at(self, seq: int, subject: str) -> tuple[State, GroupState] | None:
         state = self.state(seq)
         group = None if state is None else state.group_of(subject)
         return None if state is None or group is None else (state, group)
 
-    def _followed(self, root: Recorded, group: str) -> Recorded | None:
+    def _followed(self, root: Recorded, group: str) -> list[str]:
         kinds = (ev.FailoverStarted, ev.FailoverProposed)
         for found in self._finder.after(root.seq, kinds, group):
             assert isinstance(found.event, ev.FailoverStarted | ev.FailoverProposed)
             if root.seq in found.event.evidence:
-                return found
-        return None
+                is_failover = isinstance(found.event, ev.FailoverStarted)
+                what = "failover" if is_failover else "the proposal"
+                return [f"{what} {found.seq} followed: tanist why {found.seq}"]
+        return []
 
 
 def _unanswered(state: State, group: GroupState) -> Iterable[int]:

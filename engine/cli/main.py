@@ -69,6 +69,8 @@ def _command(words: Sequence[str]) -> int:
         return _say([f"refused: {err}"], NO)
     except (errors.ConfigurationError, errors.ObservationsError) as err:
         return _say(err.mistakes, USAGE)
+    except errors.StateDropped as err:
+        return _say([str(err)], NO)
     except errors.LogError as err:
         return _say([str(err)], UNUSABLE)
     except errors.EngineError as err:

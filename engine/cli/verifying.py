@@ -110,6 +110,7 @@ class _Fold:
         self._log = log
         self._positions = _positions(log)
         self._controls: dict[tuple[int, str], GroupControl | None] = {}
+        self._begin = 0  # what was before this seq cannot be folded any more
         self._snapshots = SnapshotCheck(log)
         self.bodies: Final = BodyCheck(log)
         self._report = report
@@ -124,9 +125,11 @@ class _Fold:
             raise LogCorrupted(recorded.seq, what) from err
         self._snapshots.passed(state)
         self.bodies.passed(recorded)
+        if isinstance(event, ev.LogBased):
+            self._begin = recorded.seq
         for group in self._positions.get(recorded.seq, ()):
             self._controls[recorded.seq, group] = control_in(state, group)
-        if isinstance(event, ev.RollbackRequested):
+        if isinstance(event, ev.RollbackRequested) and event.position >= self._begin:
             control = self._controls.get((event.position, recorded.subject))
             if control != event.control or st.control_digest(event.control) != event.digest:
                 what = f"its control is not what the log gives at position {event.position}"

@@ -146,6 +146,20 @@ def pace(state: State, group: GroupState, master: MasterState) -> tuple[int, boo
     return probe.interval_us, not probe.hold_open
 
 
+def pending(state: State) -> set[int]:
+    """Return the seqs of all that a later verdict may name as evidence, and that was seen by now.
+
+    All else that it names is of its own step, or was decided.
+    """
+    return {
+        seq
+        for group in state.groups.values()
+        for master in group.masters.values()
+        for seq in (*master.failures, master.question, master.gone_seq)
+        if seq
+    }
+
+
 def follows_reports(state: State, group: GroupState) -> bool:
     """Return whether roles follow what the masters report, because the engine only observes."""
     return state.policy_of(group).automation is Automation.OBSERVE

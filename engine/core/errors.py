@@ -15,6 +15,7 @@
         LogCorrupted       breaks an invariant at `seq`: stop, never repair silently
         LogLocked          another process writes it
         LogFull            no space is left for it
+        StateDropped       what a state at that seq would be folded from was dropped
       ReplayDiverged       the same events gave another state: a bug in this package
 
 A bug in the engine raises AssertionError, which no caller should catch.
@@ -104,6 +105,10 @@ class LogLocked(LogError):
 
 class LogFull(LogError):
     """The append did not fit: disk or quota is full."""
+
+
+class StateDropped(LogError):
+    """What was observed up to there was dropped, so nobody knows the state at that seq any more."""
 
 
 class ReplayDiverged(EngineError):

@@ -235,7 +235,6 @@ class ObservationsDropped(Event, frozen=True, kw_only=True):
 
     after: int  # what goes comes after this seq; what was before had gone already
     until: int  # seq that a sealed block ends with
-    upto: int  # decisions up to this seq were asked what they rest on
     unseen: tuple[str, ...]  # masters of which nothing was observed up to `after`
     dropped: int  # by this and by every earlier one [count]
     chain: bytes  # of the log up to `until`, as it was

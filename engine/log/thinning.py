@@ -5,11 +5,12 @@ then on the log is folded from there, and a state before it cannot be had any mo
 after the other is thinned, in a transaction each, and gone on with after a crash. What stays:
 
 - every event of a kind that seldom comes: decisions, commands, starts, whatever configures;
-- what a decision rests on: its cause, and the evidence that it lists;
+- what a decision rests on: its cause, and the evidence that it lists or may list later;
 - the first event of the log, and the first observation of each master, from which its time counts.
 
-So `why` explains each decision as before, and uptime, audit and every view whose projection acts on
-decisions come out the same. The chain of a thinned block stays what it was. Nobody can compute it
+So `why` shows the same chain for each decision (what only the state of then would tell, it does not
+say any more), and uptime, audit and every view whose projection acts on decisions come out the
+same. The chain of a thinned block stays what it was. Nobody can compute it
 from what is left, so that has a digest of its own: S_k = SHA-256(S_{k-1} + H_k + time and crc of
 the block's last event, an i64 each + the canonical bytes of each row that stayed, as a block of
 one), S_{-1} being 32 zero bytes; the event holds that of its last block.
@@ -26,17 +27,16 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.errors import LogCorrupted, LogError
+from engine.core.detection import pending
+from engine.core.errors import LogCorrupted, StateDropped
 from engine.core.events import KINDS, OBSERVATIONS, READ_AS, Recorded, decode
 from engine.core.state import State
 from engine.log.blocks import Block, thin
-from engine.log.chain import BLOCK_EVENTS, ZERO, canonical
+from engine.log.chain import ZERO, canonical
 from engine.log.protocol import EventRow, Log
 from engine.log.schema import PASSING
 
 _END: Final = struct.Struct("<qq").pack
-# Decisions are about what was seen just before; no evidence is older than this.
-_LOOK_BACK_US: Final = 3_600_000_000
 _DROPPED: Final = next(code for code, kind in KINDS.items() if kind is ev.ObservationsDropped)
 _ADDED: Final = next(code for code, kind in KINDS.items() if kind is ev.MasterAdded)
 _SEEN: Final = frozenset(
@@ -89,14 +89,14 @@ def to_fold(log: Log, until: int) -> Iterator[Recorded]:
     If observations were dropped, the state after them stands for what was before.
 
     Raises:
-        LogError: `until` lies before that.
+        StateDropped: `until` lies before that.
     """
     last = last_dropped(log)
     if last is None:
         return log.read(until=until)
     dropped = dropped_in(last)
     if until < dropped.until:
-        raise LogError(
+        raise StateDropped(
             f"the state at event {until} cannot be had any more: what was observed up to event "
             f"{dropped.until} was dropped (event {last.seq}); decisions up to there are still in "
             "the log"
@@ -126,7 +126,6 @@ def dropping(
     event = ev.ObservationsDropped(
         after=after,
         until=until,
-        upto=log.head.seq,
         unseen=unseen,
         dropped=0,
         chain=ZERO,
@@ -150,10 +149,13 @@ def _beginning(log: Log) -> tuple[int, int, tuple[str, ...]]:
     return 0, 0, ()
 
 
-def _unseen(base: Recorded) -> tuple[str, ...]:
+def _state_in(base: Recorded) -> State:
     assert isinstance(base.event, ev.LogBased)
-    state = st.restore(base.event.state)
-    places = state.cache.places
+    return st.restore(base.event.state)
+
+
+def _unseen(base: Recorded) -> tuple[str, ...]:
+    places = _state_in(base).cache.places
     return tuple(sorted(name for name in places if not places[name].master.heard_us))
 
 
@@ -190,21 +192,16 @@ def staying(log: Log, dropped: ev.ObservationsDropped) -> Iterator[Stay]:
 
 
 def _cited(log: Log, dropped: ev.ObservationsDropped) -> set[int]:
-    """Return the seqs that decisions name as their cause or as evidence."""
-    cited: set[int] = set()
-    at_us = 0
+    """Return the seqs that decisions name as their cause or as evidence, or still may name."""
+    cited = pending(_state_in(base_of(dropped)))
+    for stored in log.rows(dropped.until):
+        if not stored[4]:
+            break  # something from outside: what was decided in the step before is all there
+        _cite(stored[:6], cited)
     for block in log.blocks(dropped.after, dropped.until):
-        at_us = block.last_at_us
         if any(code not in PASSING for code in block.codes):
             for row in block.rows():
                 _cite(row, cited)
-    for stored in log.rows(dropped.until, min(dropped.upto, dropped.until + BLOCK_EVENTS)):
-        _cite(stored[:6], cited)
-    for seq in log.seqs_of(WITH_EVIDENCE, dropped.until, dropped.upto):
-        stored = next(log.rows(seq - 1, seq))
-        if stored[1] > at_us + _LOOK_BACK_US:
-            break
-        _cite(stored[:6], cited)
     return cited
 
 
@@ -237,13 +234,10 @@ def thinned(log: Log) -> Iterator[int]:
     if last is None:
         return
     dropped = dropped_in(last)
+    end = next(log.blocks(dropped.until - 1, dropped.until), None)
+    if end is None or end.is_thinned:
+        return  # it is the last one to be so
     log.snapshots.drop(seq for seq in log.snapshots.seqs() if seq < dropped.until)
     for block, stays, digest in staying(log, dropped):
         log.thin(thin(block, stays, digest=digest))
         yield block.last
-
-
-def is_pending(log: Log, dropped: ev.ObservationsDropped) -> bool:
-    """Return whether a block that may be thinned is not."""
-    block = next(log.blocks(dropped.until - 1, dropped.until), None)
-    return block is not None and not block.is_thinned

@@ -55,21 +55,23 @@ def verify(log: Log, fold: Fold | None = None) -> Verification:
 
 
 def _thinned(log: Log, check: "_Check") -> int:
-    """Check what retention has left, and return the seq that it ends with (0: nothing is left)."""
-    seq, bad = 0, 1
+    """Check the blocks that retention has been in, and return the seq that they end with."""
+    seq, bad, stayed = 0, 1, ZERO
     try:
-        last = last_dropped(log)
-        if last is None:
-            return 0
-        dropped, stayed = dropped_in(last), ZERO
-        for block in log.blocks(until=dropped.until):
+        for block in log.blocks():
             if not block.is_thinned:
                 break
             bad, seq = block.first, block.last
             stayed = check.stayed(block, stayed)
-        bad = last.seq
-        check.base(dropped_in(last), seq, stayed)
+        bad = seq + 1
+        last = last_dropped(log)
+        if last is not None:
+            check.base(dropped_in(last), seq, stayed)
+        elif seq:
+            check.found(bad, "what is before it was thinned, and no event says so")
+            check.unfold()
     except (LogCorrupted, LogTooNew) as err:
+        check.unfold()
         check.found(err.seq if isinstance(err, LogCorrupted) else bad, str(err))
     return seq
 
@@ -109,6 +111,10 @@ class _Check:
         self.first_bad = seq if self.first_bad is None else min(seq, self.first_bad)
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(f"event {seq}: {problem}")
+
+    def unfold(self) -> None:
+        """Take note that nobody knows what the events that follow would be folded on."""
+        self._fold = None
 
     def take(self, rows: list[Row]) -> None:
         """Check the next rows: all at once, and one by one only if something does not fit."""
@@ -222,7 +228,7 @@ class _Check:
             try:
                 self._fold(recorded)
             except LogCorrupted as err:
-                self._fold = None  # what it holds now means nothing for the events after this
+                self.unfold()  # what it holds now means nothing for the events after this
                 self.found(err.seq, err.found)
 
 

@@ -26,7 +26,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.errors import CommandRefused
+from engine.core.errors import CommandRefused, StateDropped
 from engine.core.events import FLEET, GroupControl
 from engine.core.replay import control_in
 from engine.core.terms import Terms, check_key
@@ -285,7 +285,10 @@ class Commands:
         head = self._turning.state.seq
         if not 0 < position <= head:
             raise CommandRefused((f"expected a seq up to {head}, found {position}",))
-        state = await asyncio.to_thread(states.state_at, self._log, position)
+        try:
+            state = await asyncio.to_thread(states.state_at, self._log, position)
+        except StateDropped as err:
+            raise CommandRefused((str(err),)) from err
         control = control_in(state, group)
         if control is None:
             raise CommandRefused((f"there was no group {group} at position {position}",))

@@ -177,11 +177,10 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (24, "93c4018003c40100", ev.LogBased(state=b"\x80", seq=3, chain=b"\x00")),
     (
         25,
-        "9b02cd03e8cd03e991a16103c40101c40102c40103a3616765a3616e6ec2",
+        "9a02cd03e891a16103c40101c40102c40103a3616765a3616e6ec2",
         ev.ObservationsDropped(
             after=2,
             until=1_000,
-            upto=1_001,
             unseen=("a",),
             dropped=3,
             chain=b"\x01",

@@ -19,6 +19,7 @@ from engine.log.copying import back_up, copy
 from engine.log.query import Questions
 from engine.log.sqlite import SqliteLog
 from engine.log.verify import Verification, verify
+from tests.engine.cli.shell import tanist
 from tests.engine.log.thinned import drop, in_a_file, thin
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "read_log.py"
@@ -148,3 +149,26 @@ def test_the_script_that_knows_nothing_of_this_code_reads_it(path: Path) -> None
     *lines, digest = done.stdout.splitlines()
     assert digest == head
     assert [json.loads(line)[:5] for line in lines] == expected
+
+
+def test_the_event_that_says_so_is_named_if_it_is_damaged(path: Path) -> None:
+    with open_log(path) as log:
+        seq = next(log.seqs_of((25,)))
+    change(path, "UPDATE events SET payload = x'c1' WHERE seq = ?", seq)
+    assert verified(path).first_bad == seq
+
+
+def test_thinned_blocks_that_no_event_speaks_of_are_named(path: Path) -> None:
+    with open_log(path) as log:
+        seq = next(log.seqs_of((25,)))
+    change(path, "DELETE FROM events WHERE seq = ?", seq)
+    assert verified(path).first_bad == 6_001
+
+
+def test_a_state_from_before_is_refused_in_one_line(path: Path) -> None:
+    for words in (("status", "log.db", "--at", "100"), ("replay", "log.db", "--to", "5999")):
+        done = tanist(*words, cwd=path.parent)
+        assert done.returncode == 1
+        assert done.stderr.startswith("tanist: the state at event ")
+        assert "was dropped" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
