@@ -4,9 +4,7 @@ import enum
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.core.errors import LogError, LogUncertain
 from engine.core.events import Recorded
@@ -24,17 +22,15 @@ from engine.log.protocol import (
     NO_BODIES,
     Head,
     Hook,
-    Projection,
     Row,
     Seal,
     Size,
     StoredBody,
-    V,
-    ViewStatus,
 )
-from engine.log.shelf import MemoryShelf, StoredView
+from engine.log.shelf import MemoryShelf
 from engine.log.snapshots import SnapshotShelf
-from engine.log.views import CATCH_UP_EVENTS, Views
+from engine.log.viewed import WithViews
+from engine.log.views import Views
 
 
 class Failure(enum.Enum):
@@ -45,7 +41,7 @@ class Failure(enum.Enum):
     LOST = "lost"  # LogUncertain, and nothing is stored
 
 
-class MemoryLog:
+class MemoryLog(WithViews):
     """A log that lasts as long as its object, and what `copy` made of it."""
 
     def __init__(self) -> None:
@@ -287,50 +283,5 @@ class MemoryLog:
         self._chain.feed(self.rows(self._chain.seq))
         return self._chain.head
 
-    def attach(self, projection: Projection[V]) -> None:
-        """Let `catch_up` find the projection by its name."""
-        self._views.attach(projection)
-
-    def catch_up(self, name: str, *, limit_events: int = CATCH_UP_EVENTS) -> int:
-        """Return how many events were applied to the stored view: at most `limit_events`."""
-        return self._views.catch_up(name, limit_events=limit_events)
-
-    def retry(self, name: str) -> None:
-        """Let `catch_up` try the event again that the view is parked before."""
-        self._views.retry(name)
-
-    def views_status(self) -> list[ViewStatus]:
-        """Return how far the stored view of each attached projection has come, by name."""
-        return self._views.status()
-
-    def view(self, projection: Projection[V]) -> tuple[V, int]:
-        """Return the view of the whole log and its position."""
-        return self._views.view(projection)
-
-    def rebuild(
-        self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
-    ) -> int:
-        """Fold the log from its start, swap the view in, and return its position."""
-        return self._views.rebuild(projection, progress)
-
-    def as_of(self, projection: Projection[V], seq: int) -> V:
-        """Return the view of the events up to `seq`."""
-        return self._views.as_of(projection, seq)
-
-    def load_view(self, name: str) -> StoredView | None:
-        """Return the live view stored under `name`."""
-        return self.shelf.load(name)
-
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -14,8 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import text
 
@@ -51,20 +50,18 @@ from engine.log.protocol import (
     NO_BODIES,
     Head,
     Hook,
-    Projection,
     Row,
     Seal,
     Size,
     StoredBody,
-    V,
-    ViewStatus,
 )
 from engine.log.reading import Reading
 from engine.log.reserve import Reserve
 from engine.log.schema import create_schema, name_kinds
-from engine.log.shelf import Change, StoredView, TableShelf
+from engine.log.shelf import Change, TableShelf
 from engine.log.snapshots import SnapshotTable
-from engine.log.views import CATCH_UP_EVENTS, Views
+from engine.log.viewed import WithViews
+from engine.log.views import Views
 
 T = TypeVar("T")
 
@@ -105,7 +102,7 @@ def open_log(
     return SqliteLog(path, mode=mode, create=create, release=release, reserve=reserve, keys=keys)
 
 
-class SqliteLog:
+class SqliteLog(WithViews):
     """A log in the file `path`, open for reading or for writing; threads may share it."""
 
     def __init__(
@@ -131,7 +128,7 @@ class SqliteLog:
         self.hook: Hook | None = None
         self._connect: Final = connect
         self.shelf: Final = TableShelf(self._fetch, self._change_all)
-        self._views: Final = Views(self, self.shelf)
+        self._views = Views(self, self.shelf)
         self._chain: Final = ChainFold()
         self._chaining: Final = threading.Lock()
         self._appending: Final = threading.RLock()
@@ -567,40 +564,6 @@ class SqliteLog:
                 writer.cursor.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
             return self.size().file < before.file
 
-    def attach(self, projection: Projection[V]) -> None:
-        """Let `catch_up` find the projection by its name."""
-        self._views.attach(projection)
-
-    def catch_up(self, name: str, *, limit_events: int = CATCH_UP_EVENTS) -> int:
-        """Return how many events were applied to the stored view: at most `limit_events`."""
-        return self._views.catch_up(name, limit_events=limit_events)
-
-    def retry(self, name: str) -> None:
-        """Let `catch_up` try the event again that the view is parked before."""
-        self._views.retry(name)
-
-    def views_status(self) -> list[ViewStatus]:
-        """Return how far the stored view of each attached projection has come, by name."""
-        return self._views.status()
-
-    def view(self, projection: Projection[V]) -> tuple[V, int]:
-        """Return the view of the whole log and its position; nothing is stored."""
-        return self._views.view(projection)
-
-    def rebuild(
-        self, projection: Projection[V], progress: Callable[[int, int], None] | None = None
-    ) -> int:
-        """Fold the log from its start, swap the view in, and return its position."""
-        return self._views.rebuild(projection, progress)
-
-    def as_of(self, projection: Projection[V], seq: int) -> V:
-        """Return the view of the events up to `seq`; LogError if the log does not know it."""
-        return self._views.as_of(projection, seq)
-
-    def load_view(self, name: str) -> StoredView | None:
-        """Return the live view stored under `name`."""
-        return self.shelf.load(name)
-
     def close(self) -> None:
         """Release everything; a second call does nothing."""
         with self._appending:
@@ -612,17 +575,6 @@ class SqliteLog:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Writing:

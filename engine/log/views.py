@@ -46,6 +46,10 @@ class Views:
             self._live.pop(projection.name, None)
             self._attached[projection.name] = projection
 
+    def stored(self, name: str) -> StoredView | None:
+        """Return the live view stored under `name`."""
+        return self._shelf.load(name)
+
     def catch_up(self, name: str, *, limit_events: int) -> int:
         """Return how many events were applied to the stored view; raises ViewParked."""
         assert limit_events > 0
