@@ -9,11 +9,8 @@ leaving, what was observed is made durable; what is owed to masters stays owed t
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, Self, TypeVar
-
-import msgspec
 
 from engine import __version__
 from engine.answers.room import room
@@ -26,7 +23,7 @@ from engine.core import events as ev
 from engine.core import messages
 from engine.core import state as st
 from engine.core.driver import Driver
-from engine.core.errors import CommandRefused, ConfigurationError, LogError
+from engine.core.errors import ConfigurationError, LogError
 from engine.core.events import Recorded
 from engine.core.policy import Policy
 from engine.core.state import State
@@ -43,12 +40,13 @@ from engine.runtime.commands import Commands
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
-from engine.runtime.keeping import Keeping, Turn
+from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Turning
 from engine.runtime.rebuilding import Rebuilding
-from engine.runtime.retention import Retention
-from engine.runtime.routes import Route, Routes
-from engine.runtime.space import NO_MESSAGES, Space
+from engine.runtime.requests import Receipt as Receipt
+from engine.runtime.requests import Requests
+from engine.runtime.routes import Routes
+from engine.runtime.space import Space
 from engine.runtime.traffic import Traffic
 from engine.runtime.watch import Watch
 from projections.kept import KEPT
@@ -58,15 +56,11 @@ T = TypeVar("T")
 SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A message was accepted: it is durable, and will be done once at a sink that checks keys."""
+class Engine(Commands, Requests):
+    """One engine, which decides for one log.
 
-    seq: int  # its place in the log; 0: it was done before
-    key: str
-
-
-class Engine(Commands):
-    """One engine, which decides for one log; what operators can ask of it are its `Commands`."""
+    What operators can ask of it are its `Commands`, what services can are its `Requests`.
+    """
 
     def __init__(
         self,
@@ -216,54 +210,43 @@ class Engine(Commands):
         for projection in KEPT:
             self._log.attach(projection)
         self._rebuilding = Rebuilding(self._log, {each.name: each for each in KEPT})
-        after_us = self._configuration.seal_after_us if self._configuration else SEAL_AFTER_US
         keeping = Keeping(
             self._log,
             [projection.name for projection in KEPT],
-            others={
-                "what is old enough to be sealed": upkeep.sealing(
-                    self._log, after_us=after_us, at_us=self.clock.at_us
-                ),
-                "a snapshot": upkeep.snapshots(self._log, is_short=lambda: self._space.is_short),
-                "what is old enough to be dropped": self._retention(),
-                "what is not needed any more": self._removing(),
-                "what a purge left": upkeep.erasing(self._log),
-                "keys that nobody repeats any more": upkeep.keys(self._log),
-            },
+            others=upkeep.turns(
+                self._log,
+                self._bounds(),
+                at_us=self.clock.at_us,
+                is_short=lambda: self._space.is_short,
+                record=self._recorder(),
+                spare=lambda digests: self._turning.driver.spare(digests),
+            ),
         )
         self._closing.push_async_callback(keeping.close)
         self._closing.push_async_callback(self._rebuilding.close)
         return keeping
 
-    def _retention(self) -> Turn:
-        """Return what drops observations that are too old, or too many."""
-        loop, configuration = asyncio.get_running_loop(), self._configuration
-
-        async def asked(event: ev.Observation) -> None:
-            await self._turning.ask(event)
-
-        return Retention(
-            self._log,
-            keep_us=configuration.keep_observations_us if configuration else 0,
-            size_max=configuration.max_size if configuration else 0,
-            at_us=self.clock.at_us,
-            append=lambda event: asyncio.run_coroutine_threadsafe(asked(event), loop).result(),
-        ).turn
-
-    def _removing(self) -> Turn:
-        """Return what removes bodies that are not needed any more."""
-        loop, configuration = asyncio.get_running_loop(), self._configuration
-
-        async def removed(digests: tuple[bytes, ...]) -> None:
-            spare = self._turning.driver.spare(digests)
-            if spare:
-                await self._turning.ask(ev.BodiesRemoved(digests=spare, why="keep_bodies"))
-
-        return upkeep.removing(
-            self._log,
-            keep_us=configuration.keep_bodies_us if configuration else KEEP_BODIES_US,
-            remove=lambda each: asyncio.run_coroutine_threadsafe(removed(each), loop).result(),
+    def _bounds(self) -> upkeep.Bounds:
+        configuration = self._configuration
+        if configuration is None:
+            return upkeep.Bounds(seal_after_us=SEAL_AFTER_US, keep_bodies_us=KEEP_BODIES_US)
+        return upkeep.Bounds(
+            seal_after_us=configuration.seal_after_us,
+            keep_observations_us=configuration.keep_observations_us,
+            size_max=configuration.max_size,
+            keep_bodies_us=configuration.keep_bodies_us,
         )
+
+    def _recorder(self) -> upkeep.Record:
+        """Return what makes an observation durable for another thread, which waits for that."""
+        loop = asyncio.get_running_loop()
+
+        async def asked(make: upkeep.Make) -> None:
+            event = make()
+            if event is not None:
+                await self._turning.ask(event)
+
+        return lambda make: asyncio.run_coroutine_threadsafe(asked(make), loop).result()
 
     @staticmethod
     def _offer(state: State, configuration: Configuration) -> ev.ConfigurationLoaded:
@@ -389,16 +372,11 @@ class Engine(Commands):
             LogError: The log cannot be read.
             OSError: The file system cannot be asked.
         """
-        log, configuration = self._log, self._configuration
+        log, bounds = self._log, self._bounds()
         if not isinstance(log, SqliteLog):
             return None
-        return await asyncio.to_thread(
-            room,
-            log,
-            log.path,
-            keep_us=configuration.keep_observations_us if configuration else 0,
-            size_max=configuration.max_size if configuration else 0,
-        )
+        keep_us, size_max = bounds.keep_observations_us, bounds.size_max
+        return await asyncio.to_thread(room, log, log.path, keep_us=keep_us, size_max=size_max)
 
     async def rebuild(self, view: str, *, retry: bool = False) -> int:
         """Fold the stored view of a projection anew beside the live one; return its position [seq].
@@ -424,101 +402,6 @@ class Engine(Commands):
         async with contextlib.aclosing(events):
             async for recorded in events:
                 yield recorded
-
-    # Traffic.
-
-    def pick(self, group: str) -> Route | None:
-        """Return where to go now; None if nobody serves.
-
-        Raises:
-            CommandRefused: There is no such group.
-        """
-        self._known(group)
-        return self._routes.pick(group)
-
-    async def call(
-        self,
-        group: str,
-        send: Callable[[Route], Awaitable[T]],
-        *,
-        idempotent: bool = False,
-        timeout_s: float | None = None,
-    ) -> T:
-        """Pick a master, run `send` with it, and return what that returns.
-
-        A connection that fails is a question to the master, which is probed at once. If `send` may
-        be repeated it is issued once more after that, or when it ran out of time, to whoever serves
-        then. Any other error of `send` is the caller's, and nobody is asked or tried again.
-
-        Args:
-            group: Whose masters may answer.
-            send: Does the work at `route.address`, under `route.epoch`.
-            idempotent: `send` may run twice.
-            timeout_s: How long a master may be waited for [s]; None: the failover's deadline.
-
-        Raises:
-            NoMaster: Nobody could serve in time.
-            StaleEpoch: The activation was revoked meanwhile, and `send` may not be repeated.
-        """
-        self._known(group)
-        return await self._traffic.call(group, send, idempotent=idempotent, timeout_s=timeout_s)
-
-    @contextlib.asynccontextmanager
-    async def route(self, group: str, *, timeout_s: float | None = None) -> AsyncIterator[Route]:
-        """Yield where to go; what was done counts only if leaving does not raise.
-
-        Raises:
-            NoMaster: Nobody could serve in time.
-            StaleEpoch: On leaving: the activation was revoked meanwhile.
-        """
-        self._known(group)
-        async with self._traffic.route(group, timeout_s=timeout_s) as route:
-            yield route
-
-    async def accept(self, group: str, body: bytes, *, key: str, lane: str = "") -> Receipt:
-        """Take a message for `group`; it is durable when this returns.
-
-        Args:
-            group: Whose master shall do it.
-            body: What is delivered [bytes].
-            key: Its identity: the same key and body are accepted once.
-            lane: Messages of one lane are done in order; "": the group's own.
-
-        Raises:
-            CommandRefused: There is no such group, nothing new would be delivered in it, `key` was
-                used for another body, or the disk is full.
-            LogError: It is not durable, or nobody knows; accept it again under its key.
-        """
-        digest = hashlib.sha256(body).digest()
-        bodies = self._hands.bodies
-        offer = self._turning.driver.offer(group, key=key, lane=lane, size=len(body), digest=digest)
-        if offer.event is None:
-            if offer.seq:
-                await self._turning.durable(offer.seq)
-            return Receipt(seq=offer.seq, key=key)
-        if self._space.is_short:
-            raise CommandRefused((NO_MESSAGES,))
-        bodies.hold(group, key, body)
-        try:
-            answer = await self._turning.ask(offer.event, subject=group, bodies={digest: body})
-        except BaseException:  # also if the caller gives up: should it be durable, the log has it
-            bodies.drop(group, key)
-            raise
-        return Receipt(seq=answer.seq, key=key)
-
-    async def acknowledge(self, master: str, *, key: str, epoch: int) -> bool:
-        """Take a master's word that `key` is done; return whether it counted.
-
-        Raises:
-            CommandRefused: There is no such master.
-        """
-        place = self.state.cache.places.get(master)
-        if place is None:
-            raise CommandRefused((f"no master {master!r}",))
-        acked = ev.MessageAcked(key=key, epoch=epoch)
-        answer = await self._turning.ask(acked, subject=master)
-        done = any(isinstance(other.event, ev.MessageDone) for other in answer.decisions)
-        return done or key in place.group.ledger.done
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -51,22 +51,8 @@ def name(value: object) -> str:
 
 def duration(*, least_us: int = 0, most_us: int = DURATION_US_MAX) -> Callable[[object], int]:
     """Return the kind of a duration within these bounds [us]."""
-
-    def kind(value: object) -> int:
-        zero = isinstance(value, int) and not isinstance(value, bool) and value == 0
-        found_us = 0 if zero else microseconds(value) if isinstance(value, str) else None
-        if found_us is None:
-            raise Unfit(
-                "a duration",
-                'write a string with a unit: us, ms, s, m, h or d, as in "500ms" or "1.5s"',
-            )
-        if not least_us <= found_us <= most_us:
-            bounds = f"from {spell(least_us)} to {spell(most_us)}"
-            near = spell(min(max(found_us, least_us), most_us))
-            raise Unfit(f"a duration {bounds}", f'the nearest that would do is "{near}"')
-        return found_us
-
-    return kind
+    remedy = 'write a string with a unit: us, ms, s, m, h or d, as in "500ms" or "1.5s"'
+    return _quantity("a duration", remedy, microseconds, spell, least=least_us, most=most_us)
 
 
 def duration_or_never(*, least_us: int) -> Callable[[object], int]:
@@ -84,19 +70,30 @@ def duration_or_never(*, least_us: int) -> Callable[[object], int]:
 
 def size(*, least: int = 0, most: int = SIZE_BYTES_MAX) -> Callable[[object], int]:
     """Return the kind of a size within these bounds [bytes]."""
+    remedy = 'write a string with a unit: B, KiB, MiB, GiB or TiB, as in "64MiB", or "0"'
+    return _quantity("a size", remedy, in_bytes, spell_size, least=least, most=most)
 
+
+def _quantity(
+    name: str,
+    remedy: str,
+    read: Callable[[str], int | None],
+    spell: Callable[[int], str],
+    *,
+    least: int,
+    most: int,
+) -> Callable[[object], int]:
     def kind(value: object) -> int:
         zero = isinstance(value, int) and not isinstance(value, bool) and value == 0
-        found = 0 if zero else in_bytes(value) if isinstance(value, str) else None
+        found = 0 if zero else read(value) if isinstance(value, str) else None
         if found is None:
-            raise Unfit(
-                "a size",
-                'write a string with a unit: B, KiB, MiB, GiB or TiB, as in "64MiB", or "0"',
-            )
+            raise Unfit(name, remedy)
         if not least <= found <= most:
-            bounds = f"from {spell_size(least)} to {spell_size(most)}"
-            near = spell_size(min(max(found, least), most))
-            raise Unfit(f"a size {bounds}", f'the nearest that would do is "{near}"')
+            near = spell(min(max(found, least), most))
+            raise Unfit(
+                f"{name} from {spell(least)} to {spell(most)}",
+                f'the nearest that would do is "{near}"',
+            )
         return found
 
     return kind

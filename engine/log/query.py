@@ -16,7 +16,6 @@ A sealed block becomes rows by `json_each` over a function of ours, so one block
 and a payload is decoded only where it is asked for.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -29,6 +28,7 @@ from engine.log.blocks import Block
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.interrupting import interruptible
 from engine.log.library import sound_library
+from engine.log.opening import reader_mode
 from engine.log.sqlite import SqliteLog
 
 Answer = tuple[list[str], Iterator[Sequence[object]]]  # the names of the columns, and the rows
@@ -72,10 +72,8 @@ class Questions:
         self._failure: EngineError | None = None
         self._is_denied = False
         self._driver: Final = sound_library().module
-        may_write = os.access(log.path, os.W_OK) and os.access(log.path.parent, os.W_OK)
-        self._connection: Final = Connection(
-            log.path, mode="rw" if may_write else "ro", connect=connect
-        )
+        mode = reader_mode(log.path)
+        self._connection: Final = Connection(log.path, mode=mode, connect=connect)
         self._raw: Final[Any] = self._connection.core.connection.driver_connection
         try:
             self._prepare()

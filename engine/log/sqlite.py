@@ -10,13 +10,10 @@ commit takes that frame's place, or follows it.
 """
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
-
-from sqlalchemy import text
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
@@ -32,15 +29,16 @@ from engine.log.append_keys import (
     rows_of,
 )
 from engine.log.blocks import Block, Stored
-from engine.log.bodies import OVERWRITES_SOME, BodyTables, removals
+from engine.log.bodies import BodyTables, removals
 from engine.log.chain import ChainFold
 from engine.log.claiming import checkpoint, claim, spare_pages
 from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.erasing import Erasure
-from engine.log.header import FORMAT, Found, check_identity, examine
+from engine.log.header import FORMAT, Found, examine
 from engine.log.keyring import Keyring
 from engine.log.lock import WriterLock, identity
+from engine.log.opening import LAST, open_reader, open_writer
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
     AFTER_COMMIT,
@@ -57,7 +55,7 @@ from engine.log.protocol import (
 )
 from engine.log.reading import Reading
 from engine.log.reserve import Reserve
-from engine.log.schema import create_schema, name_kinds
+from engine.log.schema import name_kinds
 from engine.log.shelf import Change, TableShelf
 from engine.log.snapshots import SnapshotTable
 from engine.log.viewed import WithViews
@@ -65,10 +63,6 @@ from engine.log.views import Views
 
 T = TypeVar("T")
 
-_WAL_BYTES_MAX: Final = 64 << 20  # what is kept of a write-ahead log that had grown beyond it
-
-_ANYTHING: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
-_LAST: Final = "SELECT seq, at_us, crc FROM events ORDER BY seq DESC LIMIT 1"
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PAGES: Final = (
@@ -180,54 +174,18 @@ class SqliteLog(WithViews):
             raise
 
     def _open(self, *, create: bool, release: str) -> Connection:
-        connection = Connection(self.path, mode="rwc" if create else "rw", connect=self._connect)
-        try:
-            if create and not connection.fetch(_ANYTHING):
-                # Space that sealing frees can be given back only if this comes first of all. It
-                # writes the first page, and nothing to it.
-                connection.fetch("PRAGMA auto_vacuum = INCREMENTAL")
-                # Before the write-ahead log is switched on, so that the file itself says at once
-                # what it is.
-                with connection.transaction():
-                    create_schema(connection.core, release=release, version=self._version)
-            self._check(connection)
-            self._make_durable(connection)
-        except BaseException:
-            connection.close()
-            raise
+        connection, version = open_writer(
+            self.path, self._connect, create=create, release=release, version=self._version
+        )
+        self._learn(version)
         return connection
 
-    def _make_durable(self, connection: Connection) -> None:
-        with connection.translated():
-            core = connection.core
-            journal = core.execute(text("PRAGMA journal_mode = WAL")).scalar()
-            core.execute(text("PRAGMA synchronous = FULL"))
-            core.execute(text(OVERWRITES_SOME))
-            core.execute(text(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}"))
-        if journal != "wal":
-            raise LogError(f"{self.path}: a write-ahead log is not possible there")
-
     def _open_reader(self) -> Connection:
-        # A connection that may write nothing at all leaves the files behind that the last one to
-        # close removes; query_only keeps this one from changing anything else.
-        may_write = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
-        reader = Connection(self.path, mode="rw" if may_write else "ro", connect=self._connect)
-        try:
-            reader.fetch("PRAGMA query_only = ON")
-            self._check(reader)
-            reader.fetch(_LAST)  # a damaged table is better found now
-        except BaseException:
-            reader.close()
-            raise
-        return reader
+        connection, version = open_reader(self.path, self._connect)
+        self._learn(version)
+        return connection
 
-    def _check(self, connection: Connection) -> None:
-        if not connection.fetch(_ANYTHING):  # a creation that was cut short is undone by now
-            raise LogError(f"{self.path}: the file is empty, not a log")
-        # The header in the file may be older than what the write-ahead log says.
-        ((application_id,),) = connection.fetch("PRAGMA application_id")
-        ((version,),) = connection.fetch("PRAGMA user_version")
-        check_identity(self.path, application_id=application_id, version=version)
+    def _learn(self, version: int) -> None:
         self.format = version
         self.snapshots.is_there = self.shelf.is_whole = self._bodies.is_whole = version > 1
         if version < 2:
@@ -247,7 +205,7 @@ class SqliteLog(WithViews):
                 self._epochs.update((stored, stored + 1))  # this may fail, and be tried again
                 writer.cursor.execute("UPDATE meta SET writer_epoch = ?", (stored + 1,))
                 name_kinds(writer.core)
-                last = writer.cursor.execute(_LAST).fetchone()
+                last = writer.cursor.execute(LAST).fetchone()
         except LogUncertain:
             self._is_uncertain = True
             raise
@@ -273,7 +231,7 @@ class SqliteLog(WithViews):
         assert self._writer is not None
         if self._head is None:
             with self._writer.translated():
-                self._remember(self._writer.cursor.execute(_LAST).fetchone())
+                self._remember(self._writer.cursor.execute(LAST).fetchone())
         assert self._head is not None
         return self._writer, self._head
 
@@ -287,7 +245,7 @@ class SqliteLog(WithViews):
         if self._lock is not None:
             with self._appending:
                 return self._settled()[1]
-        last = self._connection().fetch(_LAST)
+        last = self._connection().fetch(LAST)
         return Head(seq=last[0][0], at_us=last[0][1]) if last else Head()
 
     def _relieved(self, action: Callable[[], T], writer: Connection | None = None) -> T:

@@ -4,16 +4,78 @@ Each is a turn for `Keeping`: it does a portion, in a thread, and says whether t
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
+
+import msgspec
 
 from engine.answers.positions import last_until
+from engine.core.events import BodiesRemoved, Observation
 from engine.log import states
 from engine.log.protocol import Log
 from engine.log.releasing import Releasing
 from engine.runtime.keeping import Turn
+from engine.runtime.retention import Retention
 
 KEYS_US: Final = 7 * 24 * 3_600 * 1_000_000
 KEYS_MAX: Final = 100_000
+
+# Makes an observation, or None, in the thread that decides: nothing changes between that and its
+# place in the log.
+Make: TypeAlias = Callable[[], Observation | None]
+Record: TypeAlias = Callable[[Make], None]  # returns when it is durable, or raises LogError
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a log may hold, and for how long."""
+
+    seal_after_us: int  # events older than this are sealed [us]
+    keep_observations_us: int = 0  # older ones are dropped [us]; 0: never
+    size_max: int = 0  # beyond it, the oldest observations are dropped [bytes]; 0: any size
+    keep_bodies_us: int  # bodies go that were not needed for so long [us]
+
+
+def turns(
+    log: Log,
+    bounds: Bounds,
+    *,
+    at_us: Callable[[], int],
+    is_short: Callable[[], bool],
+    record: Record,
+    spare: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
+) -> dict[str, Turn]:
+    """Return all of it, by what a failure is said of.
+
+    Args:
+        log: What is kept.
+        bounds: How much of it, and for how long.
+        at_us: The time [us].
+        is_short: Whether the disk is full: then a cache is not worth its space.
+        record: Makes an observation durable.
+        spare: Returns those of some bodies that nothing needs, in the thread that decides.
+    """
+
+    def remove(digests: tuple[bytes, ...]) -> None:
+        def make() -> BodiesRemoved | None:
+            found = spare(digests)
+            return BodiesRemoved(digests=found, why="keep_bodies") if found else None
+
+        record(make)
+
+    retention = Retention(
+        log,
+        keep_us=bounds.keep_observations_us,
+        size_max=bounds.size_max,
+        at_us=at_us,
+        append=lambda event: record(lambda: event),
+    )
+    return {
+        "what is old enough to be sealed": sealing(log, after_us=bounds.seal_after_us, at_us=at_us),
+        "a snapshot": snapshots(log, is_short=is_short),
+        "what is old enough to be dropped": retention.turn,
+        "what is not needed any more": removing(log, keep_us=bounds.keep_bodies_us, remove=remove),
+        "what a purge left": erasing(log),
+        "keys that nobody repeats any more": keys(log),
+    }
 
 
 def sealing(log: Log, *, after_us: int, at_us: Callable[[], int]) -> Turn:
