@@ -15,6 +15,7 @@ What it and those processes say are lines on its standard output, each written a
     open US               the engine is entered, after so long
     batch FIRST LAST      these seqs are given to the log now, in one transaction
     told SEQ KEY          the message KEY was told durable, at SEQ
+    kept SEQ              a snapshot was stored, of SEQ or later
     ended CODE            the process has ended; nothing more of it follows
 """
 
@@ -94,6 +95,7 @@ async def keep(engine: Engine, log: SqliteLog, changed: asyncio.Event, *, each_e
         kept = engine.state.seq
         await asyncio.to_thread(log.seal, blocks_max=1_000)
         await asyncio.to_thread(lambda: states.keep(log, states.state_at(log)))
+        say(f"kept {kept}")
 
 
 async def run(path: Path, address: str, round_: str, appenders: int, keep_events: int) -> None:

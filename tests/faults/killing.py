@@ -46,6 +46,7 @@ class Round(msgspec.Struct, kw_only=True):
     pid: int
     start_us: int = 0  # 0: it ended before the engine was entered
     code: int | None = None  # None: it has not ended
+    kept: int = 0  # snapshots that it stored [count]
     told: dict[int, str] = msgspec.field(default_factory=dict)  # key by seq
     batches: list[tuple[int, int]] = msgspec.field(default_factory=list)  # first and last seq
 
@@ -58,6 +59,8 @@ class Round(msgspec.Struct, kw_only=True):
                 self.batches.append((int(first), int(last)))
             case ["told", seq, key]:
                 self.told[int(seq)] = key
+            case ["kept", _]:
+                self.kept += 1
             case ["ended", code]:
                 self.code = int(code)
             case _:
@@ -169,8 +172,12 @@ class Kills(msgspec.Struct, kw_only=True):
 class Killing:
     """Kills upon one log, with what has to be in it."""
 
-    def __init__(self, path: Path, *, seed: int, told_max: int) -> None:
-        """`told_max` is the most that a process tells before it is killed [count]."""
+    def __init__(self, path: Path, *, seed: int, told_max: int, kept_each: int = 0) -> None:
+        """Kill a process when it has told at most `told_max` [count].
+
+        Of `kept_each` kills one comes after a snapshot was stored; 0: as it happens.
+        """
+        self._kept_each: Final = kept_each
         self.found: Final = Kills()
         self._path: Final = path
         self._chance: Final = random.Random(seed)
@@ -185,9 +192,11 @@ class Killing:
         chance, found = self._chance, self.found
         is_starting = chance.random() < STARTING_SHARE
         told = 0 if is_starting else chance.randint(1, self._told_max)
+        # How far an engine gets is up to the machine: now and then it is waited for.
+        kept = int(not is_starting and bool(self._kept_each) and found.kills % self._kept_each == 0)
         after_s = chance.uniform(0, STARTING_S_MAX if is_starting else AFTER_S_MAX)
         heard = engines.start(self._path, f"{found.kills}")
-        engines.until(heard, lambda heard: len(heard.told) >= told)
+        engines.until(heard, lambda heard: len(heard.told) >= told and heard.kept >= kept)
         engines.listen(heard, after_s)
         engines.end(heard, signal.SIGKILL)
         found.kills += 1

@@ -110,7 +110,7 @@ def test_dropping_observations(tmp_path: Path, code: int, is_late: bool) -> None
             dropped = thinning.last_dropped(log)
             assert dropped is not None
             assert thinning.dropped_in(dropped).state == state
-            assert not thinning.is_pending(log, thinning.dropped_in(dropped))
+            assert all(block.is_thinned for block in log.blocks(until=DROPPED))
             assert list(log.read()) == left(2)
             assert log.snapshots.seqs() == []
     stages = {(False, True, 0), (True, True, 0), (True, False, 0), (True, False, 1)}

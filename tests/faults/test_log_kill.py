@@ -74,7 +74,7 @@ def test_a_writer_killed_at_any_time_lost_nothing_it_was_told(tmp_path: Path, li
 
 
 def test_an_engine_killed_under_many_appenders_lost_nothing_it_was_told(tmp_path: Path) -> None:
-    killing = Killing(tmp_path / "log.db", seed=1, told_max=80)
+    killing = Killing(tmp_path / "log.db", seed=1, told_max=80, kept_each=5)
     with Engines(appenders=32, keep_events=20) as engines:
         for _ in range(20):
             killing.strike(engines)

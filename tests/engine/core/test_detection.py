@@ -3,7 +3,7 @@
 import pytest
 
 from engine.core import events as ev
-from engine.core.detection import follows_reports, pace
+from engine.core.detection import follows_reports, pace, pending
 from engine.core.events import Evidence
 from engine.core.fleet import Health, Mode
 from engine.core.policy import MS, SECOND, Automation
@@ -391,3 +391,21 @@ def test_only_an_observing_engine_follows_reports() -> None:
     assert follows_reports(tale.state, tale.group)
     assert not follows_reports(story().state, story().group)
     assert tale.master("b").health is Health.HEALTHY
+
+
+def test_what_a_later_verdict_may_name_is_pending_until_then() -> None:
+    tale = told()
+    assert pending(tale.state) == set()
+    first = tale.state.seq + 1
+    tale.fails("b", "c", "b")
+    assert pending(tale.state) == {first, first + 1, first + 2}
+    tale.ok("c")
+    assert pending(tale.state) == {first, first + 2}
+    failed = only(tale.fails("b", "b"), ev.MasterFailed)
+    assert set(failed.evidence) <= pending(tale.state)
+
+
+def test_a_question_that_nobody_has_answered_is_pending() -> None:
+    tale = told()
+    tale.see(ev.ConnectionClosed(evidence=Evidence.CLOSED), "b")
+    assert pending(tale.state) == {tale.state.seq}
