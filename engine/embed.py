@@ -33,6 +33,7 @@ from engine.log.place import log_path
 from engine.log.protocol import Log
 from engine.log.reserve import Reserve
 from engine.log.sqlite import SqliteLog, open_log
+from engine.log.uncollected import uncollected
 from engine.log.writer import Writer
 from engine.runtime import upkeep
 from engine.runtime.clock import Clock
@@ -110,14 +111,15 @@ class Engine(Commands, Requests):
             if self._configuration is not None:
                 reserve = Reserve(log_path(target), wanted=self._configuration.reserve_bytes)
             self._space = Space(reserve)
-            target = open_log(
-                target,
-                mode="write",
-                create=True,
-                release=__version__,
-                reserve=reserve,
-                keys=self._keys(),
-            )
+            with uncollected():
+                target = open_log(
+                    target,
+                    mode="write",
+                    create=True,
+                    release=__version__,
+                    reserve=reserve,
+                    keys=self._keys(),
+                )
         self._log: Log = target
         self._closing.callback(target.close)
         try:
@@ -161,7 +163,8 @@ class Engine(Commands, Requests):
         stopped_at_us = state.at_us
         self.clock = self._given_clock or Clock(last_at_us=stopped_at_us)
         flush_us = self._configuration.flush_us if self._configuration else 0
-        driver = Driver(state, flush_us=flush_us)
+        with uncollected():
+            driver = Driver(state, flush_us=flush_us)
         hit = self._failpoint
 
         def in_log(name: str) -> None:

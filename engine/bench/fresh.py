@@ -20,6 +20,7 @@ from engine.core.replay import replay
 from engine.log.library import sound_library
 from engine.log.sqlite import open_log
 from engine.log.states import state_at
+from engine.log.uncollected import uncollected
 from engine.runtime.clock import monotonic_us
 
 _STATUS: Final = Path("/proc/self/status")
@@ -37,9 +38,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def start(path: Path) -> Found:
     """Return how long it takes until an engine has its state and its driver."""
     began_us = monotonic_us()
-    with open_log(path, mode="write", create=True, release=__version__) as log:
+    with uncollected():  # as an engine does
+        log = open_log(path, mode="write", create=True, release=__version__)
+    with log:
         notes: list[str] = []
-        driver = Driver(state_at(log, say=notes.append))
+        state = state_at(log, say=notes.append)
+        with uncollected():
+            driver = Driver(state)
         took_us = monotonic_us() - began_us
         assert not notes
         return Found(seq=driver.working.seq, took_us=took_us)

@@ -2,7 +2,9 @@
 
 The presets are those of `tanist check --help`: bench, lan, zone, region. Durations are integers in
 microseconds, ratios parts per million. A policy is stored in the log as a whole; a new setting gets
-a default that keeps what older logs meant.
+a default that keeps what older logs meant, and is left out of the bytes while it has that. What is
+left out is told by identity, so such a default is None, a truth value, a small number, an empty
+string or container, or a member of an enumeration.
 """
 
 import enum
@@ -36,7 +38,7 @@ class FenceKind(enum.Enum):
     CONFIRMED = "confirmed"  # the master said so, or its boot id changed
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a master is watched, and when what was seen becomes a verdict."""
 
     kind: str  # "http"
@@ -51,14 +53,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     unknown_after_us: int  # silence until unknown [us]; 0: never
 
 
-class Fence(msgspec.Struct, frozen=True, kw_only=True):
+class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a master that is left is kept from acting."""
 
     kind: FenceKind
     clients: str  # "direct": they hold the master's own address; "route": they ask the engine
 
 
-class Failover(msgspec.Struct, frozen=True, kw_only=True):
+class Failover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When a failover starts, how long it may take, and what brakes it."""
 
     deadline_us: int  # of the whole failover [us]
@@ -81,14 +83,14 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     open_max: int = 100_000  # accepted and not done; what comes beyond is refused [count]
 
 
-class Slo(msgspec.Struct, frozen=True, kw_only=True):
+class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was promised to users."""
 
     objective_ppm: int  # [parts per million]
     window_us: int
 
 
-class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
+class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of one group."""
 
     mode: Mode
@@ -104,13 +106,13 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True):
     slo: Slo
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Every number a decision depends on, for all groups."""
 
     groups: dict[str, GroupPolicy]
 
 
-class Sums(msgspec.Struct, frozen=True, kw_only=True):
+class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a group's settings add up to [us]; see `sums`."""
 
     detect_us: int

@@ -2,7 +2,9 @@
 
 A fold owns its state and updates it in place; nobody else holds a reference to it, and a snapshot
 is a copy. All values are integers, strings and containers of them, so that the digest is the same
-on every machine. What is only a cache lies in `Cache`, outside the digest.
+on every machine. What has its default is left out of the bytes, so that a new field moves no digest
+of a log that does not use it; which defaults there may be is said in policy.py. What is only a
+cache lies in `Cache`, outside the digest.
 
 An event belongs to exactly one part: `decide` for a group reads that group's part and the fleet
 part, and nothing else. The version of a part moves with what is decided or asked for in it, and not
@@ -21,7 +23,7 @@ from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
 
-FOLD_VERSION: Final = 3  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 4  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -37,7 +39,7 @@ class Phase(enum.Enum):
     COMPLETED = "completed"
 
 
-class Fence(msgspec.Struct, kw_only=True):
+class Fence(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What keeps a master out; owed to it until it confirms `confirm_at`."""
 
     confirm_at: int  # the epoch that it has to confirm
@@ -47,7 +49,7 @@ class Fence(msgspec.Struct, kw_only=True):
     failover: int = 0  # the id that the effect's key carries
 
 
-class MasterState(msgspec.Struct, kw_only=True):
+class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """All that is known of one master."""
 
     declared: Master
@@ -88,7 +90,7 @@ class MasterState(msgspec.Struct, kw_only=True):
     promote_owed: bool = False  # it serves, and has not been told its epoch
 
 
-class Message(msgspec.Struct, kw_only=True):
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An accepted message that is not done."""
 
     key: str
@@ -99,7 +101,7 @@ class Message(msgspec.Struct, kw_only=True):
     epoch: int = 0
 
 
-class Ledger(msgspec.Struct, kw_only=True):
+class Ledger(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The messages of one group: accepted, assigned, done."""
 
     open: dict[int, Message] = msgspec.field(default_factory=dict)  # by seq, in accept order
@@ -114,7 +116,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     requeued: int = 0
 
 
-class Saga(msgspec.Struct, kw_only=True):
+class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The open failover of a group."""
 
     id: int
@@ -140,7 +142,7 @@ class Saga(msgspec.Struct, kw_only=True):
     phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
 
 
-class Rollback(msgspec.Struct, kw_only=True):
+class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A rollback that was accepted and has not ended."""
 
     seq: int  # of its RollbackAccepted
@@ -150,7 +152,7 @@ class Rollback(msgspec.Struct, kw_only=True):
     switching: int = 0  # the failover that it started; 0: none yet
 
 
-class GroupState(msgspec.Struct, kw_only=True):
+class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The part of one group."""
 
     id: str
@@ -178,7 +180,7 @@ class GroupState(msgspec.Struct, kw_only=True):
     kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest
 
 
-class FleetState(msgspec.Struct, kw_only=True):
+class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The part that all groups read."""
 
     version: int = 0  # what was decided or asked for in this part [count]

@@ -5,6 +5,7 @@ above this module sees an error of the driver or of SQLAlchemy.
 """
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -47,20 +48,28 @@ class Connection:
         self._transaction: Final = Transaction(self)
         self._path: Final = path
         self._failures: Final = (library.module.Error, SQLAlchemyError)
-        uri = f"{path.as_uri()}?mode={mode}"
+        with self.translated():
+            self.raw: Final[Any] = connect(f"{path.as_uri()}?mode={mode}")
+            self.raw.isolation_level = None  # transactions are begun and ended by us alone
+            self.cursor: Final = self.raw.cursor()
+        self._is_left = False  # whether a snapshot may still be open that has ended
+
+    @functools.cached_property
+    def core(self) -> sqlalchemy.Connection:
+        """The same connection to SQLAlchemy, which takes milliseconds to make: schemas need it.
+
+        It is made outside of a transaction, because SQLAlchemy ends one when it first connects.
+        """
+        assert not self.raw.in_transaction
         engine = sqlalchemy.create_engine(
             "sqlite://",
-            module=library.module,
-            creator=lambda: connect(uri),
+            module=sound_library().module,
+            creator=lambda: self.raw,
             isolation_level="AUTOCOMMIT",
             poolclass=sqlalchemy.NullPool,
         )
         with self.translated():
-            self.core: Final = engine.connect()
-            raw: Any = self.core.connection.driver_connection
-            self._raw: Final = raw
-            self.cursor: Final = raw.cursor()
-            self._is_left = False  # whether a snapshot may still be open that has ended
+            return engine.connect()
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -98,11 +107,11 @@ class Connection:
             finally:
                 self._is_left = True
                 self._roll_back()
-                self._is_left = self._raw.in_transaction
+                self._is_left = self.raw.in_transaction
 
     def _leave(self) -> None:
         """End a snapshot that could not be ended; nobody is to read on in the database of then."""
-        if self._raw.in_transaction:
+        if self.raw.in_transaction:
             self.cursor.execute("ROLLBACK")
         self._is_left = False
 
@@ -155,7 +164,7 @@ class Connection:
         # SQLite has rolled back already after some errors; what cannot be rolled back now is so
         # by the next transaction, or by closing.
         try:
-            if self._raw.in_transaction:
+            if self.raw.in_transaction:
                 self.cursor.execute("ROLLBACK")
         except self._failures:
             pass
@@ -185,7 +194,7 @@ class Connection:
     def close(self) -> None:
         """Close it; errors while closing change nothing that is stored."""
         with self.holding, contextlib.suppress(*self._failures):
-            self.core.close()
+            self.raw.close()
 
 
 class Transaction:

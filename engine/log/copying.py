@@ -13,7 +13,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -98,7 +98,7 @@ def back_up(
     with arriving(path, force=force) as part:
         with _connected(source.path, "ro", connect) as reader:
             ((size,),) = reader.fetch(_PAGES)
-            raw: Any = reader.core.connection.driver_connection
+            raw = reader.raw
 
             def look() -> None:
                 with contextlib.suppress(OSError):
@@ -162,9 +162,10 @@ def _create(writer: Connection, release: str) -> None:
     writer.fetch("PRAGMA journal_mode = MEMORY")
     writer.fetch("PRAGMA synchronous = OFF")
     writer.fetch("PRAGMA auto_vacuum = INCREMENTAL")
+    core = writer.core
     with writer.transaction():
-        create_schema(writer.core, release=release)
-        name_kinds(writer.core)
+        create_schema(core, release=release)
+        name_kinds(writer.cursor)
 
 
 def _copy_events(source: SqliteLog, writer: Connection, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
 from engine.log.connection import Connection
@@ -114,8 +114,8 @@ class Erasure:
         cursor = writer.cursor
         cursor.execute("PRAGMA secure_delete = ON").fetchall()
         for table in (BODIES, SECRET_BODIES) if has_sealed else (BODIES,):
-            created = str(CreateTable(table).compile(writer.core))
-            writer.core.execute(text(created.replace(table.name, _ANEW, 1)))
+            created = str(CreateTable(table).compile(dialect=sqlite.dialect()))
+            cursor.execute(created.replace(table.name, _ANEW, 1))
             columns = ", ".join(column.name for column in table.columns)
             cursor.execute(
                 f"INSERT INTO {_ANEW} (rowid, {columns}) "  # noqa: S608 - names of ours

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
-
 from engine.core.errors import LogError
 from engine.log.bodies import OVERWRITES_SOME
 from engine.log.connection import Connect, Connection
@@ -35,8 +33,9 @@ def open_writer(
             connection.fetch("PRAGMA auto_vacuum = INCREMENTAL")
             # Before the write-ahead log is switched on, so that the file itself says at once what
             # it is.
+            core = connection.core
             with connection.transaction():
-                create_schema(connection.core, release=release, version=version)
+                create_schema(core, release=release, version=version)
         found = _checked(path, connection)
         _make_durable(path, connection)
     except BaseException:
@@ -85,10 +84,10 @@ def _checked(path: Path, connection: Connection) -> int:
 
 def _make_durable(path: Path, connection: Connection) -> None:
     with connection.translated():
-        core = connection.core
-        journal = core.execute(text("PRAGMA journal_mode = WAL")).scalar()
-        core.execute(text("PRAGMA synchronous = FULL"))
-        core.execute(text(OVERWRITES_SOME))
-        core.execute(text(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}"))
+        cursor = connection.cursor
+        ((journal,),) = cursor.execute("PRAGMA journal_mode = WAL").fetchall()
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(OVERWRITES_SOME)
+        cursor.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_MAX}")
     if journal != "wal":
         raise LogError(f"{path}: a write-ahead log is not possible there")

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -56,7 +56,7 @@ def _give_back(log: SqliteLog, connect: Connect) -> None:
             log.give_back()
             return
         # It came from format 1. Written anew once, it can give space back from now on.
-        raw: Any = connection.core.connection.driver_connection
+        raw = connection.raw
         with connection.translated(), interruptible(raw, _nothing):
             connection.cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.cursor.execute("VACUUM")

@@ -74,7 +74,7 @@ class Questions:
         self._driver: Final = sound_library().module
         mode = reader_mode(log.path)
         self._connection: Final = Connection(log.path, mode=mode, connect=connect)
-        self._raw: Final[Any] = self._connection.core.connection.driver_connection
+        self._raw: Final[Any] = self._connection.raw
         try:
             self._prepare()
         except BaseException:

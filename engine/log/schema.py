@@ -4,7 +4,7 @@
 bulk append. What is sealed has the same in a table of its own.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     CheckConstraint,
@@ -18,7 +18,6 @@ from sqlalchemy import (
     insert,
     text,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from engine.core.events import KINDS, RETIRED
 from engine.log.header import APPLICATION_ID, FORMAT
@@ -188,12 +187,17 @@ def add_format_2(connection: Connection) -> None:
     connection.execute(text(f"CREATE INDEX events_by_kind ON events (kind, seq) WHERE {SELDOM}"))
 
 
-def name_kinds(connection: Connection) -> None:
+def name_kinds(cursor: Any) -> None:
     """Store the names of all kinds that this release knows, for the view `log`.
 
     What is not written any more has the name of its time, for the view shows what is stored.
+
+    Args:
+        cursor: The driver's, in a transaction of the caller's.
     """
+    known = {kind for (kind,) in cursor.execute("SELECT kind FROM kinds")}
     named = {code: kind.__name__ for code, kind in KINDS.items()}
     named.update((code, before.name) for code, before in RETIRED.items())
-    names = [{"kind": code, "name": name} for code, name in named.items()]
-    connection.execute(upsert(KIND_NAMES).on_conflict_do_nothing(), names)
+    new = [(code, name) for code, name in named.items() if code not in known]
+    if new:
+        cursor.executemany("INSERT INTO kinds (kind, name) VALUES (?, ?)", new)

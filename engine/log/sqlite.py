@@ -204,7 +204,7 @@ class SqliteLog(WithViews):
                     raise LogConflict(f"{self.path}: another writer took the log over")
                 self._epochs.update((stored, stored + 1))  # this may fail, and be tried again
                 writer.cursor.execute("UPDATE meta SET writer_epoch = ?", (stored + 1,))
-                name_kinds(writer.core)
+                name_kinds(writer.cursor)
                 last = writer.cursor.execute(LAST).fetchone()
         except LogUncertain:
             self._is_uncertain = True

@@ -4,9 +4,7 @@ A snapshot is a cache. One that cannot be believed is passed over and said so; w
 state is folded from the beginning, and is the same.
 """
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -17,6 +15,7 @@ from engine.core.state import FOLD_VERSION, State
 from engine.log.protocol import Log
 from engine.log.snapshots import Snapshot, pack, spare, unpack
 from engine.log.thinning import to_fold
+from engine.log.uncollected import uncollected
 
 EACH_EVENTS: Final = 10_000  # between two snapshots, at least
 _BYTES_AN_EVENT: Final = 4  # what the older snapshots may take, for each event of the log
@@ -37,7 +36,7 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
     limit = until
     while (snapshot := log.snapshots.newest(limit)) is not None:
         try:
-            with _uncollected():
+            with uncollected():
                 state = _believed(snapshot)
                 upto = min(until, state.seq + EACH_EVENTS)
                 state = replay(log.read(state.seq, upto), state=state)
@@ -48,22 +47,6 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
         else:
             return state if upto == until else replay(log.read(upto, until), state=state)
     return replay(to_fold(log, until))
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from looking, once or twice, at all that is in memory.
-
-    A state is many objects at once and none of them garbage, and what is looked at is mostly not
-    the state but all modules: that takes longer than to restore a thousand masters.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _believed(snapshot: Snapshot) -> State:

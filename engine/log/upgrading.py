@@ -120,12 +120,13 @@ def _switch(path: Path, version: int, connect: Connect) -> None:
     """Add what is new in one transaction; the caller has the writer's lock."""
     connection = Connection(path, mode="rw", connect=connect)
     try:
+        core = connection.core
         with connection.transaction():
-            found = connection.core.execute(text("PRAGMA user_version")).scalar()
+            found = core.execute(text("PRAGMA user_version")).scalar()
             if found != version:
                 raise LogConflict(f"{path}: expected format {version}, found {found}")
-            add_format_2(connection.core)
-            connection.core.execute(text(f"PRAGMA user_version = {FORMAT}"))
+            add_format_2(core)
+            core.execute(text(f"PRAGMA user_version = {FORMAT}"))
     finally:
         connection.close()
 

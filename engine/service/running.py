@@ -6,6 +6,7 @@ It says on standard error what it decides, a line for each verdict and each step
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import re
@@ -220,6 +221,9 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
         async with engine:
             if engine.refused:
                 raise ConfigurationError(engine.refused)
+            # Modules and the state that was taken up are no garbage; to look at them again and
+            # again would take tens of milliseconds each time, in which nothing is detected.
+            gc.freeze()
             for note in engine.notes:
                 voice.say(f"tanist: {note}")
             async with served(engine, log_path(target), listen or configuration.listen) as url:
