@@ -16,6 +16,7 @@ PLAIN: Final[frozenset[type[ev.AnyEvent]]] = frozenset(
         ev.ProbeOk,
         ev.ProbeDegraded,
         ev.ProbeFailed,
+        ev.LoadReported,
         ev.MessageAccepted,
         ev.MessageAcked,
         ev.MessagesAssigned,

@@ -32,6 +32,7 @@ from engine.core.policy import (
 )
 
 COUNT_MAX: Final = 1_000  # of answers in a row, of attempts [count]
+BEHIND_MAX: Final = 1 << 50  # in the unit of a replication; bytes for Redis
 REMEMBER_MAX: Final = 10_000_000  # keys of messages [count]
 UNKNOWN_AFTER_US_LEAST: Final = 5 * SECOND
 DELIVER_TIMEOUT_US_LEAST: Final = SECOND
@@ -161,6 +162,9 @@ def _failover(table: Table, base: Failover) -> Failover:
         limit_window_us=window_us or base.limit_window_us,  # "none" names no window
         grace_us=table.take("grace", kinds.duration(), base.grace_us),
         failback=table.take("failback", kinds.choice(("manual", "never")), base.failback),
+        lag_us_max=table.take("lag_max", kinds.duration_or_any(least_us=MS), base.lag_us_max),
+        behind_max=table.take("behind_max", kinds.count_or_any(most=BEHIND_MAX), base.behind_max),
+        allow_loss=table.take("allow_loss", kinds.flag, base.allow_loss),
     )
     step_us = _follow(
         base.step_timeout_us, step_timeout_us_default(base), step_timeout_us_default(times)

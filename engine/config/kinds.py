@@ -57,13 +57,25 @@ def duration(*, least_us: int = 0, most_us: int = DURATION_US_MAX) -> Callable[[
 
 def duration_or_never(*, least_us: int) -> Callable[[object], int]:
     """Return the kind of a duration, or "never" [us; 0 for never]."""
-    finite = duration(least_us=least_us)
+    return _or("never", 0, duration(least_us=least_us))
 
+
+def duration_or_any(*, least_us: int) -> Callable[[object], int]:
+    """Return the kind of a largest duration, or "any" [us; 0 for any]."""
+    return _or("any", 0, duration(least_us=least_us))
+
+
+def count_or_any(*, most: int) -> Callable[[object], int]:
+    """Return the kind of a largest number, 0 at least, or "any" [-1 for any]."""
+    return _or("any", -1, count(least=0, most=most))
+
+
+def _or(word: str, means: int, finite: Callable[[object], int]) -> Callable[[object], int]:
     def kind(value: object) -> int:
         try:
-            return 0 if value == "never" else finite(value)
+            return means if value == word else finite(value)
         except Unfit as unfit:
-            raise Unfit(f'{unfit.expected} or "never"', unfit.remedy) from None
+            raise Unfit(f'{unfit.expected} or "{word}"', unfit.remedy) from None
 
     return kind
 

@@ -79,6 +79,9 @@ clients = "route"  # where clients hold a master's own address: "direct", with k
 # limit = {limit}  # failovers in a window, or "none"; a spent limit waits for approve
 # grace = {grace}  # after a start, fresh evidence is awaited this long
 # failback = "manual"  # no master is given back its role by itself
+# lag_max = "any"  # an heir that says it is further behind, as "1s", is passed over
+# behind_max = "any"  # the same for what it lacks of the newest position, as 0 for nothing
+# allow_loss = false  # true: both limits pass nobody over, and what was acknowledged may be lost
 
 [groups.main.messages]
 # deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from engine.core.events import Figures, Verdict
 from engine.core.fleet import Health, Role
+from engine.core.load import business, freshness, staleness, told
 from engine.core.state import GroupState, MasterState, State, windows
 
 
@@ -22,11 +23,14 @@ def table(
     """Return the verdict on every master of `group`, the heir first.
 
     Ranked by whether somebody promoted it by hand, by health, then those not just left, then
-    priority, then id. `is_tolerant`: a master of which nothing is known may be chosen (it is
-    looked at before anything is taken from others).
+    priority, then how fresh its data is and how busy it is, as far as that is said, then whether it
+    is in the region of the one that served, then id. `is_tolerant`: a master of which nothing is
+    known may be chosen (it is looked at before anything is taken from others).
     """
     left_last_us = max((master.left_at_us for master in group.masters.values()), default=0)
-    fit: list[tuple[tuple[int, int, int, int, str], Verdict]] = []
+    last = group.masters.get(group.assigned)
+    region = "" if last is None else last.declared.region
+    fit: list[tuple[tuple[int | str, ...], Verdict]] = []
     unfit: list[Verdict] = []
     for name, master in sorted(group.masters.items()):
         passed = passed_over(state, group, name, at_us, is_tolerant=is_tolerant)
@@ -36,13 +40,25 @@ def table(
             continue
         just_left = int(0 < left_last_us == master.left_at_us)
         acts = int(is_stray(master))
-        key = (-acts, _health_rank(master), just_left, master.declared.priority, name)
+        away = int(bool(region) and master.declared.region != region)
+        key = (
+            -acts,
+            _health_rank(master),
+            just_left,
+            master.declared.priority,
+            *freshness(master),
+            business(master),
+            away,
+            name,
+        )
         figures = (
             *((("acts", acts),) if acts else ()),
             ("health_rank", _health_rank(master)),
             ("just_left", just_left),
             ("priority", master.declared.priority),
             ("good_age_us", at_us - master.good_us),
+            *told(master),
+            *((("away", away),) if region else ()),
         )
         fit.append((key, Verdict(master=name, fit=True, rank=0, rule="ranked", figures=figures)))
     ranked = [
@@ -100,6 +116,7 @@ def every_rule(
     age_us, limit_us = at_us - master.good_us, fresh_within_us(state, group)
     if age_us > limit_us:
         yield "stale", (("good_age_us", age_us), ("limit_us", limit_us))
+    yield from staleness(state.policy_of(group), group, master)
 
 
 def is_stray(master: MasterState) -> bool:

@@ -47,6 +47,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
             ev.ProbeDegraded,
             ev.ProbeFailed,
             ev.ConnectionClosed,
+            ev.LoadReported,
             ev.MessageAcked,
             ev.Outcome,
             ev.ExclusionAsked,

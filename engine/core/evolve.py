@@ -76,6 +76,7 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.ProbeDegraded: watch.probe_degraded,
     ev.ProbeFailed: watch.probe_failed,
     ev.ConnectionClosed: watch.connection_closed,
+    ev.LoadReported: watch.load_reported,
     ev.MessageAccepted: work.message_accepted,
     ev.MessageAcked: work.message_acked,
     ev.StateKept: work.state_kept,

@@ -273,6 +273,24 @@ class BodiesRemoved(Event, frozen=True, kw_only=True):
     at_rest: bool = False
 
 
+class LoadReported(Event, frozen=True, kw_only=True):
+    """What the subject says of itself besides its health; -1: it does not say.
+
+    What is not said anew is as it was. `observer` is who passed it on.
+    """
+
+    cpu_ppm: int = -1  # of all its processors [parts per million]
+    memory_ppm: int = -1  # of what it may take [parts per million]
+    queue: int = -1  # waiting [count]
+    active: int = -1  # under way [count]
+    errors_ppm: int = -1  # of what it was asked [parts per million]
+    position: int = -1  # of its replication, in the unit of its kind; bytes for Redis
+    lag_us: int = -1  # how far it says it is behind [us]
+    lease_us: int = -1  # that it keeps by itself, without which it stops writing [us]; 0: none
+    follows: str = ""  # whom it replicates: "host:port"
+    observer: str = ""
+
+
 Observation: TypeAlias = (
     EngineStarted
     | EngineResumed
@@ -301,4 +319,5 @@ Observation: TypeAlias = (
     | SpaceShort
     | SpaceReturned
     | BodiesRemoved
+    | LoadReported
 )

@@ -22,6 +22,7 @@ import msgspec
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
+from engine.core.seen import Report
 
 FOLD_VERSION: Final = 4  # a change that changes the digest of an old log gets a new one
 
@@ -88,6 +89,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_at_us: int = 0  # when it was last left by a failover; ranks it last
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     promote_owed: bool = False  # it serves, and has not been told its epoch
+    report: Report | None = None  # what it said of itself; None: nothing
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -44,6 +44,11 @@ _SEEN: Final = frozenset(
     for code, kind in READ_AS.items()
     if kind in (ev.ProbeOk, ev.ProbeDegraded, ev.ProbeFailed, ev.ConnectionClosed)
 )
+# What was only observed: all that passes, and what masters say of themselves, which came later than
+# the index of kinds that seldom come, and so is in it.
+_GOING: Final = frozenset(
+    (*PASSING, next(code for code, kind in KINDS.items() if kind is ev.LoadReported))
+)
 # What a decision calls evidence is the seqs that it rests on; an observation's is what was seen.
 WITH_EVIDENCE: Final = frozenset(
     code
@@ -182,7 +187,7 @@ def staying(log: Log, dropped: ev.ObservationsDropped) -> Iterator[Stay]:
             if kind in _SEEN and subject in unseen:
                 unseen.remove(subject)
                 is_first = True
-            if is_first or seq in cited or (kind not in PASSING and kind != _DROPPED):
+            if is_first or seq in cited or (kind not in _GOING and kind != _DROPPED):
                 rows.append(row)
         if block.is_thinned:
             digest = block.digest
@@ -199,7 +204,7 @@ def _cited(log: Log, dropped: ev.ObservationsDropped) -> set[int]:
             break  # something from outside: what was decided in the step before is all there
         _cite(stored[:6], cited)
     for block in log.blocks(dropped.after, dropped.until):
-        if any(code not in PASSING for code in block.codes):
+        if any(code not in _GOING for code in block.codes):
             for row in block.rows():
                 _cite(row, cited)
     return cited
@@ -207,7 +212,7 @@ def _cited(log: Log, dropped: ev.ObservationsDropped) -> set[int]:
 
 def _cite(row: EventRow, cited: set[int]) -> None:
     seq, _, kind, _, cause, payload = row
-    if kind not in PASSING:
+    if kind not in _GOING:
         cited.add(cause)
     if kind in WITH_EVIDENCE:
         evidence = getattr(decode(kind, payload, seq=seq), "evidence", ())

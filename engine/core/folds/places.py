@@ -11,7 +11,13 @@ from engine.core.state import GroupState, Place, State
 
 # Events about a master that move no version: nothing was decided or asked for. ProbeOk does not
 # come here.
-_PASSING: Final = (ev.ProbeDegraded, ev.ProbeFailed, ev.ConnectionClosed, ev.Outcome)
+_PASSING: Final = (
+    ev.ProbeDegraded,
+    ev.ProbeFailed,
+    ev.ConnectionClosed,
+    ev.LoadReported,
+    ev.Outcome,
+)
 
 
 def place_of(state: State, recorded: Recorded) -> Place:

@@ -5,6 +5,7 @@ from engine.core.events import Evidence, Recorded
 from engine.core.fleet import Role
 from engine.core.folds.places import place_of
 from engine.core.machines import HEALTH
+from engine.core.seen import FIGURES, Report
 from engine.core.state import MasterState, Place, State
 
 
@@ -77,6 +78,24 @@ def probe_failed(state: State, recorded: Recorded) -> None:
 
 def connection_closed(state: State, recorded: Recorded) -> None:
     place_of(state, recorded).master.question = recorded.seq
+
+
+def load_reported(state: State, recorded: Recorded) -> None:
+    """Keep what is said; what is not said anew is as it was."""
+    event = recorded.event
+    assert isinstance(event, ev.LoadReported)
+    master = place_of(state, recorded).master
+    report = master.report = master.report or Report()
+    report.seq, report.at_us = recorded.seq, recorded.at_us
+    for name in FIGURES:
+        value = getattr(event, name)
+        if value >= 0:
+            setattr(report, name, value)
+    report.follows = event.follows or report.follows
+    if max(event.cpu_ppm, event.memory_ppm, event.queue, event.active) >= 0:
+        report.load_us = recorded.at_us
+    if event.position >= 0:
+        report.position_us = recorded.at_us
 
 
 def health(state: State, recorded: Recorded) -> MasterState:

@@ -301,3 +301,15 @@ def test_a_file_too_large_to_be_a_configuration_is_refused_unread(tmp_path: Path
         file.truncate(FILE_BYTES_MAX + 1)
     with pytest.raises(ConfigurationError, match="expected at most 16,777,216 bytes, found more"):
         load(path)
+
+
+def test_the_limits_of_freshness() -> None:
+    written = group('failover = { lag_max = "2s", behind_max = 0, allow_loss = true }').failover
+    assert (written.lag_us_max, written.behind_max, written.allow_loss) == (2 * SECOND, 0, True)
+    silent = group('failover = { lag_max = "any", behind_max = "any" }').failover
+    assert (silent.lag_us_max, silent.behind_max, silent.allow_loss) == (0, -1, False)
+    assert (
+        'a whole number from 0 to 1125899906842624 or "any"'
+        in mistakes(small("failover = { behind_max = -1 }"))[0]
+    )
+    assert "a duration from 1ms" in mistakes(small('failover = { lag_max = "0s" }'))[0]
