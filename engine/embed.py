@@ -38,6 +38,7 @@ from engine.log.writer import Writer
 from engine.runtime import upkeep
 from engine.runtime.clock import Clock
 from engine.runtime.commands import Commands
+from engine.runtime.eyes import Eyes
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
@@ -94,6 +95,7 @@ class Engine(Commands, Requests):
         self._given_clock: Final = clock
         self._failpoint: Final = failpoint
         self._space = Space()
+        self._eyes: Final = Eyes(configuration.source if configuration else "")
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
         self.notes: Final[list[str]] = []  # what is not as it might be, and stops nothing
@@ -271,7 +273,7 @@ class Engine(Commands, Requests):
             interval_us = self.state.policy_of(group).probe.interval_us
             for place, name in enumerate(group.masters):
                 phase_s = interval_us * place / max(1, len(group.masters)) / 1e6
-                self._watches[name] = Watch(self._turning, name, phase_s=phase_s)
+                self._watches[name] = Watch(self._turning, name, phase_s=phase_s, eyes=self._eyes)
 
     async def __aexit__(self, *_: object) -> None:
         """Stop watching, make durable what was observed, and let the log go."""

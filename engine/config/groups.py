@@ -4,13 +4,15 @@ The base of a file is a preset, that of a changed policy is the policy as it was
 follow from other settings; one that stood at its default stays there when those change.
 """
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypedDict, TypeVar
 
 import msgspec
 
 from engine.config import kinds
 from engine.config.durations import spell
-from engine.config.tables import Table
+from engine.config.secrets import secret
+from engine.config.tables import Table, shown
 from engine.core.fleet import Mode
 from engine.core.policy import (
     DAY,
@@ -26,10 +28,13 @@ from engine.core.policy import (
     GroupPolicy,
     Messages,
     Probe,
+    Secret,
     Slo,
     preset,
     sums,
 )
+
+T = TypeVar("T")
 
 COUNT_MAX: Final = 1_000  # of answers in a row, of attempts [count]
 BEHIND_MAX: Final = 1 << 50  # in the unit of a replication; bytes for Redis
@@ -39,7 +44,7 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
-PROBES_LATER: Final = ("redis", "command", "push", "tcp")
+WORDS_MAX: Final = 64  # of a command [count]
 EFFECTS_LATER: Final = ("redis", "command")
 FENCES_LATER: Final = ("lease",)
 GROUP_LATER: Final = ("balance", "drivers", "hooks", "observers")
@@ -105,7 +110,7 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
             "strategy", kinds.choice(STRATEGIES, later=STRATEGIES_LATER), base.strategy
         ),
         detect_within_us=detect_within_us,
-        effects=_effects(table.table("effects"), base.effects),
+        effects=_effects(table.table("effects"), base.effects, probe),
         probe=probe,
         fence=_fence(table.table("fence"), base.fence),
         failover=failover,
@@ -120,9 +125,11 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
 
 
 def _probe(table: Table, base: Probe) -> Probe:
+    before = table.reading.count
+    kind = table.take("kind", kinds.choice(list(kinds.PROBED_SCHEMES)), base.kind)
     times = msgspec.structs.replace(
         base,
-        kind=table.take("kind", kinds.choice(("http",), later=PROBES_LATER), base.kind),
+        kind=kind,
         path=table.take("path", kinds.url_path, base.path),
         interval_us=table.take("interval", _INTERVAL, base.interval_us),
         timeout_us=table.take("timeout", _INTERVAL, base.timeout_us),
@@ -130,7 +137,10 @@ def _probe(table: Table, base: Probe) -> Probe:
         rise=table.take("rise", kinds.count(least=1, most=COUNT_MAX), base.rise),
         fall=table.take("fall", kinds.count(least=1, most=COUNT_MAX), base.fall),
         hold_open=table.take("hold_open", kinds.flag, base.hold_open),
+        **_asked(table, base, kind),
     )
+    if table.reading.count == before:
+        _hold_to_kind(table, times)
     late_us = _follow(base.late_us_max, late_us_default(base), late_us_default(times))
     unknown_us = _follow(
         base.unknown_after_us, unknown_after_us_default(base), unknown_after_us_default(times)
@@ -143,6 +153,83 @@ def _probe(table: Table, base: Probe) -> Probe:
     )
     table.finish()
     return probe
+
+
+class _Asked(TypedDict):
+    """What only some kinds of probes take."""
+
+    verify: bool
+    ca: str
+    send: str
+    expect: str
+    user: str
+    password: Secret | None
+    command: tuple[str, ...]
+
+
+def _asked(table: Table, base: Probe, kind: str) -> _Asked:
+    """Return what the keys of some kinds say; those of others are looked at if they are there."""
+
+    def take(key: str, of: Callable[[object], T], default: T) -> T:
+        is_known = kind in _TAKEN_BY[key] or table.has(key)
+        return table.take(key, of, default) if is_known else default
+
+    return _Asked(
+        verify=take("verify", kinds.flag, base.verify),
+        ca=take("ca", kinds.text, base.ca),
+        send=take("send", kinds.any_text, base.send),
+        expect=take("expect", kinds.any_text, base.expect),
+        user=take("user", kinds.text, base.user),
+        password=take("password", secret, base.password),
+        command=take("command", kinds.words(WORDS_MAX), base.command),
+    )
+
+
+# Which kinds of probes take a key that not all of them take.
+_TAKEN_BY: Final[dict[str, tuple[str, ...]]] = {
+    "path": ("http", "https"),
+    "verify": ("https", "redis"),
+    "ca": ("https", "redis"),
+    "send": ("tcp",),
+    "expect": ("tcp",),
+    "user": ("redis",),
+    "password": ("redis",),
+    "command": ("command",),
+    "hold_open": ("http", "https", "tcp", "redis"),
+}
+
+
+def _hold_to_kind(table: Table, probe: Probe) -> None:
+    """Refuse what the kind of the probe does not take, and what it cannot do without."""
+    for key, takers in _TAKEN_BY.items():
+        if table.has(key) and probe.kind not in takers:
+            table.mistake(
+                key,
+                expected=f"no {key} where kind = {shown(probe.kind)}",
+                found=f"the key {key}",
+                remedy=f"remove it, or write kind = {' or '.join(map(shown, takers))}",
+            )
+    if probe.kind == "command" and not probe.command:
+        table.mistake(
+            "command",
+            expected='a program and its arguments where kind = "command"',
+            found="none",
+            remedy='write as in command = ["/usr/local/bin/look", "--quick"]',
+        )
+    if probe.kind == "tcp" and probe.send and not probe.expect:
+        table.mistake(
+            "send",
+            expected="an answer to wait for where something is sent",
+            found="no expect",
+            remedy='write what the answer has in it, as in expect = "+PONG"',
+        )
+    if probe.kind == "redis" and probe.user and probe.password is None:
+        table.mistake(
+            "user",
+            expected="the password of the user",
+            found="none",
+            remedy='write password = { env = "NAME" }',
+        )
 
 
 def _failover(table: Table, base: Failover) -> Failover:
@@ -184,7 +271,14 @@ def _failover(table: Table, base: Failover) -> Failover:
     return failover
 
 
-def _effects(table: Table, base: str) -> str:
+def speaks_http(schemes: Sequence[str]) -> bool:
+    """Return whether what is at an address of these may take the control protocol; (): it may."""
+    return not schemes or not {"http", "https"}.isdisjoint(schemes)
+
+
+def _effects(table: Table, base: str, probe: Probe) -> str:
+    if base == "http" and not speaks_http(kinds.PROBED_SCHEMES[probe.kind]):
+        base = "none"  # its masters do not take the protocol unless it is said that they do
     kind = table.take("kind", kinds.choice(("http", "none"), later=EFFECTS_LATER), base)
     table.finish()
     return kind

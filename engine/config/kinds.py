@@ -15,6 +15,7 @@ from engine.config.tables import Unfit
 E = TypeVar("E", bound=enum.Enum)
 
 NAME_CHARS_MAX: Final = 64
+TEXT_CHARS_MAX: Final = 4_096
 PPM: Final = 1_000_000  # parts per million in one
 MICRODEGREES: Final = 1_000_000  # in one degree
 PORT_MAX: Final = 65_535
@@ -30,6 +31,32 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise Unfit("a string", 'write it in quotes, as in "text"')
     return value
+
+
+def any_text(value: object) -> str:
+    """Return a string of whatever characters, ends of lines among them."""
+    if not isinstance(value, str) or not 0 < len(value) <= TEXT_CHARS_MAX:
+        raise Unfit(
+            f"a string of 1 to {TEXT_CHARS_MAX} characters",
+            'write it in quotes, as in "PING\\r\\n"',
+        )
+    return value
+
+
+def words(most: int) -> Callable[[object], tuple[str, ...]]:
+    """Return the kind of a program with its arguments, `most` words at most."""
+
+    def kind(value: object) -> tuple[str, ...]:
+        found = value if isinstance(value, list) and len(value) <= most else []
+        are_words = all(isinstance(word, str) and "\0" not in word for word in found)
+        if not found or not are_words or not found[0].strip():
+            raise Unfit(
+                f"a list of 1 to {most} strings: a program and its arguments",
+                'no shell is between: write as in ["/usr/local/bin/look", "--quick"]',
+            )
+        return tuple(found)
+
+    return kind
 
 
 def flag(value: object) -> bool:
@@ -193,9 +220,17 @@ def _microdegrees(value: object) -> int | None:
     return round(exact) if exact.is_finite() else None
 
 
-def address(value: object) -> str:
-    """Return the URL of a master, which names scheme, host and port and nothing else."""
-    remedy = 'write as in "http://127.0.0.1:7001"'
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
+
+
+def address(value: object, *, schemes: Sequence[str] = ("http",)) -> str:
+    """Return the URL of a master, which names scheme, host and port and nothing else.
+
+    Args:
+        value: What is written.
+        schemes: What the probe speaks; (): any, for it asks somebody else.
+    """
+    remedy = f'write as in "{schemes[0] if schemes else "http"}://127.0.0.1:7001"'
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise Unfit("an URL with host and port", remedy)
     try:
@@ -203,15 +238,40 @@ def address(value: object) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise Unfit("an URL with host and a port from 1 to 65535", remedy) from None
-    if parts.scheme != "http":
-        raise Unfit("an http:// URL", "this release speaks http:// to masters only")
-    if not host or not port:
+    if schemes and parts.scheme not in schemes:
+        raise Unfit(f"an {schemes[0]}:// URL", _other_scheme(parts.scheme))
+    if not host or not port or not _SCHEME.fullmatch(parts.scheme):
         raise Unfit("an URL with host and a port from 1 to 65535", remedy)
-    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+    if "@" in parts.netloc:
+        raise Unfit(
+            "an URL with host and port only",
+            'an address is in the log for all to read: write probe.password = { env = "NAME" }',
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise Unfit(
             "an URL with host and port only", "the path that is probed is set by probe.path"
         )
-    return f"http://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+# Which addresses each kind of probe asks; none: it asks no address itself.
+PROBED_SCHEMES: Final[dict[str, tuple[str, ...]]] = {
+    "http": ("http",),
+    "https": ("https",),
+    "tcp": ("tcp",),
+    "redis": ("redis", "rediss"),
+    "command": (),
+    "push": (),
+    "python": (),
+}
+
+
+def _other_scheme(scheme: str) -> str:
+    """Return what would do where the probe does not speak `scheme`."""
+    for kind, schemes in PROBED_SCHEMES.items():
+        if scheme in schemes:
+            return f'{scheme}:// is asked by probe.kind = "{kind}"'
+    return "set probe.kind to what the master speaks: " + ", ".join(PROBED_SCHEMES)
 
 
 def url_path(value: object) -> str:

@@ -1,5 +1,6 @@
 """From the text of a `tanist.toml` to a configuration, or to every mistake that is in it."""
 
+import json
 import os
 import re
 import tomllib
@@ -10,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.config import kinds
-from engine.config.groups import GROUP_LATER, read_base, read_group
+from engine.config.groups import GROUP_LATER, read_base, read_group, speaks_http
 from engine.config.places import lines_of
 from engine.config.secrets import NO_SECRETS, Secret, secrets
 from engine.config.tables import Reading, Table, Unfit, shown
@@ -177,7 +178,7 @@ def _fleet(
         before = root.reading.count
         rows = table.tables("masters")
         sound = root.reading.count == before
-        masters += _masters(group, rows, names)
+        masters += _masters(policies[group], group, rows, names)
         if masters_needed and not rows and sound:
             table.mistake(
                 "masters",
@@ -214,14 +215,27 @@ class _Names:
         self._claimed[claimed] = f"{what} on line {line}"
 
 
-def _masters(group: str, rows: list[Table], names: _Names) -> list[Master]:
+def _masters(policy: GroupPolicy, group: str, rows: list[Table], names: _Names) -> list[Master]:
     masters = []
+    schemes = kinds.PROBED_SCHEMES[policy.probe.kind]
+    example = json.dumps(f"{schemes[0] if schemes else 'http'}://127.0.0.1:7001")
+
+    def url(value: object) -> str:
+        return kinds.address(value, schemes=schemes)
+
     seen: dict[str, str] = {}  # the master that has an address
     for row in rows:
         identity = row.need("id", kinds.name, "", example='"cache-a"')
         if identity:
             names.claim(row, "id", identity, what="the master")
-        address = row.need("address", kinds.address, "", example='"http://127.0.0.1:7001"')
+        address = row.need("address", url, "", example=example)
+        if address and policy.effects == "http" and not speaks_http([address.partition(":")[0]]):
+            row.mistake(
+                "address",
+                expected='an http:// or https:// URL where effects.kind = "http"',
+                found=shown(address),
+                remedy='its master takes no control protocol: write effects = { kind = "none" }',
+            )
         if address and address in seen:
             row.mistake(
                 "address",

@@ -14,26 +14,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from engine.config.tables import Unfit
 from engine.core.errors import ConfigurationError
+from engine.core.policy import Secret as Secret
 
 KEY_BYTES: Final = 32
 FILE_BYTES_MAX: Final = 4_096  # no key is as long [bytes]
 KEYS_MAX: Final = 16  # in a list [count]
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _SHAPE: Final = f"{KEY_BYTES} bytes as hex or base64"
-
-
-class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a secret is: in a variable of the environment, or in a file; the other one is ""."""
-
-    env: str = ""
-    file: str = ""
-
-    def __str__(self) -> str:
-        return f"${self.env}" if self.env else self.file
 
 
 NO_SECRETS: Final[tuple[Secret, ...]] = ()
@@ -77,7 +66,7 @@ def keys(places: Iterable[Secret], *, name: str, source: str) -> tuple[bytes, ..
     found, mistakes = [], []
     for place in places:
         try:
-            found.append(_key(_text(place, Path(source).parent)))
+            found.append(_key(_bytes(place, Path(source).parent)))
         except ValueError as err:
             mistakes.append(f"{source}: {name}: expected {_SHAPE} in {place}, found {err}")
     if mistakes:
@@ -85,13 +74,41 @@ def keys(places: Iterable[Secret], *, name: str, source: str) -> tuple[bytes, ..
     return tuple(found)
 
 
-def _text(place: Secret, directory: Path) -> str:
+def password(place: Secret, *, name: str, source: str) -> str:
+    """Return the password that lies at `place`; the line that it is in a file ends with.
+
+    Args:
+        place: Where it is; a relative path starts where the configuration lies.
+        name: The dotted key of the configuration.
+        source: Its file.
+
+    Raises:
+        ConfigurationError: It is not there.
+    """
+    try:
+        found = _bytes(place, Path(source).parent).decode()
+    except UnicodeDecodeError as err:
+        wrong = f"the byte 0x{err.object[err.start]:02x}, which is no UTF-8"
+        raise _no_password(place, name, source, wrong) from err
+    except ValueError as err:
+        raise _no_password(place, name, source, str(err)) from err
+    found = found if place.env else found.removesuffix("\n").removesuffix("\r")
+    if not found:
+        raise _no_password(place, name, source, "none")
+    return found
+
+
+def _no_password(place: Secret, name: str, source: str, found: str) -> ConfigurationError:
+    return ConfigurationError([f"{source}: {name}: expected a password in {place}, found {found}"])
+
+
+def _bytes(place: Secret, directory: Path) -> bytes:
     """Return what lies there; ValueError says what is wrong."""
     if place.env:
         text = os.environ.get(place.env)
         if not text:
             raise ValueError("no such variable" if text is None else "nothing")
-        return text
+        return os.fsencode(text)
     try:
         with (directory / place.file).open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
@@ -99,12 +116,12 @@ def _text(place: Secret, directory: Path) -> str:
         raise ValueError((err.strerror or "no file").lower()) from err
     if len(content) > FILE_BYTES_MAX:
         raise ValueError("a file that is too long")
-    return content.decode("ascii", errors="replace")
+    return content
 
 
-def _key(text: str) -> bytes:
-    """Return the key that `text` spells; ValueError says what it is instead."""
-    text = text.strip()
+def _key(content: bytes) -> bytes:
+    """Return the key that `content` spells; ValueError says what it is instead."""
+    text = content.decode("ascii", errors="replace").strip()
     try:
         key = bytes.fromhex(text)
     except ValueError:

@@ -38,11 +38,21 @@ class FenceKind(enum.Enum):
     CONFIRMED = "confirmed"  # the master said so, or its boot id changed
 
 
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a secret is, never what it is: a variable of the environment, or a file."""
+
+    env: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        return f"${self.env}" if self.env else self.file
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a master is watched, and when what was seen becomes a verdict."""
 
-    kind: str  # "http"
-    path: str  # of the URL that is asked
+    kind: str  # http, https, tcp, redis, command, push or python
+    path: str  # of the URL that is asked, by http and https
     interval_us: int  # from the start of one probe to the start of the next [us, > 0]
     timeout_us: int  # an answer later than this is overdue [us, > 0]
     recheck_us: int  # the interval after a failed probe [us, > 0]
@@ -51,6 +61,13 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hold_open: bool  # keep one connection open: its end is the earliest sign
     late_us_max: int  # a time-out seen while the observer was later than this does not count [us]
     unknown_after_us: int  # silence until unknown [us]; 0: never
+    verify: bool = True  # under TLS the certificate has to be good for the host
+    ca: str = ""  # a file of the certificates that are trusted; "": those of the machine
+    send: str = ""  # over tcp, once the connection is open
+    expect: str = ""  # what has to come over tcp; "": that it opens is enough
+    user: str = ""  # whom to log in as, at redis
+    password: Secret | None = None  # of that user, or of the default one
+    command: tuple[str, ...] = ()  # a program and its arguments
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

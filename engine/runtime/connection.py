@@ -6,21 +6,24 @@ Rules:
 - `on_end` is called at most once, and never after `drop`: an end that we chose, or that the
   master announced with its last answer, is not news.
 - Bytes that nobody asked for end the connection. They are a question like any other end: proxies
-  send "408 Request Time-out" before they close an idle connection.
+  send "408 Request Time-out" before they close an idle connection. A peer whose own way it is to
+  speak first may say `unasked_bytes_max` of them, which are passed over.
+- What is spoken is the parser's: it turns bytes into replies, and says when they make no sense.
 """
 
 import asyncio
 import errno
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from engine.core.events import Evidence
-from engine.runtime.http1 import Nonsense, Parser, Response
+from engine.runtime.http1 import Nonsense
 
 _OWN_TROUBLE: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
@@ -28,6 +31,36 @@ _OWN_TROUBLE: Final = frozenset(
 # What getaddrinfo returns; the last form is what a Python without IPv6 makes of such an address.
 _Endpoint: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
+
+
+class Reply(Protocol):
+    """One complete answer; `keep`: the connection can carry another request."""
+
+    @property
+    def keep(self) -> bool:
+        """Return whether the connection can carry another request."""
+
+
+R = TypeVar("R", bound=Reply)
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Parsing(Protocol[R_co]):
+    """Turns the bytes of one connection into replies, as `http1.Parser` does."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True if nothing of a reply has arrived that was not handed out."""
+
+    def feed(self, data: bytes) -> R_co | None:
+        """Return the next reply that is complete with `data`, or None.
+
+        Raises:
+            Nonsense: This is no reply, or exceeds a limit.
+        """
+
+    def end(self) -> R_co | None:
+        """Return the reply that the end of the connection completes, if there is one."""
 
 
 class NoConnection(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,23 +71,37 @@ class NoConnection(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
+# The ports of those that have one; and which of them speak under TLS.
+PORTS: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "tcp": 0}
+SECURE: Final = frozenset(("https", "rediss"))
+
+
 class Place:
-    """Where a master listens, from its address `http://host:port`.
+    """Where a master listens, from its address, an URL of `PORTS`: `http://host:port`.
+
+    Args:
+        address: That URL.
+        tls: What is trusted where the scheme is one of TLS; None: what this machine trusts.
 
     Attributes:
-        host: What the Host field says.
+        host: What the Host field of HTTP says.
+        tls: What a connection is wrapped in; None: nothing.
+        name: The host alone, which a certificate has to be for.
 
     Raises:
         ValueError: It is no such URL.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(address)
-        if parts.scheme != "http" or not parts.hostname:
+        port = parts.port or PORTS.get(parts.scheme, 0)
+        if not port or not parts.hostname or parts.scheme not in PORTS:
             raise ValueError(f"expected http://host:port, found {address!r}")
         self.host: Final = parts.netloc.rpartition("@")[2]
+        self.name: Final = parts.hostname
+        self.tls: Final = (tls or trusting()) if parts.scheme in SECURE else None
         self._name = parts.hostname
-        self._port = parts.port or 80
+        self._port = port
         self._literal = _literal(self._name, self._port)
         self._lookup: asyncio.Future[list[Address]] | None = None
 
@@ -87,6 +134,23 @@ class Place:
             await asyncio.gather(self._lookup, return_exceptions=True)
 
 
+def trusting(*, verify: bool = True, ca: str = "") -> ssl.SSLContext:
+    """Return what a connection under TLS is held to.
+
+    Args:
+        verify: False: whoever answers is believed.
+        ca: A file of the certificates that are trusted, in place of those of this machine.
+
+    Raises:
+        OSError: The file cannot be read, or holds no certificate.
+    """
+    context = ssl.create_default_context(cafile=ca or None)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _literal(name: str, port: int) -> Address | None:
     try:
         address = ipaddress.ip_address(name)
@@ -96,30 +160,34 @@ def _literal(name: str, port: int) -> Address | None:
     return family, (name, port)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Generic[R]):
     """Sends requests and hands out answers.
 
     Args:
         on_answer: Called with each answer.
         on_end: Called when the connection ended by itself: CLOSED or RESET by the peer, PROTOCOL
             after an answer that makes no sense; with a detail for people.
-        body_bytes_max: A longer answer makes no sense [bytes].
+        parser: Reads the answers.
+        unasked_bytes_max: As many are passed over while nothing is asked [bytes].
 
     Attributes:
         owing: Requests that were sent and not answered [count].
         is_open: Another request can be sent.
+        parser: What reads the answers.
     """
 
     def __init__(
         self,
         *,
-        on_answer: Callable[["Connection", Response], None],
-        on_end: Callable[["Connection", Evidence, str], None],
-        body_bytes_max: int,
+        on_answer: Callable[["Connection[R]", R], None],
+        on_end: Callable[["Connection[R]", Evidence, str], None],
+        parser: Parsing[R],
+        unasked_bytes_max: int = 0,
     ) -> None:
         self._on_answer = on_answer
         self._on_end = on_end
-        self._parser = Parser(body_bytes_max=body_bytes_max)
+        self.parser: Final = parser
+        self._unasked_bytes_left = unasked_bytes_max
         self._transport: asyncio.Transport | None = None
         self._is_quiet = False
         self.owing = 0
@@ -150,25 +218,33 @@ class Connection(asyncio.Protocol):
         if self._is_quiet:
             return
         if self.owing == 0:
-            self._finish(Evidence.CLOSED, f"bytes that nobody asked for: {data[:40]!r}")
+            self._unasked_bytes_left -= len(data)
+            if self._unasked_bytes_left < 0:
+                self._finish(Evidence.CLOSED, f"bytes that nobody asked for: {data[:40]!r}")
             return
         try:
-            response = self._parser.feed(data)
+            response = self.parser.feed(data)
             while response is not None:
                 if not self._hand_out(response):
                     return
                 if self.owing == 0:
-                    if not self._parser.is_idle:
+                    if not self.parser.is_idle:
                         self._finish(Evidence.CLOSED, "more answers than requests")
                     return
-                response = self._parser.feed(b"")
+                response = self.parser.feed(b"")
         except Nonsense as err:
             self._finish(Evidence.PROTOCOL, str(err))
 
     def eof_received(self) -> None:
         """Complete an answer that ends with the connection; the transport closes itself."""
-        response = self._parser.end()
-        if response is not None and not self._is_quiet:
+        if self._is_quiet:
+            return
+        try:
+            response = self.parser.end()
+        except Nonsense as err:
+            self._finish(Evidence.PROTOCOL, str(err))
+            return
+        if response is not None:
             self._hand_out(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -178,7 +254,7 @@ class Connection(asyncio.Protocol):
         else:
             self._finish(Evidence.RESET, str(exc))
 
-    def _hand_out(self, response: Response) -> bool:
+    def _hand_out(self, response: R) -> bool:
         """Return whether the connection is still open after the answer was taken."""
         self.owing -= 1
         if not response.keep:
@@ -193,7 +269,7 @@ class Connection(asyncio.Protocol):
         self._on_end(self, evidence, detail)
 
 
-async def dial(place: Place, make: Callable[[], Connection]) -> Connection | NoConnection:
+async def dial(place: Place, make: Callable[[], Connection[R]]) -> Connection[R] | NoConnection:
     """Return an open connection, or why there is none; every address of `place` is tried.
 
     A refusal by one address outweighs what the others say: somebody's system answered for it.
@@ -204,7 +280,7 @@ async def dial(place: Place, make: Callable[[], Connection]) -> Connection | NoC
         return NoConnection(evidence=Evidence.DNS, detail=str(err))
     failures = []
     for family, address in addresses:
-        dialled = await _dial_one(family, address, make)
+        dialled = await _dial_one(place, family, address, make)
         if isinstance(dialled, Connection):
             return dialled
         failures.append(dialled)
@@ -213,10 +289,11 @@ async def dial(place: Place, make: Callable[[], Connection]) -> Connection | NoC
 
 
 async def _dial_one(
+    place: Place,
     family: socket.AddressFamily,
     address: _Endpoint,
-    make: Callable[[], Connection],
-) -> Connection | NoConnection:
+    make: Callable[[], Connection[R]],
+) -> Connection[R] | NoConnection:
     loop = asyncio.get_running_loop()
     sock: socket.socket | None = None
     try:
@@ -227,22 +304,33 @@ async def _dial_one(
         if sock.getsockname() == sock.getpeername():
             # A port that nobody listens on may be given to the caller itself.
             return NoConnection(evidence=Evidence.REFUSED, detail="connected to itself")
-        _, connection = await loop.create_connection(make, sock=sock)
+        connecting = loop.create_connection(
+            make, sock=sock, ssl=place.tls, server_hostname=place.name if place.tls else None
+        )
         sock = None  # the transport owns it
+        _, connection = await connecting
     except OSError as err:
-        return NoConnection(evidence=_evidence(err), detail=str(err), own=err.errno in _OWN_TROUBLE)
+        is_own = err.errno in _OWN_TROUBLE
+        return NoConnection(evidence=evidence_of(err), detail=str(err), own=is_own)
     finally:
         if sock is not None:
             sock.close()
     return connection
 
 
-def _evidence(err: OSError) -> Evidence:
+def evidence_of(err: OSError) -> Evidence:
+    """Return what an error of a connection is evidence of."""
     match err:
+        case ssl.SSLError():
+            return Evidence.TLS
+        case socket.gaierror():
+            return Evidence.DNS
         case ConnectionRefusedError():
             return Evidence.REFUSED
         case ConnectionResetError() | ConnectionAbortedError():
             return Evidence.RESET
+        case BrokenPipeError():
+            return Evidence.CLOSED
         case TimeoutError():
             return Evidence.OVERDUE
         case _:

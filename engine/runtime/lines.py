@@ -7,7 +7,7 @@ import msgspec
 
 from engine.core.events import Evidence
 from engine.runtime.connection import Connection, NoConnection, Place, dial
-from engine.runtime.http1 import Response
+from engine.runtime.http1 import Parser, Response
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,9 @@ class Line:
 
     def __init__(self, *, body_bytes_max: int) -> None:
         self.connection: Final = Connection(
-            on_answer=self._on_answer, on_end=self._on_end, body_bytes_max=body_bytes_max
+            on_answer=self._on_answer,
+            on_end=self._on_end,
+            parser=Parser(body_bytes_max=body_bytes_max),
         )
         self._reply: asyncio.Future[Asked] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -52,13 +54,13 @@ class Line:
         self.connection.drop()
         self._settle(Cut(detail="closed by the engine"))
 
-    def _on_answer(self, connection: Connection, response: Response) -> None:
+    def _on_answer(self, connection: Connection[Response], response: Response) -> None:
         if self._reply is None:
             # The answer to a request that was given up. The line was kept for the request alone.
             connection.drop()
         self._settle(response)
 
-    def _on_end(self, connection: Connection, evidence: Evidence, detail: str) -> None:
+    def _on_end(self, connection: Connection[Response], evidence: Evidence, detail: str) -> None:
         self._settle(Cut(detail=f"{evidence.value}: {detail}"))
 
     def _settle(self, asked: Asked) -> None:

@@ -1,4 +1,4 @@
-"""One master, watched over HTTP/1.1: probes over a connection held open, and over fresh ones.
+"""One master, watched over connections: probes over one that is held open, and over fresh ones.
 
 Rules:
 - One probe at a time, and each gets exactly one result: `Answer`, `Failure` or `Interrupted`.
@@ -13,139 +13,54 @@ Rules:
 - Before a time-out is judged, everything that is ready is read. `late_us` tells how late the
   observer itself was.
 
-What a master says of itself is read as leniently as it can be: a plain page is an answer that says
-nothing, a field of another type is a field left out.
+What is asked, and what an answer says, is the dialect's.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeAlias
-
-import msgspec
+from typing import Final, Generic
 
 from engine.core.events import Evidence
-from engine.runtime import http1
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import Connection, NoConnection, Place, dial
+from engine.runtime.connection import Connection, NoConnection, Place, R, dial
+from engine.runtime.dialects import Dialect
+from engine.runtime.seen import LATE_OWN_US, Failure, Interrupted, OnClosed, Probed, shortened
 
-BODY_BYTES_MAX: Final = 262_144  # of an answer to a probe; a health document is below 4 KiB
-TEXT_MAX: Final = 200  # characters kept of what a master says, because it goes into the log
-LATE_OWN_US: Final = 3_600_000_000  # lateness of an observer that lacked the means to ask at all
 SHORT_MAX: Final = 3  # connections that end after one answer, before none is held for a while
 NOT_HELD_US: Final = 60_000_000
 LOOKS: Final = 8  # looks at the clock while a connection opens [count per time-out]
 
-# As in the drafts and products in use: application/health+json says pass, warn and fail.
-_FAILING: Final = frozenset(("failing", "failed", "fail", "down"))
-_DEGRADED: Final = frozenset(("degraded", "warn"))
-# What every reader of JSON still counts exactly; a higher epoch is a lie or an accident.
-EPOCH_MAX: Final = 2**48
 
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The master answered; what it does not say is "" or None."""
-
-    latency_us: int
-    status: int  # of HTTP, 200 to 399
-    boot: str = ""
-    epoch: int | None = None
-    role: str = ""
-    degraded: str = ""  # why it is not well; "" if it is
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The probe failed; `late_us` is how late the observer itself was meanwhile."""
-
-    evidence: Evidence
-    waited_us: int
-    late_us: int = 0
-    detail: str = ""
-
-
-class Interrupted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The held connection ended under the probe, as `on_closed` was told: no verdict."""
-
-
-Probed: TypeAlias = Answer | Failure | Interrupted
-
-
-class _Health(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The fields of a health document that mean something here, whatever their types."""
-
-    status: object = None
-    boot: object = None
-    epoch: object = None
-    role: object = None
-    reason: object = None
-
-
-_HEALTH: Final = msgspec.json.Decoder(_Health)
-
-
-def read_answer(response: http1.Response, *, latency_us: int) -> Answer | Failure:
-    """Return what an answer to a probe says [us]."""
-    status = response.status
-    if status >= 400:
-        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=f"status {status}")
-    if not response.body.startswith(b"{"):
-        return Answer(latency_us=latency_us, status=status)
-    try:
-        health = _HEALTH.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Answer(latency_us=latency_us, status=status)
-    word = _text(health.status).lower()
-    reason = _text(health.reason) or word
-    if word in _FAILING:
-        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=reason)
-    return Answer(
-        latency_us=latency_us,
-        status=status,
-        boot=_text(health.boot),
-        epoch=_epoch(health.epoch),
-        role=_text(health.role),
-        degraded=reason if word in _DEGRADED else "",
-    )
-
-
-def _epoch(value: object) -> int | None:
-    """Return a reported epoch; None if it is none, or so high that none could be drawn above it."""
-    return value if type(value) is int and 0 <= value <= EPOCH_MAX else None
-
-
-def _text(value: object) -> str:
-    return value[:TEXT_MAX] if isinstance(value, str) else ""
-
-
-class Link:
+class HeldLink(Generic[R]):
     """The connection to one master, and the probes over it.
 
     Args:
-        address: Where the master listens: http://host:port.
-        path: What is asked for.
+        place: Where the master listens.
+        dialect: What is spoken there.
         on_closed: Told at once when the held connection ends: CLOSED or RESET.
         hold_open: False: every probe takes a connection of its own.
         clock: Returns the time since some fixed moment [us].
-
-    Raises:
-        ValueError: `address` is no such URL.
     """
+
+    is_waiting = False
 
     def __init__(
         self,
-        address: str,
-        path: str,
-        on_closed: Callable[[Evidence], None],
+        place: Place,
+        dialect: Dialect[R],
+        on_closed: OnClosed,
         *,
         hold_open: bool = True,
         clock: Callable[[], int] = monotonic_us,
     ) -> None:
-        self._place = Place(address)
-        self._request = http1.get(path, host=self._place.host)
+        self._place = place
+        self._dialect = dialect
+        self._question = dialect.question
         self._on_closed = on_closed
         self._hold_open = hold_open
         self._clock = clock
-        self._held: Connection | None = None
-        self._fresh: Connection | None = None  # of the probe under way, until it is answered
+        self._held: Connection[R] | None = None
+        self._fresh: Connection[R] | None = None  # of the probe under way, until it is answered
         self._opening: asyncio.Task[None] | None = None  # set for a probe over a fresh one
         self._tasks: set[asyncio.Task[None]] = set()  # that one and those being cancelled
         self._probe: asyncio.Future[Probed] | None = None
@@ -180,9 +95,9 @@ class Link:
         self._due_us = self._asked_us + timeout_us
         self._late_us = 0
         held = self._held
-        if held is not None and held.owing == 0 and not fresh:
+        if held is not None and held.owing == 0 and not fresh and self._question:
             self._arm(timeout_us, self._on_due)
-            held.send(self._request)
+            held.send(self._question)
         else:
             self._step_us = max(1, timeout_us // LOOKS)
             self._look_us = self._asked_us + self._step_us
@@ -216,10 +131,16 @@ class Link:
                 # Recorded, but beyond every limit: our lack of files says nothing of the master.
                 self._late_us = LATE_OWN_US
                 self._fail(Evidence.OVERDUE, f"the observer itself: {dialled.detail}")
+            elif dialled.evidence is Evidence.RESET and not self._is_retried:
+                self._is_retried = True
+                await self._open()
             else:
                 self._fail(dialled.evidence, dialled.detail)
         elif dialled is self._fresh and dialled.is_open:
-            dialled.send(self._request)
+            if self._dialect.greeting is None:
+                dialled.send(self._dialect.opening)
+            else:
+                self._on_answer(dialled, self._dialect.greeting)
 
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._tasks.discard(opening)
@@ -229,17 +150,23 @@ class Link:
         if bug is not None and self._probe is not None and not self._probe.done():
             self._probe.set_exception(bug)
 
-    def _make(self) -> Connection:
+    def _make(self) -> Connection[R]:
         self._fresh = Connection(
-            on_answer=self._on_answer, on_end=self._on_end, body_bytes_max=BODY_BYTES_MAX
+            on_answer=self._on_answer,
+            on_end=self._on_end,
+            parser=self._dialect.parser(),
+            unasked_bytes_max=self._dialect.unasked_bytes_max,
         )
         return self._fresh
 
-    def _on_answer(self, connection: Connection, response: http1.Response) -> None:
+    def _on_answer(self, connection: Connection[R], response: R) -> None:
         is_wanted = connection is self._fresh or (self._probe is not None and not self._opening)
         if connection is self._fresh:
             self._fresh = None
-            if self._hold_open and self._clock() >= self._hold_from_us:
+            if not self._question and self._held is not None:
+                self._held_answers += 1  # it is held for its end alone, and lives on
+                connection.drop()
+            elif self._hold_open and self._clock() >= self._hold_from_us:
                 self._hold(connection)
             else:
                 connection.drop()
@@ -249,9 +176,9 @@ class Link:
         if connection is self._held and not connection.is_open:
             self._held = None  # it said that it would close
         if is_wanted:  # else it came too late, on the held connection
-            self._finish(read_answer(response, latency_us=self._clock() - self._asked_us))
+            self._finish(self._dialect.read(response, latency_us=self._clock() - self._asked_us))
 
-    def _hold(self, connection: Connection) -> None:
+    def _hold(self, connection: Connection[R]) -> None:
         if self._held is not None:
             self._held.drop()
         self._held, self._held_answers = connection, 1
@@ -268,7 +195,7 @@ class Link:
         if self._short >= SHORT_MAX:
             self._hold_from_us = self._clock() + NOT_HELD_US
 
-    def _on_end(self, connection: Connection, evidence: Evidence, detail: str) -> None:
+    def _on_end(self, connection: Connection[R], evidence: Evidence, detail: str) -> None:
         if connection is self._fresh:
             self._fresh = None
             if evidence is Evidence.PROTOCOL or self._is_retried:
@@ -317,8 +244,15 @@ class Link:
         if self._probe is not probe:
             return
         self._late_us = max(self._late_us, self._clock() - self._due_us, 0)
-        waited = self._fresh is None or self._fresh.owing > 0
-        self._fail(Evidence.OVERDUE, "" if waited else "no connection")
+        self._fail(Evidence.OVERDUE, self._missing())
+
+    def _missing(self) -> str:
+        """Return what there is instead of an answer, as far as it is known."""
+        if self._opening is None:
+            return ""
+        if self._fresh is None or not self._fresh.is_open:
+            return "no connection"
+        return self._dialect.unfinished(self._fresh.parser)
 
     def _fail(self, evidence: Evidence, detail: str) -> None:
         waited_us = self._clock() - self._asked_us
@@ -327,7 +261,7 @@ class Link:
                 evidence=evidence,
                 waited_us=waited_us,
                 late_us=self._late_us,
-                detail=detail[:TEXT_MAX],
+                detail=shortened(detail),
             )
         )
 

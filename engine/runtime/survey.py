@@ -8,7 +8,10 @@ import msgspec
 
 from engine.core.policy import MS, PRESETS
 from engine.runtime.clock import monotonic_us
-from engine.runtime.probing import Answer, Failure, Link
+from engine.runtime.connection import Place
+from engine.runtime.dialects import Http
+from engine.runtime.probing import HeldLink
+from engine.runtime.seen import Answer, Failure
 
 INTERVAL_US: Final = 250 * MS
 # Above a lost SYN and a round trip: what is slower than this is not told from a failure.
@@ -53,7 +56,8 @@ async def survey(
 async def _look(address: str, path: str, until_us: int) -> Seen:
     latencies: list[int] = []
     failed, role, last_failure = 0, "", ""
-    link = Link(address, path, on_closed=lambda evidence: None, clock=monotonic_us)
+    place = Place(address)
+    link = HeldLink(place, Http(path, host=place.host), on_closed=lambda evidence: None)
     try:
         while True:
             began_us = monotonic_us()

@@ -9,26 +9,33 @@ from typing import Final
 from engine.core import events as ev
 from engine.core.detection import pace
 from engine.core.events import Evidence
+from engine.core.load import is_worth_recording
 from engine.core.state import Place
+from engine.runtime.eyes import Eyes
 from engine.runtime.loop import Turning
-from engine.runtime.probing import Answer, Failure, Link
+from engine.runtime.seen import Answer, Failure
 
 
 class Watch:
     """Probes one master until it is closed."""
 
-    def __init__(self, turning: Turning, master: str, *, phase_s: float = 0.0) -> None:
-        """Watch `master`; the first probe goes out after `phase_s` [s]."""
+    def __init__(
+        self, turning: Turning, master: str, *, phase_s: float = 0.0, eyes: Eyes | None = None
+    ) -> None:
+        """Watch `master`; the first probe goes out after `phase_s` [s].
+
+        Raises:
+            ConfigurationError: What its probe needs is not there.
+        """
         self._turning: Final = turning
         self._master: Final = master
         place = self._place()
-        probe = turning.state.policy_of(place.group).probe
-        self._link = Link(
-            place.master.declared.address,
-            probe.path,
+        self._link = (eyes or Eyes()).link(
+            place.master.declared,
+            turning.state.policy_of(place.group).probe,
             on_closed=self._closed,
-            hold_open=probe.hold_open,
             clock=turning.clock.monotonic_us,
+            told=place.master.boot if place.master.epoch else "",
         )
         self._n = place.master.observers.get("", 0)
         self._kicked = asyncio.Event()
@@ -49,6 +56,14 @@ class Watch:
                 ev.ConnectionClosed(evidence=evidence, observer="traffic"), subject=self._master
             )
         self._kicked.set()
+
+    def report(self, report: ev.LoadReported) -> bool:
+        """Record what the master said of itself if it is worth it; return whether it was."""
+        at_us = self._turning.clock.at_us()
+        worth = is_worth_recording(self._turning.driver.working, self._master, report, at_us)
+        if worth:
+            self._turning.record(report, subject=self._master)
+        return worth
 
     def _place(self) -> Place:
         return self._turning.driver.working.cache.places[self._master]
@@ -72,7 +87,8 @@ class Watch:
                 self._answered(seen)
             elif isinstance(seen, Failure):
                 self._failed(seen)
-            await self._until_due(began_us)
+            if not self._link.is_waiting:
+                await self._until_due(began_us)
 
     async def _until_due(self, began_us: int) -> None:
         """Wait until the next probe is due; a closed connection makes it due at once."""
@@ -109,6 +125,8 @@ class Watch:
                 role=seen.role,
             )
         self._turning.record(event, subject=self._master)
+        if seen.report is not None:
+            self.report(seen.report)
         if self._place().master.fence is not None:
             self._turning.driver.answered(self._master)
 

@@ -58,7 +58,7 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
         '"a", the name of the master on line 10; names of groups and masters are unique in the '
         "whole fleet: choose another",
         "t.toml:15: groups.cache.masters[1].address: expected an http:// URL, found "
-        '"redis://127.0.0.1:7002"; this release speaks http:// to masters only',
+        '"redis://127.0.0.1:7002"; redis:// is asked by probe.kind = "redis"',
     )
 
 
@@ -75,8 +75,8 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
         ("automation = true", "groups.cache.automation: expected", 'write "observe"'),
         ('strategy = "peak-ewma"', "groups.cache.strategy: expected",
          'this release takes "priority" or "round-robin" only'),
-        ('probe.kind = "redis"', 'groups.cache.probe.kind: expected "http", found "redis"',
-         'this release takes "http" only'),
+        ('probe.kind = "ping"', 'groups.cache.probe.kind: expected "http" or "https" or "tcp" or '
+         '"redis" or "command" or "push" or "python", found "ping"', 'write "http"'),
         ('effects.kind = "command"', "groups.cache.effects.kind: expected",
          'this release takes "http" or "none" only'),
         ('fence.kind = "lease"', "groups.cache.fence.kind: expected",

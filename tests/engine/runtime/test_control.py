@@ -6,7 +6,8 @@ import pytest
 from engine.core.events import Result
 from engine.runtime import control as control_module
 from engine.runtime.control import Control
-from engine.runtime.probing import Answer, Link
+from engine.runtime.seen import Answer
+from tests.engine.runtime.links import http_link
 from tests.engine.runtime.peers import (
     LONG_US,
     SECOND,
@@ -170,7 +171,7 @@ def test_a_fence_waits_for_a_stopped_master_and_binds_it_when_it_goes_on() -> No
             assert reply.result is Result.UNKNOWN
             control.close_idle()
             master.process.send_signal(signal.SIGCONT)
-            link = Link(master.address, "/health", lambda evidence: None)
+            link = http_link(master.address, lambda evidence: None)
             while True:
                 probed = await link.probe(fresh=False, timeout_us=LONG_US)
                 assert isinstance(probed, Answer)

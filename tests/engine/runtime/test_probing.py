@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.events import Evidence
-from engine.runtime import http1, probing
-from engine.runtime.probing import SHORT_MAX, Answer, Interrupted, Link, Probed, read_answer
-from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, link_to
+from engine.core.events import Evidence, LoadReported
+from engine.runtime import http1
+from engine.runtime.dialects import BODY_BYTES_MAX, read_answer
+from engine.runtime.probing import SHORT_MAX
+from engine.runtime.seen import TEXT_MAX, Answer, Interrupted, Probed
+from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, http_link, link_to
 from tests.engine.runtime.peers import (
     LONG_US,
     Handler,
@@ -30,7 +32,18 @@ from tests.engine.runtime.peers import (
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, HEALTH, Answer(latency_us=7, status=200, boot="b1", epoch=5, role="active")),
+        (
+            200,
+            HEALTH,
+            Answer(
+                latency_us=7,
+                status=200,
+                boot="b1",
+                epoch=5,
+                role="active",
+                report=LoadReported(active=1),
+            ),
+        ),
         (200, "<html>nginx</html>", Answer(latency_us=7, status=200)),
         (200, "{broken", Answer(latency_us=7, status=200)),
         (204, "", Answer(latency_us=7, status=204)),
@@ -65,7 +78,7 @@ def test_what_a_master_says_is_cut_to_a_length() -> None:
     body = b'{"boot":"%b"}' % (b"x" * 5_000)
     read = read_answer(http1.Response(status=200, body=body, keep=True), latency_us=7)
     assert isinstance(read, Answer)
-    assert len(read.boot) == probing.TEXT_MAX
+    assert len(read.boot) == TEXT_MAX
 
 
 # Connections.
@@ -186,7 +199,7 @@ def test_a_probe_can_be_started_from_within_on_closed() -> None:
             await request(reader)
 
         async with server(once, counted) as address:
-            link = Link(address, "/health", again)
+            link = http_link(address, again)
             assert isinstance(await ask(link), Answer)
             assert await ask(link) == Interrupted()
             assert isinstance(await started[0], Answer)
@@ -276,7 +289,7 @@ def test_an_endless_answer_is_cut_off(piece: bytes) -> None:
 
     asyncio.run(body())
     # What the sockets and the transports hold comes on top of the limit.
-    assert written < probing.BODY_BYTES_MAX + 16_777_216
+    assert written < BODY_BYTES_MAX + 16_777_216
 
 
 def test_garbage_on_the_held_connection_is_a_failure_and_no_end() -> None:
@@ -305,12 +318,12 @@ def test_closing_leaves_no_socket_and_no_task_behind() -> None:
     async def body() -> None:
         async with server(counted, says_nothing) as address:
             before = open_files(), len(asyncio.all_tasks())
-            link = Link(address, "/health", lambda evidence: None)
+            link = http_link(address, lambda evidence: None)
             await ask(link)
             waiting = link.probe(fresh=True, timeout_us=LONG_US)
             await link.close()
             assert waiting.cancelled()
-            unopened = Link(address, "/health", lambda evidence: None)
+            unopened = http_link(address, lambda evidence: None)
             unopened.probe(fresh=True, timeout_us=LONG_US)
             await unopened.close()
         # The server's ends are closed with it; what is left are ours.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.events import Evidence
-from engine.runtime.probing import Answer, Link
+from engine.runtime.seen import Answer, Link
 from tests.engine.runtime.links import ask, evidence_of, link_to
 from tests.engine.runtime.peers import (
     SHORT_US,

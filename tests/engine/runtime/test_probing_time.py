@@ -5,9 +5,8 @@ import signal
 import pytest
 
 from engine.core.events import Evidence
-from engine.runtime import probing
 from engine.runtime.clock import monotonic_us
-from engine.runtime.probing import Answer, Failure
+from engine.runtime.seen import LATE_OWN_US, Answer, Failure
 from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, link_to
 from tests.engine.runtime.peers import (
     SHORT_US,
@@ -168,6 +167,6 @@ def test_an_observer_without_files_blames_itself_beyond_every_limit() -> None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             assert isinstance(probed, Failure)
             assert probed.evidence is Evidence.OVERDUE
-            assert probed.late_us == probing.LATE_OWN_US
+            assert probed.late_us == LATE_OWN_US
 
     asyncio.run(body())

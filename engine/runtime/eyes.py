@@ -1,0 +1,121 @@
+"""What looks at a master: the link that its policy asks for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.config.secrets import password
+from engine.core.errors import ConfigurationError
+from engine.core.fleet import Master
+from engine.core.policy import Probe
+from engine.runtime.awaiting import BeatLink
+from engine.runtime.clock import monotonic_us
+from engine.runtime.connection import Place, trusting
+from engine.runtime.dialects import Http, Tcp
+from engine.runtime.probing import HeldLink
+from engine.runtime.redis import Redis
+from engine.runtime.seen import Link, OnClosed
+from engine.runtime.tasked import Check, FunctionLink, ProgramLink
+
+
+class Eyes:
+    """Makes links, and knows what only this process has: secrets, functions, who listens for beats.
+
+    Args:
+        source: The file of the configuration: relative files of it are beside that.
+    """
+
+    def __init__(self, source: str = "") -> None:
+        self._source: Final = source
+        self.checks: Final[dict[str, Check]] = {}  # by group
+        self.beats: Final[dict[str, BeatLink]] = {}  # by master
+
+    def link(
+        self,
+        master: Master,
+        probe: Probe,
+        *,
+        on_closed: OnClosed,
+        clock: Callable[[], int] = monotonic_us,
+        told: str = "",
+    ) -> Link:
+        """Return the link to `master`.
+
+        Args:
+            master: Who is looked at.
+            probe: How.
+            on_closed: Told at once when a held connection ends: CLOSED or RESET.
+            clock: Returns the time since some fixed moment [us].
+            told: The boot of a process that is known to have been told an epoch; "": none is.
+
+        Raises:
+            ConfigurationError: What it needs is not there: a password, certificates, a function.
+        """
+        name = f"groups.{master.group}.probe"
+        match probe.kind:
+            case "command":
+                return ProgramLink(probe.command, master, clock=clock)
+            case "python":
+                return FunctionLink(self._check(master.group), master, clock=clock)
+            case "push":
+                link = self.beats[master.id] = BeatLink(
+                    interval_us=probe.interval_us, recheck_us=probe.recheck_us, clock=clock
+                )
+                return link
+            case _:
+                return self._held(master, probe, name, on_closed, clock, told)
+
+    def _held(
+        self,
+        master: Master,
+        probe: Probe,
+        name: str,
+        on_closed: OnClosed,
+        clock: Callable[[], int],
+        told: str,
+    ) -> Link:
+        place = self._place(master.address, probe, name)
+        match probe.kind:
+            case "http" | "https":
+                http = Http(probe.path, host=place.host)
+                return HeldLink(place, http, on_closed, hold_open=probe.hold_open, clock=clock)
+            case "tcp":
+                tcp = Tcp(probe.send, probe.expect)
+                return HeldLink(place, tcp, on_closed, hold_open=probe.hold_open, clock=clock)
+            case "redis":
+                secret = ""
+                if probe.password is not None:
+                    where = f"{name}.password"
+                    secret = password(probe.password, name=where, source=self._source)
+                redis = Redis(master.group, user=probe.user, password=secret, told=told)
+                return HeldLink(place, redis, on_closed, hold_open=probe.hold_open, clock=clock)
+            case kind:
+                raise ConfigurationError(
+                    [f"{name}.kind: this release looks by no probe of the kind {kind!r}"]
+                )
+
+    def _place(self, address: str, probe: Probe, name: str) -> Place:
+        if probe.verify and not probe.ca:
+            return Place(address)
+        ca = str(self._beside(probe.ca)) if probe.ca else ""
+        try:
+            return Place(address, tls=trusting(verify=probe.verify, ca=ca))
+        except OSError as err:
+            said = (err.strerror or str(err)).lower()
+            raise ConfigurationError(
+                [f"{self._source}: {name}.ca: expected a file of certificates, found {said}: {ca}"]
+            ) from err
+
+    def _beside(self, file: str) -> Path:
+        return Path(self._source).parent / file
+
+    def _check(self, group: str) -> Check:
+        check = self.checks.get(group)
+        if check is None:
+            raise ConfigurationError(
+                [
+                    f"groups.{group}.probe.kind: expected a function of the service, found none: "
+                    f'decorate one with @engine.probe("{group}") before the engine is entered'
+                ]
+            )
+        return check
