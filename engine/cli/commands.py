@@ -79,6 +79,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.replaying:replay",
             "Fold the log, and print the state and its digest.",
         ),
+        Command(
+            "whatif",
+            "engine.cli.hypotheses:whatif",
+            "Decide again on what was observed, beside what happened.",
+        ),
     ),
     "Keep": (
         Command(

@@ -4,6 +4,8 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
+from engine.core.errors import ConfigurationError
+
 Json: TypeAlias = Annotated[
     bool,
     Parameter(
@@ -29,3 +31,17 @@ Word: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=f"{_ANY} {_WO
 File: TypeAlias = Annotated[str | None, Parameter(name="--log", help=_FILE)]
 FilePlace: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=_FILE)]
 FileWord: TypeAlias = Annotated[str | None, Parameter(name="LOG", help=f"{_FILE} {_WORD}")]
+
+
+def duration_us(text: str, *, option: str) -> int:
+    """Return the duration that an option says [us].
+
+    Raises:
+        ConfigurationError: It says none.
+    """
+    from engine.config.durations import microseconds
+
+    found = microseconds(text)
+    if found is None:
+        raise ConfigurationError([f"{option}: expected a duration, as in 10s, found {text!r}"])
+    return found
