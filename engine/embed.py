@@ -44,6 +44,7 @@ from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
 from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Turning
+from engine.runtime.pausing import PauseFile
 from engine.runtime.rebuilding import Rebuilding
 from engine.runtime.requests import Receipt as Receipt
 from engine.runtime.requests import Requests
@@ -96,6 +97,7 @@ class Engine(Commands, Requests):
         self._failpoint: Final = failpoint
         self._space = Space()
         self._eyes: Final = Eyes(configuration.source if configuration else "")
+        self._pause_file = PauseFile()
         self._watches: dict[str, Watch] = {}
         self._refused: tuple[str, ...] = ()
         self.notes: Final[list[str]] = []  # what is not as it might be, and stops nothing
@@ -110,6 +112,7 @@ class Engine(Commands, Requests):
         target = self._target
         reserve: Reserve | None = None
         if isinstance(target, str):
+            self._pause_file = PauseFile.beside(target)
             if self._configuration is not None:
                 reserve = Reserve(log_path(target), wanted=self._configuration.reserve_bytes)
             self._space = Space(reserve)
@@ -175,7 +178,15 @@ class Engine(Commands, Requests):
         keeping = self._keep()
         writer = Writer(self._log, hook=in_log)
         self._closing.callback(writer.close)
-        turning = Turning(driver, self._log, writer, self.clock, failpoint=hit, space=self._space)
+        turning = Turning(
+            driver,
+            self._log,
+            writer,
+            self.clock,
+            failpoint=hit,
+            space=self._space,
+            pause_file=self._pause_file,
+        )
         self._following = Following(turning, self._read)
         self._closing.push_async_callback(self._following.close)
         self._closing.callback(self.leave)
@@ -322,6 +333,14 @@ class Engine(Commands, Requests):
         messages are refused.
         """
         return self._space.sentence()
+
+    @property
+    def paused_by_file(self) -> str | None:
+        """Return what the file says that pauses this engine; None if there is none.
+
+        It is obeyed whether or not the log could take note of it.
+        """
+        return self._pause_file.look()
 
     def make_room(self) -> bool:
         """Let go of some of what is kept for a full disk, for a file beside the log.

@@ -9,13 +9,15 @@ So picture and code cannot drift apart.
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from engine.config.kinds import spell_fleet_limit  # noqa: E402
 from engine.core.events import KINDS, OBSERVATIONS, RETIRED  # noqa: E402
 from engine.core.machines import FAILOVER, HEALTH, ROLE  # noqa: E402
-from engine.core.policy import PRESETS, preset, sums  # noqa: E402
+from engine.core.policy import PRESETS, FleetPolicy, preset, sums  # noqa: E402
 
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
@@ -64,6 +66,8 @@ def cell(field: str, value: object) -> str:
     """Return one value as it is read: durations with their unit, enumerations by their word."""
     if isinstance(value, int) and re.search(r"_us(_max)?$", field):
         return duration(value)
+    if field == "fleet":
+        return spell_fleet_limit(cast("FleetPolicy | None", value))
     return str(getattr(value, "value", value))
 
 

@@ -36,6 +36,7 @@ def status(state: State) -> dict[str, object]:
         "events": state.seq,
         "fleet_version": fleet.version,
         "paused": _pause(fleet.pause_until_us, fleet.pause_reason, state.at_us),
+        "paused_by_file": fleet.file_pause,
         "policy_differs_from_file": _differs(state),
         "groups": groups,
         "masters": {

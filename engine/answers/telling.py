@@ -29,6 +29,8 @@ _WAITS: Final = {
     "approval": ": it waits for an approval (tanist approve {group})",
     "hold-down": ": it waits for the hold-down to end (tanist approve {group} lets it go)",
     "limit": ": the limit is spent, it waits (tanist approve {group} lets it go)",
+    "fleet-limit": ": the limit of the fleet is spent, it waits (tanist approve {group} or "
+    "tanist release --fleet lets it go)",
     "preflight": ": the target is looked at first",
 }
 
@@ -180,6 +182,10 @@ def _command(recorded: Recorded) -> str:
     match event:
         case ev.Refused():
             return f"{event.what} is refused: {'; '.join(event.reasons)}"
+        case ev.Paused(by_file=True):
+            return f"a file pauses the fleet: {event.reason} (remove it to resume)"
+        case ev.Resumed(by_file=True):
+            return "the file that paused the fleet is gone: resumed"
         case ev.Paused():
             until = moment(event.until_us) if event.until_us else "told otherwise"
             return f"paused until {until}: {event.reason} (by {event.author})"

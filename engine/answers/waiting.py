@@ -71,6 +71,11 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             return f"held down after the last failover, {ends}: tanist approve {name} lets it go"
         case "limit":
             return f"the limit of failovers is spent, {ends}: tanist approve {name} lets it go"
+        case "fleet-limit":
+            return (
+                f"the limit of the fleet's failovers is spent, {ends}: tanist approve {name} lets "
+                "it go, tanist release --fleet lifts the limit"
+            )
         case other:
             return f"{other}, {ends}"
 
@@ -82,11 +87,16 @@ def pauses(state: State, group: GroupState) -> str:
         ("the fleet", fleet.pause_until_us, fleet.pause_reason, "tanist resume"),
         (group.id, group.pause_until_us, group.pause_reason, f"tanist resume {group.id}"),
     )
+    by_file = fleet.file_pause
+    file = [f"a file pauses the fleet ({by_file}): remove tanist.pause beside the log"]
     return " and ".join(
-        f"{who} is paused {f'until {moment(end)}' if end > 0 else 'until told otherwise'} "
-        f"({reason}): {command} ends it"
-        for who, end, reason, command in found
-        if end == -1 or end > state.at_us
+        ([] if by_file is None else file)
+        + [
+            f"{who} is paused {f'until {moment(end)}' if end > 0 else 'until told otherwise'} "
+            f"({reason}): {command} ends it"
+            for who, end, reason, command in found
+            if end == -1 or end > state.at_us
+        ]
     )
 
 

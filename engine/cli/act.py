@@ -38,6 +38,8 @@ def pause(
     """Start no new failover; observing goes on.
 
     Survives a restart, ends by itself if told how long, and is the first line of every status.
+    A file tanist.pause beside the log does the same for as long as it is there, and needs neither
+    the engine's interface nor space on its disk: its first line is the reason.
 
     Example: tanist pause cache --for 2h --reason "moving racks"
     """
@@ -136,13 +138,18 @@ def release(
     ] = None,
     /,
     *,
+    fleet: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Lift the spent limit of the fleet."),
+    ] = False,
     log: LogOption = None,
     json: Json = False,
 ) -> None:
-    """Lift the brakes of a group, or the fence of a master that is gone for good.
+    """Lift the brakes of a group or the fleet, or the fence of a lost master.
 
-    The brakes of a group are its hold-down and its spent limit. A fence that must be confirmed is
-    waited for without end: a master that answers nothing might still act. To release it is to
+    The brakes of a group are its hold-down and its spent limit; with --fleet it is the limit that
+    all groups have together. What waited for them goes on at once. A fence that must be confirmed
+    is waited for without end: a master that answers nothing might still act. To release it is to
     vouch that it cannot: its machine is off, or its network is cut.
 
     Example: tanist release cache-a
@@ -150,7 +157,7 @@ def release(
     from engine.cli import acting, sending
 
     target, subject = acting.scope((first, second), log)
-    sending.give(target, acting.release(subject), json=json)
+    sending.give(target, acting.release(subject, fleet=fleet), json=json)
 
 
 def checkpoint(

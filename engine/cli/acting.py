@@ -12,7 +12,7 @@ from engine.config.durations import microseconds
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import CommandRefused, ConfigurationError
-from engine.core.events import Observation
+from engine.core.events import FLEET, Observation
 from engine.core.replay import control_in
 from engine.log.states import state_at
 
@@ -143,13 +143,17 @@ def approve(group: str | None) -> Command:
     return Command(name="approve", group=group, needs_group=True, body={}, event=event)
 
 
-def release(subject: str | None) -> Command:
-    """Return the command to lift what brakes a group, or the fence of a master."""
+def release(subject: str | None, *, fleet: bool = False) -> Command:
+    """Return the command to lift what brakes a group or the fleet, or the fence of a master."""
+    if fleet and subject is not None:
+        raise ConfigurationError([f"expected --fleet or {subject}, found both"])
 
     def event(_subject: str, who: str, _at_us: int) -> Observation:
         return ev.Released(scope="any", author=who, at_rest=True)
 
-    body: dict[str, object] = {"subject": subject}
+    body: dict[str, object] = {"subject": FLEET if fleet else subject}
+    if fleet:
+        return Command(name="release", group=None, needs_group=False, body=body, event=event)
     return Command(
         name="release", group=subject, needs_group=True, body=body, event=event, is_of_master=True
     )

@@ -58,7 +58,7 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
         Command(
             "release",
             "engine.cli.act:release",
-            "Lift the brakes of a group, or the fence of a master that is gone for good.",
+            "Lift the brakes of a group or the fleet, or the fence of a lost master.",
         ),
         Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
         Command(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine.answers.words import harmless, lasting
 from engine.cli import output, places, remote
 from engine.cli.acting import Command, Given, author, only_group, refused
-from engine.core.errors import CommandRefused, LogLocked
+from engine.core.errors import CommandRefused, LogError, LogLocked
 
 LOOKS_MAX: Final = 20  # for the end of what was waited for
 LOOK_S: Final = 0.1
@@ -32,6 +32,10 @@ def give(target: str, command: Command, *, json: bool) -> None:
         if json:
             output.document(refused(command, err))
         raise
+    except LogError as err:
+        if command.name != "pause" or places.is_address(target):
+            raise
+        raise LogError(f"{err}; what pauses it all the same: {_by_file(target)}") from err
     answer = {
         **given.answer,
         "command": command.name,
@@ -49,6 +53,13 @@ def give(target: str, command: Command, *, json: bool) -> None:
     output.text(harmless(f"{command.name}: {said}"))
     for one in given.answer.get("owed", ()):
         output.note(f"owed to the next tanist run: {one['step']} of {one['master']}")
+
+
+def _by_file(target: str) -> str:
+    """Return the command that pauses whatever runs the log, without asking it."""
+    from engine.runtime.pausing import PauseFile
+
+    return f"touch {PauseFile.beside(target).paths[0]}"
 
 
 def _accepted(target: str, command: Command) -> Given:
@@ -187,6 +198,8 @@ def _unchanged(command: Command, given: Given, answer: Document) -> Iterable[str
         yield f"it was as at position {position} already, {active} active"
         return
     yield f"{given.group or 'the fleet'} was not paused"
+    if given.before.get("paused_by_file") is not None:
+        yield "a file pauses the whole fleet: remove tanist.pause beside the log"
     if given.group is not None and given.before["paused"]:
         yield "the whole fleet is: tanist resume ends that"
     elif given.group is None:

@@ -39,7 +39,7 @@ def show_status(found: Document) -> None:
         console.print(Text(harmless(found["disk_full"]), style="bold yellow"))
     head = " · ".join([*_pauses(found), *_engine(found)])
     if head:
-        console.print(Text(harmless(head), style="bold yellow" if found["paused"] else "bold"))
+        console.print(Text(harmless(head), style="bold yellow" if _is_paused(found) else "bold"))
     for line in (*_warnings(found), *_views(found), *_room(found)):
         console.print(Text(harmless(line), style="bold yellow"))
     groups = [
@@ -77,6 +77,10 @@ def show_status(found: Document) -> None:
     )
 
 
+def _is_paused(found: Document) -> bool:
+    return bool(found["paused"]) or found.get("paused_by_file") is not None
+
+
 def _engine(found: Document) -> Iterable[str]:
     """Say whether an engine runs on the log; nothing, if it was asked about the past."""
     if "engine" not in found:
@@ -91,6 +95,8 @@ def _engine(found: Document) -> Iterable[str]:
 
 
 def _pauses(found: Document) -> Iterable[str]:
+    if found.get("paused_by_file") is not None:
+        yield f"PAUSED BY FILE: {found['paused_by_file']} (remove tanist.pause beside the log)"
     if found["paused"]:
         yield f"PAUSED {output.until(found['paused'])}"
     for name, group in found["groups"].items():

@@ -27,16 +27,24 @@ def status_now(target: str) -> Document:
     """
     engine = places.running(target)
     if engine is None:
-        return {**_of_log(target), "failure": None, "disk_full": None, "engine": None}
+        at_rest = {"paused_by_file": _file_beside(target), "failure": None, "disk_full": None}
+        return {**_of_log(target), **at_rest, "engine": None}
     try:
         found = _asked(engine.url, places.token(target))
     except (LogError, ConfigurationError) as err:
         if places.is_address(target):
             raise
         output.note(f"process {engine.pid} has this log, and does not answer: {err}")
-        found = _of_log(target)
+        found = {**_of_log(target), "paused_by_file": _file_beside(target)}
     not_heard = {"failure": None, "disk_full": None}
     return {**not_heard, **found, "engine": {"url": engine.url, "pid": engine.pid or None}}
+
+
+def _file_beside(target: str) -> str | None:
+    """Return what the file says that pauses whatever engine runs the log; None: there is none."""
+    from engine.runtime.pausing import PauseFile
+
+    return PauseFile.beside(target).look()
 
 
 def _of_log(target: str) -> Document:

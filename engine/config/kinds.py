@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from engine.config.durations import DURATION_US_MAX, microseconds, spell
 from engine.config.sizes import SIZE_BYTES_MAX, in_bytes, spell_size
 from engine.config.tables import Unfit
+from engine.core.policy import FleetPolicy
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -23,6 +24,11 @@ PORT_MAX: Final = 65_535
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 _PATH: Final = re.compile(r"/[\x21-\x7e]*", re.ASCII)
 _LIMIT: Final = re.compile(r"([0-9]{1,6})/([0-9.a-z]+)", re.ASCII)
+_FLEET_LIMIT: Final = re.compile(
+    r"(?:(?P<count>[0-9]{1,6})|(?P<percent>[0-9]{1,3})%"
+    r"|max\((?P<least>[0-9]{1,6}), ?(?P<share>[0-9]{1,3})%\))/(?P<window>[0-9.a-z]+)",
+    re.ASCII,
+)
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", re.ASCII)
 
 
@@ -184,6 +190,40 @@ def limit(value: object) -> tuple[int, int]:
             'write as in "2/1h": two failovers within an hour',
         )
     return int(found[1]), window_us
+
+
+def fleet_limit(value: object) -> FleetPolicy | None:
+    """Return what brakes the failovers of all groups together; None for "none"."""
+    if value == "none":
+        return None
+    found = _FLEET_LIMIT.fullmatch(value) if isinstance(value, str) else None
+    window_us = microseconds(found["window"]) if found else None
+    count = int(found["count"] or found["least"] or 0) if found else 0
+    percent = int(found["percent"] or found["share"] or 0) if found else 0
+    if not window_us or not (count or percent) or percent > 100:
+        raise Unfit(
+            'a count or a share of the groups and a window, or "none"',
+            'write as in "3/10m", "25%/10m" or "max(2, 25%)/10m": the larger of two failovers '
+            "and one for every four groups, within ten minutes",
+        )
+    share_ppm = percent * (PPM // 100)
+    return FleetPolicy(limit=count, share_ppm=share_ppm, window_us=window_us)
+
+
+def spell_fleet_limit(fleet: FleetPolicy | None) -> str:
+    """Return what `fleet_limit` reads as `fleet`.
+
+    Example:
+        >>> spell_fleet_limit(FleetPolicy(limit=2, share_ppm=250_000, window_us=600_000_000))
+        'max(2, 25%)/10m'
+    """
+    if fleet is None:
+        return "none"
+    share = f"{fleet.share_ppm // (PPM // 100)}%"
+    most = share if not fleet.limit else f"{fleet.limit}"
+    if fleet.limit and fleet.share_ppm:
+        most = f"max({fleet.limit}, {share})"
+    return f"{most}/{spell(fleet.window_us)}"
 
 
 def percent(value: object) -> int:

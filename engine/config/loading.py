@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.config import kinds
+from engine.config.fleets import read_fleet
 from engine.config.groups import GROUP_LATER, read_base, read_group, speaks_http
 from engine.config.places import lines_of
 from engine.config.secrets import NO_SECRETS, Secret, secrets
@@ -27,7 +28,7 @@ FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # a thousand bytes for each of 10,000 
 RESERVED: Final = "fleet"  # the subject of what concerns all groups
 
 # What the design has and this release has not.
-TOP_LATER: Final = ("fleet", "alerts", "auth")
+TOP_LATER: Final = ("alerts", "auth")
 SEAL_AFTER_US: Final = 10 * MINUTE
 KEEP_BODIES_US: Final = DAY
 RESERVE_BYTES: Final = 64 << 20
@@ -187,7 +188,8 @@ def _fleet(
                 remedy=f"add [[groups.{group}.masters]] with id and address",
             )
         table.finish()
-    return Policy(groups=policies), tuple(masters)
+    fleet = read_fleet(root.table("fleet"), preset_name=preset_name)
+    return Policy(groups=policies, fleet=fleet), tuple(masters)
 
 
 class _Names:

@@ -5,6 +5,8 @@ Such a policy is asked about, not run, so the promise that it had is not held ag
 
 import tomllib
 
+import msgspec
+
 from engine.config.groups import GROUP_LATER, read_group, rebase
 from engine.config.tables import Reading, Table, shown
 from engine.core.errors import ConfigurationError
@@ -46,7 +48,7 @@ def override(policy: Policy, assignment: str) -> Policy:
         table.finish()
         if reading.count:
             raise ConfigurationError(reading.mistakes)
-    return Policy(groups=groups)
+    return msgspec.structs.replace(policy, groups=groups)
 
 
 def _value(written: str) -> object:

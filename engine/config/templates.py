@@ -43,6 +43,9 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 # max_size = {max_size}  # beyond it the oldest probes go earlier, decisions never; "0": any size
 # reserve = {reserve}  # kept beside the log for a full disk, so that failures still commit; or "0"
 
+[fleet]
+# limit = {fleet_limit}  # failovers of all groups in a window, or "none"; then approve
+
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
 automation = "observe"  # decides and logs what it would do, and acts on nothing. To let it act:
@@ -121,6 +124,7 @@ def template(http: tuple[str, ...] | None, preset: str) -> str:
         keep_bodies=_q(KEEP_BODIES_US),
         max_size=json.dumps(spell_size(PRESETS[preset].max_size)),
         reserve=json.dumps(spell_size(RESERVE_BYTES)),
+        fleet_limit=json.dumps(kinds.spell_fleet_limit(PRESETS[preset].fleet)),
     )
     for number, address in enumerate(_addresses(http or EXAMPLES), start=1):
         text += _MASTER.format(

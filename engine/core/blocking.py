@@ -119,7 +119,7 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
         return Block(reason="approval")
     if not saga.source:
         return None  # a group that nobody serves is not held down, and its retries do not count
-    block = brake(state, group, at_us, is_hard=_is_hard(group, saga), started_us=saga.started_us)
+    block = brake(state, group, at_us, is_hard=_is_hard(group, saga), saga=saga)
     if block is None and group.masters[saga.source].health is Health.RECOVERING:
         return Block(reason="it answers again")
     return block
@@ -148,23 +148,43 @@ def heir_unfit(state: State, group: GroupState, saga: Saga, at_us: int) -> str:
 
 
 def brake(
-    state: State, group: GroupState, at_us: int, *, is_hard: bool, started_us: int
+    state: State, group: GroupState, at_us: int, *, is_hard: bool, saga: Saga
 ) -> Block | None:
     """Return the hold-down or the spent limit that an automatic failover runs into.
 
-    `started_us` is when the failover itself was counted; it does not brake itself.
+    `saga` was counted itself when it was started; it does not brake itself.
     """
     failover = state.policy_of(group).failover
     if failover.limit:
         since_us = at_us - failover.limit_window_us
-        counted = [then for then in group.counted_us if since_us < then < started_us]
+        counted = [then for then in group.counted_us if since_us < then < saga.started_us]
         if len(counted) >= failover.limit:
             return Block(
                 reason="limit", until_us=counted[-failover.limit] + failover.limit_window_us
             )
+    block = fleet_brake(state, at_us, before=saga.id)
+    if block is not None:
+        return block
     if not is_hard and at_us < group.hold_until_us:
         return Block(reason="hold-down", until_us=group.hold_until_us)
     return None
+
+
+def fleet_brake(state: State, at_us: int, *, before: int) -> Block | None:
+    """Return the spent limit of the fleet, which the failover of the id `before` runs into.
+
+    Of those that are started at one moment, as when many groups fail at once, the ones before it
+    count and itself does not.
+    """
+    fleet = state.fleet.policy.fleet
+    most = 0 if fleet is None else fleet.most(len(state.groups))
+    if fleet is None or not most:
+        return None
+    since_us = at_us - fleet.window_us
+    counted = [then for then, id_ in state.fleet.counted if since_us < then and id_ < before]
+    if len(counted) < most:
+        return None
+    return Block(reason="fleet-limit", until_us=counted[-most] + fleet.window_us)
 
 
 def drain_ends_us(state: State, group: GroupState, saga: Saga) -> int:

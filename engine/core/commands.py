@@ -6,6 +6,7 @@ A refusal is an event beside the request; nothing else follows from a refused co
 from engine.core import candidates
 from engine.core import events as ev
 from engine.core.blocking import ASKED
+from engine.core.events import FLEET
 from engine.core.fleet import Mode, Role
 from engine.core.policy import STRATEGIES, FenceKind, GroupPolicy
 from engine.core.state import (
@@ -188,6 +189,8 @@ def decide_approved(step: Step) -> None:
 
 def decide_released(step: Step, event: ev.Released) -> None:
     """Lift a fence that a person vouches for; what brakes a group needs no decision."""
+    if step.subject == FLEET:
+        return
     place = step.state.cache.places.get(step.subject)
     if place is None and event.scope != "fence":
         reasons = _awaited_fences(step.state.groups[step.subject])

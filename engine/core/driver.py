@@ -25,6 +25,7 @@ from engine.core.decider import Decide, decide, next_due_us, step
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded, Result
 from engine.core.evolve import evolve
+from engine.core.holding import Holding
 from engine.core.owed import Deliver, Effect, owed
 from engine.core.policy import MS, SECOND, Automation
 from engine.core.sending import Sending
@@ -67,7 +68,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
     ),
     ev.Paused: ("group", "fleet"),
     ev.Resumed: ("group", "fleet"),
-    ev.Released: ("master", "group"),
+    ev.Released: ("master", "group", "fleet"),
     ev.MaintenanceDeclared: ("master", "group", "fleet"),
 }
 
@@ -115,6 +116,7 @@ class Driver:
         self._flush_us: Final = flush_us
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
+        self._holding: Final = Holding()
         self.sending: Final = Sending()
         self.reset(State() if state is None else state)
 
@@ -129,6 +131,7 @@ class Driver:
         self._is_urgent = False
         self._since_us = 0
         self._issued.clear()
+        self._holding.held.clear()
         self._tries.clear()
         self.sending.reset(state)
 
@@ -303,21 +306,38 @@ class Driver:
             alive = {_key(effect) for effect in owed(self.durable_state)}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
             self._issued &= alive
+            self._holding.forget(self.durable_state)
 
     # What the durable state owes.
 
-    def due_effects(self, at_us: int) -> list[Effect]:
-        """Return the effects to issue now; each is returned once until its outcome is in."""
+    @property
+    def has_first(self) -> bool:
+        """Return whether a failover is owed its first effect, which a pause still holds back."""
+        return any(self._holding.firsts(self.durable_state))
+
+    def due_effects(self, at_us: int, *, is_paused: bool = False) -> list[Effect]:
+        """Return the effects to issue now; each is returned once until its outcome is in.
+
+        While `is_paused`, of which the log need not know yet, an automatic failover that has not
+        had any effect is not begun.
+        """
         due = []
+        self._holding.hold(self.durable_state, is_paused=is_paused)
         for effect in owed(self.durable_state):
             key = _key(effect)
-            if key in self._issued:
+            if key in self._issued or effect.failover in self._holding.held:
                 continue
+            self._holding.begun(effect)
             tried = self._tries.get(key)
             if tried is None or tried.not_before_us <= at_us:
                 self._issued.add(key)
                 due.append(effect)
         return due
+
+    @property
+    def is_holding(self) -> bool:
+        """Return whether a pause holds back the first effect of a failover."""
+        return bool(self._holding.held)
 
     def answered(self, master: str) -> None:
         """Note that `master` answers again: what is owed to it need not wait any longer."""
@@ -352,7 +372,7 @@ class Driver:
             yield self._since_us + (0 if self._is_urgent else self._flush_us)
         for effect in owed(self.durable_state):
             key = _key(effect)
-            if key not in self._issued:
+            if key not in self._issued and effect.failover not in self._holding.held:
                 yield self._tries.get(key, _Try()).not_before_us
         send_us = self.sending.next_us()
         if send_us is not None:

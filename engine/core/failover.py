@@ -165,7 +165,7 @@ def _consider_fences(state: State, group: GroupState) -> Todo | None:
 def _first_wait(state: State, group: GroupState, wanted: Want, to: str, at_us: int) -> str:
     """Return what a failover that is opened now will wait for."""
     probe = Saga(
-        id=0, seq=0, phase=Phase.SELECTING, why=wanted.why, source=wanted.source, to=to,
+        id=state.seq + 1, seq=0, phase=Phase.SELECTING, why=wanted.why, source=wanted.source, to=to,
         planned=False, waits="", counts=True, started_us=at_us + 1, since_us=at_us,
     )  # fmt: skip
     block = waiting(state, group, probe, at_us)

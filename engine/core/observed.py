@@ -113,19 +113,24 @@ class Outcome(Event, frozen=True, kw_only=True):
 
 
 class Paused(Event, frozen=True, kw_only=True):
-    """No new failover of the subject (a group or the fleet) until then; 0: until resumed."""
+    """No new failover of the subject (a group or the fleet) until then; 0: until resumed.
+
+    `by_file`: a file beside the log says so, for as long as it is there.
+    """
 
     until_us: int
     reason: str
     author: str
     at_rest: bool = False
+    by_file: bool = False
 
 
 class Resumed(Event, frozen=True, kw_only=True):
-    """The pause of the subject was ended."""
+    """The pause of the subject was ended; `by_file`: the file that said so is gone."""
 
     author: str
     at_rest: bool = False
+    by_file: bool = False
 
 
 class Approved(Event, frozen=True, kw_only=True):
@@ -139,7 +144,7 @@ class Released(Event, frozen=True, kw_only=True):
     """A person lifts what brakes the subject: `scope` is hold-down, limit, fence or any.
 
     The fence of a master is lifted for its group: the person vouches that it cannot act. Any: the
-    fence of a master, both brakes of a group.
+    fence of a master, both brakes of a group, the limit of the fleet.
     """
 
     scope: str

@@ -103,6 +103,24 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
     open_max: int = 100_000  # accepted and not done; what comes beyond is refused [count]
 
 
+class FleetPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What brakes the failovers of all groups together."""
+
+    limit: int  # failovers of all groups within `window_us` [count]
+    share_ppm: int  # the same as a share of the groups, where that is more [parts per million]
+    window_us: int
+
+    def most(self, groups: int) -> int:
+        """Return how many failovers go on by themselves in a fleet of so many groups; 0: any.
+
+        Example:
+            >>> quarter = FleetPolicy(limit=2, share_ppm=250_000, window_us=HOUR)
+            >>> [quarter.most(groups) for groups in (1, 11, 12)]
+            [2, 2, 3]
+        """
+        return max(self.limit, groups * self.share_ppm // 1_000_000)
+
+
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was promised to users."""
 
@@ -130,6 +148,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Every number a decision depends on, for all groups."""
 
     groups: dict[str, GroupPolicy]
+    fleet: FleetPolicy | None = None  # None: nothing brakes the fleet
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -187,6 +206,7 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     hold_down_us: int
     limit: int
     limit_window_us: int
+    fleet: FleetPolicy | None
     grace_us: int
     unknown_after_us: int
     flush_us: int
@@ -200,22 +220,25 @@ PRESETS: Final[dict[str, _Preset]] = {
         interval_us=10 * MS, timeout_us=50 * MS, recheck_us=50 * MS, fall=1, rise=2,
         detect_within_us=120 * MS, late_us_max=25 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
-        limit_window_us=HOUR, grace_us=SECOND, unknown_after_us=5 * SECOND, flush_us=5 * MS,
-        keep_observations_us=DAY, max_size=2 * GIB,
+        limit_window_us=HOUR, fleet=None, grace_us=SECOND, unknown_after_us=5 * SECOND,
+        flush_us=5 * MS, keep_observations_us=DAY, max_size=2 * GIB,
     ),
     "lan": _Preset(
         interval_us=100 * MS, timeout_us=100 * MS, recheck_us=100 * MS, fall=3, rise=5,
         detect_within_us=500 * MS, late_us_max=50 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.OBSERVE, deadline_us=5 * SECOND, hold_down_us=MINUTE, limit=3,
-        limit_window_us=10 * MINUTE, grace_us=5 * SECOND, unknown_after_us=5 * SECOND,
-        flush_us=250 * MS, keep_observations_us=7 * DAY, max_size=2 * GIB,
+        limit_window_us=10 * MINUTE,
+        fleet=FleetPolicy(limit=3, share_ppm=500_000, window_us=10 * MINUTE),
+        grace_us=5 * SECOND, unknown_after_us=5 * SECOND, flush_us=250 * MS,
+        keep_observations_us=7 * DAY, max_size=2 * GIB,
     ),
     # The time-out is above the 200 ms minimum retransmission time-out of TCP.
     "zone": _Preset(
         interval_us=SECOND, timeout_us=500 * MS, recheck_us=500 * MS, fall=4, rise=5,
         detect_within_us=3500 * MS, late_us_max=250 * MS, delay_crash_us=0,
         delay_staleness_us=3 * SECOND, automation=Automation.OBSERVE, deadline_us=10 * SECOND,
-        hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR, grace_us=30 * SECOND,
+        hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR,
+        fleet=FleetPolicy(limit=2, share_ppm=250_000, window_us=10 * MINUTE), grace_us=30 * SECOND,
         unknown_after_us=5 * SECOND, flush_us=SECOND, keep_observations_us=35 * DAY,
         max_size=10 * GIB,
     ),
@@ -224,7 +247,8 @@ PRESETS: Final[dict[str, _Preset]] = {
         interval_us=2 * SECOND, timeout_us=1500 * MS, recheck_us=1500 * MS, fall=3, rise=5,
         detect_within_us=8 * SECOND, late_us_max=750 * MS, delay_crash_us=10 * SECOND,
         delay_staleness_us=60 * SECOND, automation=Automation.OBSERVE, deadline_us=60 * SECOND,
-        hold_down_us=HOUR, limit=1, limit_window_us=DAY, grace_us=60 * SECOND,
+        hold_down_us=HOUR, limit=1, limit_window_us=DAY,
+        fleet=FleetPolicy(limit=1, share_ppm=100_000, window_us=HOUR), grace_us=60 * SECOND,
         unknown_after_us=10_500 * MS, flush_us=SECOND, keep_observations_us=35 * DAY,
         max_size=10 * GIB,
     ),

@@ -196,6 +196,9 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     pause_reason: str = ""
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     checkpoints: dict[str, int] = msgspec.field(default_factory=dict)
+    file_pause: str | None = None  # what the file that pauses says; None: there is none
+    # Failovers that count to the limit of the fleet: when they were started [us], and their ids.
+    counted: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class Place:
@@ -371,6 +374,8 @@ def windows(state: State, group: GroupState, master: MasterState) -> Iterator[tu
 
 def paused_until(state: State, group: GroupState, at_us: int) -> int:
     """Return until when new failovers of `group` are paused [us]; 0: they are not; -1: no end."""
+    if state.fleet.file_pause is not None:
+        return -1
     fleet, own = state.fleet.pause_until_us, group.pause_until_us
     ends = [end for end in (fleet, own) if end == -1 or end > at_us]
     if not ends:

@@ -123,7 +123,7 @@ class Commands:
     async def release(
         self, subject: str, *, author: str = "", **conditions: Unpack[Conditions]
     ) -> int:
-        """Lift what brakes a group, or the fence of a master that cannot act any more.
+        """Lift what brakes a group or the fleet, or the fence of a master that cannot act any more.
 
         Whoever lifts a fence vouches for it: nothing keeps that master out but its own end.
 
@@ -133,7 +133,7 @@ class Commands:
         author = author or self._author
 
         async def ask() -> Asked:
-            if subject not in self._turning.state.cache.places:
+            if subject != FLEET and subject not in self._turning.state.cache.places:
                 self._known(subject)
             return Asked(event=ev.Released(scope="any", author=author), subject=subject)
 

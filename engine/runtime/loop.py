@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from engine.core import events as ev
+from engine.core.decider import next_due_us
 from engine.core.driver import Batch, Driver, refusal
 from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded
@@ -28,11 +29,13 @@ from engine.log.writer import Writer
 from engine.runtime.clock import Clock
 from engine.runtime.control import LINES_MAX
 from engine.runtime.failpoints import Failpoint
+from engine.runtime.pausing import PauseFile
 from engine.runtime.recovering import Recovering
 from engine.runtime.space import Space
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
 HEARTBEAT_US: Final = 200_000
+_STARTS: Final = (ev.EngineStarted, ev.EngineResumed)  # what was missed is decided upon first
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +68,13 @@ class Turning:
         *,
         failpoint: Failpoint,
         space: Space | None = None,
+        pause_file: PauseFile | None = None,
     ) -> None:
         self.driver: Final = driver
         self.log: Final = log
         self.clock: Final = clock
         self.space: Final = space or Space()
+        self.pause_file: Final = pause_file or PauseFile()
         self._broken: LogError | None = None  # a rule failed while an append was under way
         self.failure: LogError | None = None  # why nothing can be written just now
         # Set once it has ended by itself, because the log is another's; `failure` says so.
@@ -164,6 +169,8 @@ class Turning:
         """Take an observation, whatever it is; return its seq, 0 if the log cannot be written."""
         if self.failure is not None:
             return 0
+        if type(event) not in _STARTS and not self._is_calm(event, subject):
+            self._heed_file()
         seq = 0
         self._kick()  # also if it is refused: what was due by now was decided upon before it
         with self._guarded():
@@ -173,6 +180,21 @@ class Turning:
             )
             self._failpoint("observe.after", type(event).__name__)
         return seq
+
+    def _is_calm(self, event: Observation, subject: str) -> bool:
+        """Return whether `event` is a good probe that calls for no decision."""
+        if type(event) is not ev.ProbeOk:
+            return False
+        place = self.driver.working.cache.places.get(subject)
+        return place is not None and subject in place.calm
+
+    def _heed_file(self) -> None:
+        """Record that the file that pauses came or went, before anything else is decided upon."""
+        news = self.pause_file.news(self.driver.working)
+        if news is not None and not self._is_stopping:
+            with self._guarded():
+                self.driver.observe(news, at_us=self.clock.at_us())
+            self._kick()
 
     def ask(
         self,
@@ -227,6 +249,7 @@ class Turning:
         self._notice_stall()
         if self.failure is not None:
             return
+        self._heed_file()
         with self._guarded():
             self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
         self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
@@ -257,6 +280,10 @@ class Turning:
 
     def _beat(self) -> None:
         self._notice_stall()
+        if self.failure is None:
+            self._heed_file()
+        if self.driver.is_holding:
+            self._kick()  # the file may be gone
         self._heartbeat = self._loop.call_later(HEARTBEAT_US / 1e6, self._beat)
 
     # Batches out.
@@ -272,6 +299,9 @@ class Turning:
         self._notice_stall()
         at_us = self.clock.at_us()
         if self.failure is None and not self._is_stopping:
+            due_us = next_due_us(self.driver.working)
+            if due_us is not None and due_us <= at_us:
+                self._heed_file()
             with self._guarded():
                 self.driver.tick(at_us)
         if self.failure is None:
@@ -349,7 +379,9 @@ class Turning:
     def _hand_out(self, at_us: int) -> None:
         if self._hands is None or self._is_stopping:
             return
-        for effect in self.driver.due_effects(at_us):
+        # Looked at only where something is to be issued that would be the first of a failover.
+        is_paused = self.driver.has_first and self.pause_file.look() is not None
+        for effect in self.driver.due_effects(at_us, is_paused=is_paused):
             self._hands.start(effect)
         # As many as there are connections to one master: none of them waits for another.
         for deliver in self.driver.due_deliveries(at_us, under_way_max=LINES_MAX):

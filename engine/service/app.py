@@ -223,6 +223,7 @@ class _Api:
         kept = await self._viewing.get()
         found = {**self._status.get(), "failure": self.engine.failure or None}
         found["disk_full"] = self.engine.disk_full or None
+        found["paused_by_file"] = self.engine.paused_by_file  # also if it could not be recorded
         return JSONResponse({**found, "projections": kept.projections, "log": kept.log})
 
     async def events(self, request: Request) -> Response:

@@ -23,6 +23,7 @@ class Halts:
         self._engine: Final = engine
         self._say: Final = say
         self._since_us: int | None = None
+        self._is_pause_said = False
 
     async def watch(self) -> None:
         """Look until this is cancelled."""
@@ -41,10 +42,23 @@ class Halts:
                 f"tanist: the log cannot be written: {harmless(failure)}; "
                 "nothing is decided and nothing issued until it can"
             )
-        elif not failure and self._since_us is not None:
+        if failure:
+            self._say_pause()
+        elif self._since_us is not None:
+            self._is_pause_said = False
             spent = lasting(monotonic_us() - self._since_us)
             self._since_us = None
             self._say(f"tanist: the log can be written again, after {spent}; it goes on")
+
+    def _say_pause(self) -> None:
+        """Say that a file pauses the engine, which the log cannot take note of now."""
+        said = self._engine.paused_by_file
+        if said is not None and not self._is_pause_said:
+            self._is_pause_said = True
+            self._say(
+                f"tanist: a file pauses the fleet: {harmless(said)}; it is obeyed, and recorded "
+                "when the log can be written"
+            )
 
     def say_ending(self) -> None:
         """Say what becomes of what was observed; call it before the engine is left."""

@@ -126,6 +126,16 @@ def ask(story: Story, verb: str, words: list[str]) -> list[Recorded]:
             return story.ask(ev.SwitchoverAsked(to=to, author=AUTHOR))
         case "approve", []:
             return story.ask(ev.Approved(author=AUTHOR))
+        case "release", []:
+            return story.ask(ev.Released(scope="any", author=AUTHOR))
+        case "pause", []:
+            return story.ask(ev.Paused(until_us=0, reason="work", author=AUTHOR))
+        case "resume", []:
+            return story.ask(ev.Resumed(author=AUTHOR))
+        case "file-comes", []:
+            return story.see(ev.Paused(until_us=0, reason="racks", author="file", by_file=True))
+        case "file-goes", []:
+            return story.see(ev.Resumed(author="file", by_file=True))
         case "checkpoint", [name]:
             return story.see(ev.CheckpointMarked(name=name, author=AUTHOR))
         case "strategy", [strategy]:

@@ -27,9 +27,9 @@ def told(*lines) -> list[dict]:
         (
             "g",
             ev.Paused(until_us=9, reason="work", author="ann"),
-            {"until_us": 9, "reason": "work"},
+            {"until_us": 9, "reason": "work", "by_file": False},
         ),
-        ("g", ev.Resumed(author="ann"), {}),
+        ("g", ev.Resumed(author="ann"), {"by_file": False}),
         ("g", ev.Approved(author="ann"), {}),
         ("g", ev.Released(scope="limit", author="ann"), {"scope": "limit"}),
         ("g", ev.SwitchoverAsked(to="b", author="ann"), {"to": "b"}),

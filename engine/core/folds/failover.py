@@ -76,6 +76,9 @@ def failover_started(state: State, recorded: Recorded) -> None:
     if event.counts:
         group.counted_us.append(recorded.at_us)
         del group.counted_us[:-COUNTED_MAX]
+        if state.fleet.policy.fleet is not None:
+            state.fleet.counted.append((recorded.at_us, event.id))
+            del state.fleet.counted[:-COUNTED_MAX]
     if event.why == "rollback" and group.rollback is not None:
         group.rollback.switching = event.id
 
@@ -191,6 +194,8 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     saga = saga_of(group, recorded)
     if event.result != "completed" and saga.started_us in group.counted_us:
         group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
+    if event.result != "completed" and (saga.started_us, saga.id) in state.fleet.counted:
+        state.fleet.counted.remove((saga.started_us, saga.id))
     group.saga = None
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)

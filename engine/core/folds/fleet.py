@@ -90,11 +90,19 @@ def paused(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.Paused)
     part = part_of(state, recorded)
+    if event.by_file:
+        state.fleet.file_pause = event.reason
+        return
     part.pause_until_us, part.pause_reason = event.until_us or -1, event.reason
 
 
 def resumed(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.Resumed)
     part = part_of(state, recorded)
+    if event.by_file:
+        state.fleet.file_pause = None
+        return
     part.pause_until_us, part.pause_reason = 0, ""
 
 
@@ -103,6 +111,10 @@ def released(state: State, recorded: Recorded) -> None:
     assert isinstance(event, ev.Released)
     if recorded.subject in state.cache.places:
         place_of(state, recorded)
+        return
+    if recorded.subject == ev.FLEET:
+        part_of(state, recorded)
+        state.fleet.counted.clear()
         return
     group = group_of(state, recorded)
     if event.scope in ("hold-down", "any"):

@@ -55,11 +55,13 @@ def declared(names: Iterable[str], *, group: str = "g") -> tuple[Master, ...]:
 
 
 def loaded(
-    policy: GroupPolicy | dict[str, GroupPolicy], masters: tuple[Master, ...]
+    policy: GroupPolicy | dict[str, GroupPolicy] | Policy, masters: tuple[Master, ...]
 ) -> ev.ConfigurationLoaded:
     """Return the observation of a file that says this."""
-    groups = policy if isinstance(policy, dict) else {"g": policy}
-    whole = Policy(groups=groups)
+    if isinstance(policy, Policy):
+        whole = policy
+    else:
+        whole = Policy(groups=policy if isinstance(policy, dict) else {"g": policy})
     return ev.ConfigurationLoaded(
         digest=content_digest(whole, masters), policy=whole, masters=masters
     )
@@ -74,7 +76,7 @@ class Story:
 
     def __init__(
         self,
-        policy: GroupPolicy | dict[str, GroupPolicy] | None = None,
+        policy: GroupPolicy | dict[str, GroupPolicy] | Policy | None = None,
         *,
         names: str = "abc",
         masters: tuple[Master, ...] | None = None,

@@ -1,0 +1,54 @@
+"""Which failovers a pause can still hold back: those that have had no effect on any master yet.
+
+A pause that the log does not know of yet (a file says so, and the disk is full) comes too late for
+what was decided before. Nothing is lost by not beginning it: until the first effect is issued, no
+master was told anything.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from engine.core.blocking import ASKED
+from engine.core.owed import Effect, owed
+from engine.core.state import GroupState, Phase, State
+
+_BEFORE_ANY: Final = (Phase.FENCING, Phase.TRANSFERRING)
+
+
+class Holding:
+    """What was begun by this process, and what is held back now."""
+
+    def __init__(self) -> None:
+        self._begun: set[int] = set()  # failovers that had an effect issued
+        self.held: Final[set[int]] = set()
+
+    def firsts(self, state: State) -> Iterable[int]:
+        """Return the automatic failovers whose first effect is owed."""
+        for group in state.groups.values():
+            if group.saga is not None and self._is_first(group):
+                yield group.saga.id
+
+    def _is_first(self, group: GroupState) -> bool:
+        saga = group.saga
+        return (
+            saga is not None
+            and saga.phase in _BEFORE_ANY
+            and saga.attempt == 1
+            and saga.why not in ASKED
+            and saga.id not in self._begun
+        )
+
+    def hold(self, state: State, *, is_paused: bool) -> None:
+        """Hold back what has not begun, or let it go."""
+        self.held.clear()
+        if is_paused:
+            self.held.update(self.firsts(state))
+
+    def begun(self, effect: Effect) -> None:
+        """Note that an effect is issued: its failover goes on from here, pause or not."""
+        if effect.failover:
+            self._begun.add(effect.failover)
+
+    def forget(self, state: State) -> None:
+        """Forget failovers that nothing is owed to any more."""
+        self._begun &= {effect.failover for effect in owed(state)}

@@ -1,0 +1,73 @@
+"""What a pause that the log does not know of holds back: a failover that has had no effect yet."""
+
+from engine.core import events as ev
+from engine.core.events import Result
+from engine.core.holding import Holding
+from tests.engine.core.build import story
+from tests.engine.core.drive import Engine
+
+
+def crashed() -> Engine:
+    """Return an engine whose failover from a is durable, and has had no effect."""
+    engine = Engine()
+    engine.ok("a", "b", "c")
+    engine.work()
+    engine.ok("a", "b", "c")
+    engine.append()
+    engine.crashes("a")
+    engine.append()
+    return engine
+
+
+def test_its_first_effect_waits_for_the_end_of_the_pause() -> None:
+    engine = crashed()
+    driver = engine.driver
+    assert driver.has_first
+    assert driver.due_effects(engine.at_us, is_paused=True) == []
+    assert driver.is_holding
+    # What is held back wakes nobody: without the file there is no time at which it would go.
+    wake_us = driver.wake_at_us()
+    assert wake_us is not None
+    assert wake_us > engine.at_us
+    steps = {effect.step for effect in driver.due_effects(engine.at_us)}
+    assert steps == {"fence", "transfer"}
+    assert not driver.is_holding
+
+
+def test_what_has_begun_goes_on() -> None:
+    engine = crashed()
+    driver = engine.driver
+    for effect in engine.effects():
+        assert not driver.has_first
+        engine.ends(effect)
+    engine.append()
+    assert [effect.step for effect in driver.due_effects(engine.at_us, is_paused=True)] == [
+        "promote"
+    ]
+    assert not driver.is_holding
+
+
+def test_a_retry_of_the_same_step_is_no_first_effect() -> None:
+    engine = crashed()
+    for effect in engine.effects():
+        engine.ends(effect, Result.OK if effect.step == "transfer" else Result.FAILED)
+    engine.append()
+    assert not engine.driver.has_first
+
+
+def test_what_a_person_asked_for_is_not_held_back() -> None:
+    tale = story()
+    tale.ask(ev.FailoverAsked(to="b", author="x"))
+    holding = Holding()
+    assert list(holding.firsts(tale.state)) == []
+    holding.hold(tale.state, is_paused=True)
+    assert holding.held == set()
+
+
+def test_a_failover_that_is_over_is_forgotten() -> None:
+    engine = crashed()
+    engine.work()
+    engine.ok("b", "c")
+    engine.append()
+    assert not engine.driver.has_first
+    assert engine.driver.durable_state.groups["g"].saga is None
