@@ -36,6 +36,7 @@ from engine.log.sqlite import SqliteLog, open_log
 from engine.log.uncollected import uncollected
 from engine.log.writer import Writer
 from engine.runtime import upkeep
+from engine.runtime.carriers.function import Functions
 from engine.runtime.clock import Clock
 from engine.runtime.commands import Commands
 from engine.runtime.eyes import Eyes
@@ -99,6 +100,7 @@ class Engine(Commands, Requests):
         self._eyes: Final = Eyes(configuration.source if configuration else "")
         self._pause_file = PauseFile()
         self._watches: dict[str, Watch] = {}
+        self._functions = Functions()
         self._refused: tuple[str, ...] = ()
         self.notes: Final[list[str]] = []  # what is not as it might be, and stops nothing
 
@@ -195,7 +197,13 @@ class Engine(Commands, Requests):
         self._turning = turning
         self._routes = Routes(turning)
         self._traffic = Traffic(turning, self._routes, self._watches)
-        self._hands = HttpHands(turning, failpoint=hit, on_switch=self._routes.refresh)
+        self._hands = HttpHands(
+            turning,
+            failpoint=hit,
+            on_switch=self._routes.refresh,
+            functions=self._functions,
+            source=self._configuration.source if self._configuration else "",
+        )
         turning.on_ended = self._fall_static
         self._closing.push_async_callback(self._hands.close)
         self._closing.push_async_callback(self._unwatch)
@@ -206,6 +214,7 @@ class Engine(Commands, Requests):
             loaded = self._offer(driver.working, self._configuration)
             self._refused = (await turning.ask(loaded)).reasons
         turning.start(self._hands)
+        self._hands.attach()
         self._watch()
         filling = asyncio.create_task(self._space.keep(turning.note_space), name="keep space")
         self._closing.push_async_callback(_cancelled, filling)

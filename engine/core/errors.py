@@ -7,6 +7,7 @@
         KeyReused          its key came with another command before; nothing was appended
       StaleEpoch           a write under an activation that was revoked
       NoMaster             nobody of the group can serve within the time given
+      EffectRefused        raised by a service's own function of an effect: no, and nothing changed
       LogError             the log cannot be used; what was durable is untouched
         LogConflict        head or writer epoch moved: fold again from the log, decide again
         LogUncertain       a commit whose outcome is unknown: read the log, it alone knows
@@ -68,6 +69,10 @@ class StaleEpoch(EngineError):
 
 class NoMaster(EngineError):
     """No master of the group could serve within the time given."""
+
+
+class EffectRefused(EngineError):
+    """A function that carries out an effect says no; nothing has changed."""
 
 
 class LogError(EngineError):

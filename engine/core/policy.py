@@ -36,6 +36,7 @@ class FenceKind(enum.Enum):
 
     GATE = "gate"  # all acknowledgements pass an epoch check, so the committed epoch is the fence
     CONFIRMED = "confirmed"  # the master said so, or its boot id changed
+    LEASE = "lease"  # or its lease has run out, for which it stops writing by itself
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,6 +76,7 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: FenceKind
     clients: str  # "direct": they hold the master's own address; "route": they ask the engine
+    lease_us: int = 0  # LEASE: a master that nobody renews has stopped by then [us]
 
 
 class Failover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,6 +130,43 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     window_us: int
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How masters are told, where the kind of their effects asks for more than an address."""
+
+    command: tuple[str, ...] = ()  # "command": the program and its arguments
+    user: str = ""  # "redis": whom to log in as; "" with no password: as the probe does
+    password: Secret | None = None  # of that user, or of the default one
+
+
+class Hooks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Programs around the steps of a failover: each is a program and its arguments, (): none.
+
+    The step waits for the one before it, and does not happen if that fails. Nobody waits for the
+    one after it.
+    """
+
+    before_fence: tuple[str, ...] = ()
+    after_fence: tuple[str, ...] = ()
+    before_transfer: tuple[str, ...] = ()
+    after_transfer: tuple[str, ...] = ()
+    before_promote: tuple[str, ...] = ()
+    after_promote: tuple[str, ...] = ()
+    before_verify: tuple[str, ...] = ()
+    after_verify: tuple[str, ...] = ()
+    before_switch: tuple[str, ...] = ()
+    after_switch: tuple[str, ...] = ()
+    timeout_us: int = 0  # of each [us]; 0: that of a step
+
+
+class Recover(msgspec.Struct, frozen=True, kw_only=True):
+    """How a failed master is healed: by a program, tried a few times."""
+
+    command: tuple[str, ...]  # the program and its arguments
+    attempts: int  # until it was healthy again [count, >= 1]
+    backoff_us: int  # between the first attempt and the second; doubles [us]
+    timeout_us: int  # of one attempt [us]
+
+
 class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The policy of one group."""
 
@@ -136,12 +175,22 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     automation: Automation
     strategy: str  # "round-robin" or "priority"
     detect_within_us: int  # the promise that the sums are held against [us]
-    effects: str  # "http": the control protocol; "none": nothing is ever sent
+    effects: str  # how masters are told: http, command, redis, python; "none": nothing ever is
     probe: Probe
     fence: Fence
     failover: Failover
     messages: Messages
     slo: Slo
+    reach: Reach | None = None  # None: the address is enough
+    hooks: Hooks | None = None
+    recover: Recover | None = None  # None: failed masters are not healed
+
+    def hook(self, name: str) -> tuple[str, ...]:
+        """Return the program of a hook by its name, as in "before-fence"; (): there is none."""
+        if self.hooks is None:
+            return ()
+        found: tuple[str, ...] = getattr(self.hooks, name.replace("-", "_"))
+        return found
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

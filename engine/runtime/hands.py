@@ -5,38 +5,64 @@ nothing waits here for room. What is under way when the working state is thrown 
 """
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from engine.core import events as ev
-from engine.core.errors import LogError
+from engine.core.errors import ConfigurationError, LogError
 from engine.core.events import Recorded, Result
+from engine.core.fencing import is_told
 from engine.core.owed import Deliver, Effect, owed
 from engine.core.sending import deliver_timeout_us, is_current
-from engine.core.transfer import kept_digest
 from engine.runtime.bodies import Bodies
-from engine.runtime.control import Control, Delivery
+from engine.runtime.carriers.access import Access, access_of
+from engine.runtime.carriers.asked import Carried, Carrier, line
+from engine.runtime.carriers.asking import asked_of, members_of
+from engine.runtime.carriers.command import CommandCarrier
+from engine.runtime.carriers.function import Functions
+from engine.runtime.carriers.http import HttpCarrier
+from engine.runtime.carriers.redis import RedisCarrier
+from engine.runtime.control import Delivery
 from engine.runtime.failpoints import Failpoint
 from engine.runtime.loop import Turning
 
 # After these a step that is under way may not be owed any more.
 _SETTLING: Final = frozenset({ev.AttemptFailed, ev.FailoverEnded, ev.MasterFenced})
+# After these there may be masters that no way is held open to.
+_DECLARING: Final = frozenset({ev.PolicyAdopted, ev.MasterAdded})
+_WITH_STATE: Final = ("http", "command", "python")  # kinds whose transfer carries what is kept
 
 
 class HttpHands:
-    """Carries effects out over the masters' HTTP protocol."""
+    """Carries effects out, each as the policy of its group says; messages go over HTTP."""
 
     def __init__(
-        self, turning: Turning, *, failpoint: Failpoint, on_switch: Callable[[], None]
+        self,
+        turning: Turning,
+        *,
+        failpoint: Failpoint,
+        on_switch: Callable[[], None],
+        functions: Functions | None = None,
+        source: str = "",
     ) -> None:
-        """`on_switch` makes all traffic go where the durable state says."""
+        """Carry out nothing yet.
+
+        Args:
+            turning: Says what is owed, and takes the outcomes.
+            failpoint: Called before and after each effect.
+            on_switch: Makes all traffic go where the durable state says.
+            functions: Those of the service, by group and step.
+            source: The file of the configuration: relative files of it are beside that.
+        """
+        self._source: Final = source
         self.bodies: Final = Bodies(turning.log)
         self._turning: Final = turning
         self._failpoint: Final = failpoint
         self._on_switch: Final = on_switch
-        self._controls: dict[str, Control] = {}
+        self.functions: Final = functions or Functions()
+        self._http: Final = HttpCarrier()
+        self._redis: Final = RedisCarrier(self._access)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._steps: dict[Effect, asyncio.Task[None]] = {}
         self._messages: dict[Deliver, asyncio.Task[Delivery]] = {}
@@ -54,10 +80,23 @@ class HttpHands:
         """Give up what is under way (it stays owed) and close every connection."""
         self.leave()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for control in self._controls.values():
-            await control.close()
+        for carrier in (self._http, self._redis, self.functions):
+            await carrier.close()
+
+    def attach(self) -> None:
+        """Hold a way open to whoever may have to be told something while it hangs."""
+        state = self._turning.state
+        for group in state.groups.values():
+            if state.policy_of(group).effects == "redis" and is_told(state, group):
+                self._redis.attach(group.id, members_of(group))
+
+    def _access(self, group: str) -> Access:
+        state = self._turning.state
+        return access_of(state.policy_of(state.groups[group]), group=group, source=self._source)
 
     def _published(self, events: tuple[Recorded, ...]) -> None:
+        if any(type(recorded.event) in _DECLARING for recorded in events):
+            self.attach()
         if self._steps and any(type(recorded.event) in _SETTLING for recorded in events):
             self._give_up_settled()
         for recorded in events:
@@ -66,9 +105,7 @@ class HttpHands:
                 self.bodies.drop(recorded.subject, event.key)
             elif isinstance(event, ev.MasterFenced):
                 self._give_up_unsent(recorded.subject)
-                control = self._controls.get(recorded.subject)
-                if control is not None:
-                    control.close_idle()
+                self._http.close_idle(recorded.subject)
 
     def _give_up_settled(self) -> None:
         """Give up steps that are not owed any more: one that is tried again late could still act.
@@ -88,13 +125,6 @@ class HttpHands:
         for deliver in self._unsent:
             if deliver.master == master and not is_current(self._turning.state, deliver):
                 self._messages[deliver].cancel()
-
-    def _control(self, master: str) -> Control:
-        control = self._controls.get(master)
-        if control is None:
-            place = self._turning.state.cache.places[master]
-            control = self._controls[master] = Control(place.master.declared.address)
-        return control
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -119,53 +149,74 @@ class HttpHands:
     async def _carry_out(self, effect: Effect) -> None:
         self._failpoint("effect.before", effect.step)
         began_us = self._turning.clock.monotonic_us()
-        result, detail, digest = await self._step(effect)
+        carried = await self._step(effect)
         elapsed_us = self._turning.clock.monotonic_us() - began_us
-        self._failpoint("effect.after", f"{effect.step} {result.value}")
+        self._failpoint("effect.after", f"{effect.step} {carried.result.value}")
         self._steps.pop(effect, None)  # from here on it may be asked for again
+        if carried.result is Result.REFUSED:  # the next heir is chosen by what was learnt
+            for master, report in carried.reports:
+                self._turning.record(report, subject=master)
         self._turning.outcome(
             effect,
             ev.Outcome(
                 step=effect.step,
                 failover=effect.failover,
                 epoch=effect.epoch,
-                result=result,
-                digest=digest,
-                detail=detail,
+                result=carried.result,
+                digest=carried.digest,
+                detail=carried.detail,
                 elapsed_us=elapsed_us,
             ),
         )
 
-    async def _step(self, effect: Effect) -> tuple[Result, str, str]:
+    async def _step(self, effect: Effect) -> Carried:
         if effect.step == "switch":
             self._on_switch()
-            return Result.OK, "", ""
+        carrier = self._carrier(effect)
+        if carrier is None:
+            return Carried(result=Result.OK)
         state = self._turning.state
-        group = state.groups[effect.group]
-        timeout_us = state.policy_of(group).failover.step_timeout_us
-        body: dict[str, object] = {
-            "failover": effect.failover,
-            "step": effect.step,
-            "epoch": effect.epoch or group.epoch,
-            "group": effect.group,
-            "mode": state.policy_of(group).mode.value,
-        }
-        if effect.step == "transfer":
-            kept = dict(group.kept)
+        kept: dict[str, bytes] = {}
+        if effect.step == "transfer" and state.policy_of(state.groups[effect.group]).effects in (
+            _WITH_STATE
+        ):
+            wanted = dict(state.groups[effect.group].kept)
             try:
                 # A step that is settled meanwhile is cancelled, here as anywhere.
-                blobs = await asyncio.to_thread(self._read_blobs, kept)
+                blobs = await asyncio.to_thread(self._read_blobs, wanted)
             except LogError as err:
-                return Result.FAILED, str(err), ""
+                return Carried(result=Result.FAILED, detail=str(err))
             lacking = [key for key, blob in blobs.items() if blob is None]
             if lacking:
-                return Result.FAILED, f"the log holds no body of {', '.join(lacking)}", ""
-            body["state"] = {
-                key: base64.b64encode(blob or b"").decode() for key, blob in blobs.items()
-            }
-            body["digest"] = kept_digest(kept)
-        reply = await self._control(effect.master).step(effect.step, body, timeout_us=timeout_us)
-        return reply.result, reply.detail, str(reply.data.get("digest", ""))
+                detail = f"the log holds no body of {', '.join(lacking)}"
+                return Carried(result=Result.FAILED, detail=detail)
+            kept = {key: blob or b"" for key, blob in blobs.items()}
+        try:
+            return await carrier.carry(asked_of(self._turning.state, effect, state_blobs=kept))
+        except ConfigurationError as err:  # a password that is not where it should be
+            return Carried(result=Result.FAILED, detail=line(str(err)))
+
+    def _carrier(self, effect: Effect) -> Carrier | None:
+        """Return who carries this effect out; None: nobody has to."""
+        state = self._turning.state
+        policy = state.policy_of(state.groups[effect.group])
+        if effect.step.startswith(("before-", "after-")):
+            return CommandCarrier(policy.hook(effect.step))
+        if effect.step == "recover":
+            assert policy.recover is not None
+            return CommandCarrier(policy.recover.command)
+        if self.functions.has(effect.group, effect.step):
+            return self.functions
+        match policy.effects:
+            case "command":
+                assert policy.reach is not None
+                return CommandCarrier(policy.reach.command)
+            case "python":
+                return self.functions
+            case "redis":
+                return self._redis
+            case _:
+                return None if effect.step == "switch" else self._http
 
     def _read_blobs(self, kept: dict[str, bytes]) -> dict[str, bytes | None]:
         return {key: self._turning.log.body(digest) for key, digest in kept.items()}
@@ -192,7 +243,9 @@ class HttpHands:
         if not is_current(self._turning.state, deliver):
             return Delivery(kind="failed", detail="not sent: it was revoked")
         self._failpoint("deliver.before", deliver.key)
-        sent = await self._control(deliver.master).deliver(
+        place = self._turning.state.cache.places[deliver.master]
+        control = self._http.control(deliver.master, place.master.declared.address)
+        sent = await control.deliver(
             epoch=deliver.epoch,
             key=deliver.key,
             lane=deliver.lane,

@@ -10,6 +10,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import CommandRefused
+from engine.runtime.carriers.function import Function, Functions
 from engine.runtime.hands import HttpHands
 from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
@@ -34,9 +35,33 @@ class Requests:
     _traffic: Traffic
     _hands: HttpHands
     _space: Space
+    _functions: Functions
 
     def _known(self, group: str) -> st.GroupState:
         raise NotImplementedError
+
+    def effect(self, group: str, step: str) -> Callable[[Function], Function]:
+        """Carry out a step of a group by the function that this decorates, whatever its kind.
+
+            @engine.effect("bots", "promote")
+            async def promote(asked: Asked) -> None: ...
+
+        It is given what it has to do, and may come again for the same: after a crash, or when
+        nobody knows how it ended. A function that returns has done it.
+
+        Args:
+            group: A group of the configuration.
+            step: preflight, fence, detach, transfer, promote, verify, switch or follow.
+
+        Raises:
+            ValueError: There is no such step, or it has a function already.
+        """
+
+        def registered(function: Function) -> Function:
+            self._functions.register(group, step, function)
+            return function
+
+        return registered
 
     def pick(self, group: str) -> Route | None:
         """Return where to go now; None if nobody serves.
