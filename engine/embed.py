@@ -58,6 +58,9 @@ from projections.kept import KEPT
 T = TypeVar("T")
 
 SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
+FIRST_PROBE_US: Final = 1_000  # what the first probe of a master may take of one core, with room
+PPM: Final = 1_000_000
+GOLDEN_PPM: Final = 618_034
 
 
 class Engine(Commands, Requests):
@@ -288,12 +291,23 @@ class Engine(Commands, Requests):
         )
 
     def _watch(self) -> None:
-        """Watch every master; those of a group take turns within the interval."""
-        for group in self.state.groups.values():
+        """Watch every master; all of the fleet take turns within the interval.
+
+        In a large fleet the first turn takes longer, because connections have to be opened for it.
+        """
+        groups = self.state.groups.values()
+        count = sum(len(group.masters) for group in groups)
+        number = 0
+        for group in groups:
             interval_us = self.state.policy_of(group).probe.interval_us
-            for place, name in enumerate(group.masters):
-                phase_s = interval_us * place / max(1, len(group.masters)) / 1e6
-                self._watches[name] = Watch(self._turning, name, phase_s=phase_s, eyes=self._eyes)
+            turn_us = max(interval_us, count * FIRST_PROBE_US)
+            for name in group.masters:
+                # Steps of the golden section: whoever stands side by side is far apart in time.
+                phase_us = turn_us * (number * GOLDEN_PPM % PPM) // PPM
+                self._watches[name] = Watch(
+                    self._turning, name, phase_s=phase_us / 1e6, eyes=self._eyes
+                )
+                number += 1
 
     async def __aexit__(self, *_: object) -> None:
         """Stop watching, make durable what was observed, and let the log go."""

@@ -105,10 +105,14 @@ def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
     `blocked` and `waiting` wait for.
     """
     for group in state.groups.values():
-        yield from _staleness(state, group)
-        yield from _maintenance(state, group)
-        if is_active_standby(state, group):
-            yield from _acting(state, group)
+        yield from _deadlines_of(state, group)
+
+
+def _deadlines_of(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+    yield from _staleness(state, group)
+    yield from _maintenance(state, group)
+    if is_active_standby(state, group):
+        yield from _acting(state, group)
 
 
 def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
@@ -150,22 +154,31 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
 
 def next_due_us(state: State) -> int | None:
     """Return when the next deadline may be due [us], or before; None if there is none."""
-    if state.cache.next_due_us:
-        return state.cache.next_due_us if state.cache.next_due_us < _FAR_US else None
-    return min((due[0] for _, due in deadlines(state)), default=None)
+    if not state.cache.next_due_us:
+        _first_due(state, state.at_us, acting=True)
+    return state.cache.next_due_us if state.cache.next_due_us < _FAR_US else None
 
 
 def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:
-    """Return the first deadline due at `upto_us` or before, and remember when the next one is."""
+    """Return the first deadline due at `upto_us` or before, and remember when the next one is.
+
+    Only the groups are looked at of which that is not known, or where something may be due.
+    """
     cache = state.cache
     if cache.next_due_us > upto_us:
         return None
     found: Due | None = None
     first_us = _FAR_US
-    for is_acting, due in deadlines(state):
-        first_us = min(first_us, due[0])
-        if (acting or not is_acting) and (found is None or due < found):
-            found = due
+    for group in state.groups.values():
+        group_us = cache.due_us.get(group.id, 0)
+        if group_us <= upto_us:
+            group_us = _FAR_US
+            for is_acting, due in _deadlines_of(state, group):
+                group_us = min(group_us, due[0])
+                if (acting or not is_acting) and (found is None or due < found):
+                    found = due
+            cache.due_us[group.id] = group_us
+        first_us = min(first_us, group_us)
     cache.next_due_us = first_us
     return found if found is not None and found[0] <= upto_us else None
 

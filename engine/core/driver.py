@@ -26,7 +26,7 @@ from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded, Result
 from engine.core.evolve import evolve
 from engine.core.holding import Holding
-from engine.core.owed import Deliver, Effect, owed
+from engine.core.owed import Deliver, Effect, owed_of
 from engine.core.policy import MS, SECOND, Automation
 from engine.core.sending import Sending
 from engine.core.state import GroupState, State
@@ -117,6 +117,7 @@ class Driver:
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
         self._holding: Final = Holding()
+        self._owed: dict[str, tuple[Effect, ...]] = {}  # by group; one that lacks is not known
         self.sending: Final = Sending()
         self.reset(State() if state is None else state)
 
@@ -133,6 +134,7 @@ class Driver:
         self._issued.clear()
         self._holding.held.clear()
         self._tries.clear()
+        self._owed.clear()
         self.sending.reset(state)
 
     # Observations in.
@@ -290,12 +292,36 @@ class Driver:
         for recorded in events:
             if type(recorded.event) is ev.ProbeOk:
                 evolve(state, recorded)
+                if not state.cache.places[recorded.subject].is_plain:
+                    self._forget_owed(recorded.subject)
                 continue
             given = self.sending.given(state, recorded)
             evolve(state, recorded)
             self.sending.note(state, recorded, given)
+            self._forget_owed(recorded.subject)
             self._note(recorded)
         return events
+
+    def _forget_owed(self, subject: str) -> None:
+        """Let what the group of `subject` owes be asked for again; that of all, if it has none."""
+        group = self.durable_state.group_of(subject)
+        if group is None:
+            self._owed.clear()
+        else:
+            self._owed.pop(group.id, None)
+
+    def _all_owed(self) -> Iterator[Effect]:
+        """Return what the durable state owes; a group of which nothing was recorded owes the same.
+
+        Only those that something happened to are asked, for most of a large fleet is quiet.
+        """
+        known, state = self._owed, self.durable_state
+        if len(known) != len(state.groups):
+            for name, group in state.groups.items():
+                if name not in known:
+                    known[name] = tuple(owed_of(state, group))
+        for effects in known.values():
+            yield from effects
 
     def _note(self, recorded: Recorded) -> None:
         """Let go what a durable event has settled."""
@@ -303,7 +329,7 @@ class Driver:
         if isinstance(event, ev.Outcome):
             self._issued.discard((event.step, recorded.subject, event.failover, event.epoch))
         elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
-            alive = {_key(effect) for effect in owed(self.durable_state)}
+            alive = {_key(effect) for effect in self._all_owed()}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
             self._issued &= alive
             self._holding.forget(self.durable_state)
@@ -323,7 +349,7 @@ class Driver:
         """
         due = []
         self._holding.hold(self.durable_state, is_paused=is_paused)
-        for effect in owed(self.durable_state):
+        for effect in self._all_owed():
             key = _key(effect)
             if key in self._issued or effect.failover in self._holding.held:
                 continue
@@ -370,7 +396,7 @@ class Driver:
             yield due_us
         if self._pending and self._in_flight is None:
             yield self._since_us + (0 if self._is_urgent else self._flush_us)
-        for effect in owed(self.durable_state):
+        for effect in self._all_owed():
             key = _key(effect)
             if key not in self._issued and effect.failover not in self._holding.held:
                 yield self._tries.get(key, _Try()).not_before_us

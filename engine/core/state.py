@@ -214,14 +214,29 @@ class Place:
 
 
 class Cache:
-    """What can be derived at any time; it is in no digest and in no comparison."""
+    """What can be derived at any time; it is in no digest and in no comparison.
 
-    __slots__ = ("calm", "next_due_us", "places")
+    `stir` is called for each group whose deadlines may have moved, `stir_all` where what all
+    groups read has changed.
+    """
+
+    __slots__ = ("calm", "due_us", "next_due_us", "places")
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
         self.calm: dict[str, set[str]] = {}  # by group; see Place
         self.next_due_us = 0  # no deadline is due before; 0: not known
+        self.due_us: dict[str, int] = {}  # the same for each group; one that lacks is not known
+
+    def stir(self, group: str) -> None:
+        """Forget when a deadline of `group` is due."""
+        self.due_us.pop(group, None)
+        self.next_due_us = 0
+
+    def stir_all(self) -> None:
+        """Forget when any deadline is due."""
+        self.due_us.clear()
+        self.next_due_us = 0
 
 
 class State:
@@ -311,9 +326,15 @@ def reindex(state: State) -> None:
     """Derive the caches again."""
     state.cache = Cache()
     for group in state.groups.values():
-        calm = state.cache.calm.setdefault(group.id, set())
-        for name, master in group.masters.items():
-            state.cache.places[name] = Place(group, master, calm)
+        state.cache.calm[group.id] = set()
+        for name in group.masters:
+            index(state, group, name)
+
+
+def index(state: State, group: GroupState, name: str) -> None:
+    """Derive the place of one master again."""
+    calm = state.cache.calm[group.id]
+    state.cache.places[name] = Place(group, group.masters[name], calm)
 
 
 def control_of(group: GroupState) -> GroupControl:

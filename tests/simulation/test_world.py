@@ -25,6 +25,7 @@ SEEDS = 100
 # Nothing cuts a log off here, and a source that drains is seldom struck at the right moment: the
 # story below is for that. A tape has no disk that fills up.
 UNREACHED = {
+    "LoadReported",
     "LogBased",
     "DrainCancelled",
     "ObservationsDropped",

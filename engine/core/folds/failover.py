@@ -79,6 +79,7 @@ def failover_started(state: State, recorded: Recorded) -> None:
         if state.fleet.policy.fleet is not None:
             state.fleet.counted.append((recorded.at_us, event.id))
             del state.fleet.counted[:-COUNTED_MAX]
+            state.cache.stir_all()  # the limit of the fleet is everybody's
     if event.why == "rollback" and group.rollback is not None:
         group.rollback.switching = event.id
 
@@ -196,6 +197,7 @@ def failover_ended(state: State, recorded: Recorded) -> None:
         group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
     if event.result != "completed" and (saga.started_us, saga.id) in state.fleet.counted:
         state.fleet.counted.remove((saga.started_us, saga.id))
+        state.cache.stir_all()
     group.saga = None
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)

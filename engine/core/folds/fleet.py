@@ -11,10 +11,9 @@ from engine.core.state import GroupState, MasterState, State
 def deadline_passed(state: State, recorded: Recorded) -> None:
     group = state.group_of(recorded.subject)
     if group is not None:
-        state.cache.calm[group.id].clear()
+        _stir(state, group)
     else:
         unsettle(state)
-    state.cache.next_due_us = 0
 
 
 def engine_started(state: State, recorded: Recorded) -> None:
@@ -62,13 +61,21 @@ def master_added(state: State, recorded: Recorded) -> None:
     group.version += 1
     known = group.masters.get(recorded.subject)
     if known is None:
+        is_last = recorded.subject > next(reversed(group.masters), "")
         group.masters[recorded.subject] = MasterState(declared=event.master)
-        group.masters = dict(sorted(group.masters.items()))
+        if not is_last:
+            group.masters = dict(sorted(group.masters.items()))
     else:
         if known.declared.address != event.master.address:
             _forget_answers(known)
         known.declared = event.master
-    st.reindex(state)
+    st.index(state, group, recorded.subject)
+    _stir(state, group)
+
+
+def _stir(state: State, group: GroupState) -> None:
+    state.cache.calm[group.id].clear()
+    state.cache.stir(group.id)
 
 
 def _forget_answers(master: MasterState) -> None:
@@ -83,7 +90,7 @@ def master_removed(state: State, recorded: Recorded) -> None:
     del place.group.masters[recorded.subject]
     if place.group.assigned == recorded.subject:
         place.group.assigned = ""
-    st.reindex(state)
+    del state.cache.places[recorded.subject]
 
 
 def paused(state: State, recorded: Recorded) -> None:

@@ -29,7 +29,7 @@ def place_of(state: State, recorded: Recorded) -> Place:
         place.group.version += 1
     place.calm.clear()
     place.is_plain = False
-    state.cache.next_due_us = 0
+    state.cache.stir(place.group.id)
     return place
 
 
@@ -40,7 +40,7 @@ def group_of(state: State, recorded: Recorded) -> GroupState:
         raise LogCorrupted(recorded.seq, f"no group {recorded.subject!r}")
     group.version += 1
     state.cache.calm[group.id].clear()
-    state.cache.next_due_us = 0
+    state.cache.stir(group.id)
     return group
 
 
@@ -65,7 +65,7 @@ def unsettle(state: State) -> None:
         calm.clear()
     for place in state.cache.places.values():
         place.is_plain = False
-    state.cache.next_due_us = 0
+    state.cache.stir_all()
 
 
 def part_of(state: State, recorded: Recorded) -> GroupState | st.FleetState:

@@ -14,7 +14,7 @@ def answered(
 ) -> None:
     """Count a good answer; the caller has checked its n."""
     place.calm.clear()
-    state.cache.next_due_us = 0
+    state.cache.stir(place.group.id)
     master = place.master
     if master.question:
         # Answered on a fresh connection: the question is closed and no counter moves.
