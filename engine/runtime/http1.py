@@ -16,6 +16,7 @@ import msgspec
 
 HEAD_BYTES_MAX: Final = 16_384  # status line and fields; servers send well below 2 KiB
 CHUNK_LINE_BYTES_MAX: Final = 1_024  # a chunk's length with its extensions, or one trailer
+INTERIM_MAX: Final = 16  # interim answers before one answer; servers send one or two
 _NO_BODY: Final = frozenset((204, 304))
 
 
@@ -83,6 +84,7 @@ class Parser:
         self._body = bytearray()  # of a chunked answer
         self._chunk_bytes = 0
         self._trailer_bytes = 0
+        self._interim = 0  # answers in a row that only announce another one
         # Most answers of a master have the same head for a second, the resolution of `Date`.
         self._head_seen = b""
         self._framing_seen = self._framing
@@ -162,6 +164,9 @@ class Parser:
             self._framing_seen, self._head_seen = self._read_head(head), head
         self._framing = self._framing_seen
         self._part = self._framing.part  # HEAD again after an interim answer
+        self._interim = self._interim + 1 if self._part is _Part.HEAD else 0
+        if self._interim > INTERIM_MAX:
+            raise Nonsense(f"more than {INTERIM_MAX} interim answers")
         self._body = bytearray()
         self._trailer_bytes = 0
         return True

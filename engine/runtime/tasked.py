@@ -46,11 +46,20 @@ class _Tasked:
         self._asked_us = self._clock()
         self._due_us = self._asked_us + timeout_us
         timer = loop.call_later(timeout_us / 1_000_000, self._overdue, asked)
-        asked.add_done_callback(lambda _: timer.cancel())
+        asked.add_done_callback(lambda done: self._settled(timer, done))
         if self._looking is None:
-            looking = self._looking = loop.create_task(self._look(timeout_us))
-            looking.add_done_callback(lambda done: self._looked(asked, done))
+            self._start(asked)
         return asked
+
+    def _start(self, asked: asyncio.Future[Probed]) -> None:
+        left_us = max(1, self._due_us - self._clock())
+        looking = self._looking = asyncio.get_running_loop().create_task(self._look(left_us))
+        looking.add_done_callback(lambda done: self._looked(asked, done))
+
+    def _settled(self, timer: asyncio.TimerHandle, asked: asyncio.Future[Probed]) -> None:
+        timer.cancel()
+        if asked.cancelled() and self._looking is not None:
+            self._looking.cancel()
 
     async def close(self) -> None:
         """End the look under way, if any; nothing is reported."""
@@ -67,6 +76,8 @@ class _Tasked:
             # It came too late; whatever went wrong in it was the look's, and it is over.
             if not done.cancelled():
                 done.exception()
+            if not (self._asked is None or self._asked.done()):
+                self._start(self._asked)
         elif done.cancelled():
             asked.cancel()
         elif (bug := done.exception()) is not None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,7 +21,9 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.asynccontextmanager
-async def server(*handlers: Handler) -> AsyncIterator[str]:
+async def server(
+    *handlers: Handler, scheme: str = "http", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Serve the n-th connection with the n-th handler, the last one for all further ones."""
     count = 0
     tasks: set[asyncio.Task[None]] = set()
@@ -39,9 +42,9 @@ async def server(*handlers: Handler) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     finally:
         listening.close()
         for task in tasks:
