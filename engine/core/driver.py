@@ -79,6 +79,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Recorded, ...]
     bodies: dict[Digest, bytes]  # message bodies and state blobs by SHA-256
     keyed: tuple[Keyed, ...] = ()  # which of the events are of commands that came with a key
+    is_quiet: bool = False  # good probes that changed nothing, and no other event
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +271,11 @@ class Driver:
         """Return whether a batch was taken of which it is not known whether it is durable."""
         return self._in_flight is not None
 
+    @property
+    def is_pending(self) -> bool:
+        """Return whether there is something to append that was not taken yet."""
+        return bool(self._pending)
+
     def take_batch(self, at_us: int) -> Batch | None:
         """Return what to append now; None: nothing, or it may wait, or one is under way."""
         if self._in_flight is not None or not self._pending:
@@ -277,7 +283,10 @@ class Driver:
         if not self._is_urgent and at_us < self._since_us + self._flush_us:
             return None
         self._in_flight = Batch(
-            events=tuple(self._pending), bodies=self._bodies, keyed=tuple(self._keyed)
+            events=tuple(self._pending),
+            bodies=self._bodies,
+            keyed=tuple(self._keyed),
+            is_quiet=not self._is_urgent,
         )
         self._pending, self._bodies, self._keyed = [], {}, []
         self._is_urgent = False

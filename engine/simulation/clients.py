@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.core.policy import MS
 from engine.simulation.rim import Rim
-from engine.simulation.schedule import GROUP, Setting
+from engine.simulation.schedule import Setting
 
 PATIENCE_US: Final = 60 * MS  # without a receipt for this long: offered again
 
@@ -23,10 +23,12 @@ class Clients:
     ) -> None:
         """Begin without a message; `engine` is whoever listens now."""
         self.receipts: Final[set[str]] = set()  # keys that the engine said it had accepted
-        self.offered: Final[dict[str, str]] = {}  # key: lane, until there is a receipt
+        # By key the group and the lane, until there is a receipt.
+        self.offered: Final[dict[str, tuple[str, str]]] = {}
         self._setting: Final = setting
         self._later: Final = later
         self._engine: Final = engine
+        self._groups: Final = [group.id for group in setting.groups()]
         self._keys = 0
         self._is_steady = False
 
@@ -45,11 +47,12 @@ class Clients:
             self._later(self._setting.message_every_us, self._send_steadily)
             self.send()
 
-    def send(self) -> None:
-        """Offer a new message."""
+    def send(self, group: str = "") -> None:
+        """Offer a new message to a group; "": to the next one."""
         self._keys += 1
         key = f"m{self._keys}"
-        self.offered[key] = f"lane-{self._keys % self._setting.lanes}"
+        group = group or self._groups[self._keys % len(self._groups)]
+        self.offered[key] = group, f"lane-{self._keys % self._setting.lanes}"
         self._offer(key)
 
     def _offer(self, key: str) -> None:
@@ -57,10 +60,11 @@ class Clients:
             return
         self._later(PATIENCE_US, lambda: self._offer(key))
         rim = self._engine()
-        if rim is None or rim.is_stalled or GROUP not in rim.driver.working.groups:
+        group, lane = self.offered[key]
+        if rim is None or rim.is_stalled or group not in rim.driver.working.groups:
             return
         body = f"body of {key}".encode()
-        if not rim.accept(key, self.offered[key], body, hashlib.sha256(body).digest()):
+        if not rim.accept(key, group, lane, body, hashlib.sha256(body).digest()):
             self.offered.pop(key, None)  # nobody would ever get it, and it was told so
 
     def receipt(self, key: str) -> None:

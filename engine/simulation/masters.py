@@ -22,6 +22,7 @@ class Status(enum.Enum):
 
     OK = 200
     TAKEN = 202  # acknowledged later
+    ERROR = 500  # it may have been done
     STALE = 409
     REFUSED = 423
     CLOSED = 0  # the connection ended without an answer
@@ -38,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     is_poor: bool = False
 
 
-Request = Callable[[], Answer]
+Request = Callable[[], Answer | None]  # None: there will be no answer
 Reply = Callable[[Answer], None]
 CLOSED: Final = Answer(status=Status.CLOSED)
 
@@ -102,17 +103,31 @@ class Phase(enum.Enum):
 class SimulatedMaster:
     """One master: a process with a boot, a role, an epoch, and requests in its buffer."""
 
-    def __init__(self, name: str, sink: Sink, *, acks_later: bool) -> None:
-        """Begin as a process that was just started and stands by."""
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        *,
+        acks_later: bool,
+        believed: Callable[["SimulatedMaster"], None] = lambda _: None,
+    ) -> None:
+        """Begin as a process that was just started and stands by.
+
+        `believed` is told whenever it may have begun or ceased to believe itself active.
+        """
         self.name: Final = name
         self.phase = Phase.UP
-        self.is_cut = False
-        self.is_mute = False
         self.is_poor = False
-        self.slow_us = 0
+        self.is_gray = False  # it answers probes only
+        self.is_shy = False  # it answers no probes
         self.refusals = 0
+        self.lies = 0
+        self.repeats = 0
+        self.lag_us = 0
         self.deaf = 0  # of so many probes it answers one; 0: all
+        self.struck = 0  # what befell it [count]
         self._heard = 0
+        self._believed: Final = believed
         self.is_usurper = False  # somebody made it active, and no engine did
         self.taken: Final[Counter[tuple[str, str, int, int]]] = Counter()  # boot, step, id, epoch
         self._sink: Final = sink
@@ -130,6 +145,19 @@ class SimulatedMaster:
         self.is_usurper = False
         self._newest = 0
         self._done: dict[tuple[str, int, int], Answer] = {}
+        self._believed(self)
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether it simply answers a probe, and that it is well."""
+        return self.phase is Phase.UP and not (
+            self.is_poor or self.is_shy or self.deaf or self.repeats
+        )
+
+    @property
+    def believes(self) -> bool:
+        """Return whether its process runs and believes that an engine made it active."""
+        return self.role == "active" and self.phase is not Phase.DOWN and not self.is_usurper
 
     # What befalls it.
 
@@ -137,15 +165,25 @@ class SimulatedMaster:
         """Take a request that arrived: now, when it continues, or never."""
         match self.phase:
             case Phase.UP:
-                reply(request())
+                self._execute(request, reply)
             case Phase.HUNG:
                 self._buffer.append((request, reply))
             case Phase.DOWN:
                 reply(CLOSED)
 
+    def _execute(self, request: Request, reply: Reply) -> None:
+        if self.repeats:
+            self.repeats -= 1
+            request()
+        answer = request()
+        if answer is not None:
+            reply(answer)
+
     def crash(self) -> None:
         """End the process; who waits for an answer sees the connection end."""
+        self.struck += 1
         self.phase = Phase.DOWN
+        self._believed(self)
         buffer, self._buffer = self._buffer, []
         for _, reply in buffer:
             reply(CLOSED)
@@ -154,6 +192,7 @@ class SimulatedMaster:
         """Start another process, which knows nothing."""
         if self.phase is not Phase.DOWN:
             self.crash()
+        self.struck += 1
         self.phase = Phase.UP
         self._forget()
 
@@ -168,34 +207,50 @@ class SimulatedMaster:
             self.phase = Phase.UP
             buffer, self._buffer = self._buffer, []
             for request, reply in buffer:
-                reply(request())
+                self._execute(request, reply)
 
     def strike(self, kind: str, count: int) -> None:
         """Let a fault befall it that ends no process, or end one."""
+        self.struck += 1
         match kind:
             case "hang":
                 self.hang()
             case "continue":
                 self.go_on()
-            case "cut" | "join":
-                self.is_cut = kind == "cut"
-            case "mute" | "unmute":
-                self.is_mute = kind == "mute"
             case "poor" | "well":
                 self.is_poor = kind == "poor"
-            case "slow":
-                self.slow_us = count
             case "refuse":
                 self.refusals = count
+            case "lie":
+                self.lies = count
+            case "twice":
+                self.repeats = count
             case "sick" | "sound":
                 self.deaf = count if kind == "sick" else 0
+            case "gray":
+                self.is_gray = True
+            case "shy":
+                self.is_shy = True
+            case "open":
+                self.is_gray = self.is_shy = False
+            case "wipe":
+                self._wipe()
+            case "lags":
+                self.lag_us = count
             case _:
                 raise AssertionError(kind)
 
+    def _wipe(self) -> None:
+        self.role, self.epoch, self._newest, self.is_usurper = "standby", 0, 0, False
+        self._done.clear()
+        self.taken.clear()  # what it takes again it does not take twice
+        self._believed(self)
+
     def heal(self) -> None:
         """End every fault."""
-        self.is_cut = self.is_mute = self.is_poor = False
-        self.slow_us = self.refusals = self.deaf = 0
+        self.struck += 1
+        self.is_poor = self.is_gray = self.is_shy = False
+        self.refusals = self.lies = self.repeats = self.deaf = self.lag_us = 0
         self.go_on()
         if self.phase is Phase.DOWN:
             self.restart()
@@ -204,15 +259,19 @@ class SimulatedMaster:
         """Make it active, as somebody else than the engine would."""
         self.role, self.epoch, self._newest = "active", epoch, max(epoch, self._newest)
         self.is_usurper = True
+        self._believed(self)
 
     def yield_(self) -> None:
         """Make it a standby again, as somebody else than the engine would."""
         self.role, self.epoch, self.is_usurper = "standby", 0, False
+        self._believed(self)
 
     # What it answers.
 
     def hears(self) -> bool:
         """Return whether it hears this probe."""
+        if self.is_shy:
+            return False
         self._heard += 1
         return not self.deaf or self._heard % self.deaf == 0
 
@@ -226,8 +285,21 @@ class SimulatedMaster:
             is_poor=self.is_poor,
         )
 
-    def control(self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]) -> Answer:
+    def control(
+        self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]
+    ) -> Answer | None:
         """Take a step of a failover once; `kept` are the digests of the state that comes along."""
+        if self.is_gray:
+            return None
+        answer = self._control(step, failover=failover, epoch=epoch, kept=kept)
+        if self.lies and answer.status is Status.OK:
+            self.lies -= 1
+            return Answer(status=Status.ERROR)
+        return answer
+
+    def _control(
+        self, step: str, *, failover: int, epoch: int, kept: Mapping[str, bytes]
+    ) -> Answer:
         key = (step, failover, epoch)
         if key in self._done:
             return self._done[key]
@@ -247,6 +319,7 @@ class SimulatedMaster:
                 digest = kept_digest(kept)
             case "promote":
                 self.role, self.epoch, self.is_usurper = "active", epoch, False
+                self._believed(self)
             case "verify":
                 if self.epoch != epoch or not self._sink.admit(self.name, epoch):
                     return Answer(status=Status.STALE)
@@ -256,8 +329,10 @@ class SimulatedMaster:
         self._done[key] = Answer(status=Status.OK, digest=digest)
         return self._done[key]
 
-    def deliver(self, key: str, *, epoch: int) -> Answer:
+    def deliver(self, key: str, *, epoch: int) -> Answer | None:
         """Do a message, if it is active under `epoch` and the sink lets it."""
+        if self.is_gray:
+            return None
         if self.role != "active" or epoch != self.epoch:
             return Answer(status=Status.STALE)
         if not self._sink.apply(self.name, epoch, key):

@@ -16,27 +16,29 @@ AUTHOR: Final = "simulated operator"
 
 def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str] | None:
     """Return what `turn` asks, and of whom; None: nothing that anybody would ask now."""
-    until_us = world.now_us + turn.count
+    at_us = max(world.engine_us, state.at_us)
+    until_us = at_us + turn.count
+    group = group_of(turn, world)
     match turn.kind:
         case "switchover":
-            return ev.SwitchoverAsked(to=turn.subject, author=AUTHOR), GROUP
+            return ev.SwitchoverAsked(to=turn.subject, author=AUTHOR), group
         case "failover":
-            return ev.FailoverAsked(to=turn.subject, author=AUTHOR), GROUP
+            return ev.FailoverAsked(to=turn.subject, author=AUTHOR), group
         case "pause":
-            subject = FLEET if turn.subject == "a" else GROUP
+            subject = FLEET if turn.subject == "a" else group
             ends_us = until_us if turn.count else 0
             return ev.Paused(until_us=ends_us, reason="asked", author=AUTHOR), subject
         case "resume":
-            return ev.Resumed(author=AUTHOR), FLEET if turn.subject == "a" else GROUP
+            return ev.Resumed(author=AUTHOR), FLEET if turn.subject == "a" else group
         case "approve":
-            return ev.Approved(author=AUTHOR), GROUP
+            return ev.Approved(author=AUTHOR), group
         case "exclude" | "include":
             excluded = turn.kind == "exclude"
             asked = ev.ExclusionAsked(excluded=excluded, reason="asked", author=AUTHOR)
             return asked, turn.subject
         case "maintain":
             return ev.MaintenanceDeclared(
-                from_us=world.now_us, to_us=until_us, reason="asked", author=AUTHOR
+                from_us=at_us, to_us=until_us, reason="asked", author=AUTHOR
             ), turn.subject
         case "release":
             if turn.subject:
@@ -45,15 +47,15 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
                     return None
                 return ev.Released(scope="fence", author=AUTHOR), turn.subject
             scope = "limit" if turn.count % 2 else "hold-down"
-            return ev.Released(scope=scope, author=AUTHOR), GROUP
+            return ev.Released(scope=scope, author=AUTHOR), group
         case "checkpoint":
             name = f"c{len(state.fleet.checkpoints) // max(1, turn.count)}"
             return ev.CheckpointMarked(name=name, author=AUTHOR), FLEET
         case "strategy":
             strategy = ("priority", "round-robin", "none")[turn.count % 3]
-            return ev.StrategyAsked(strategy=strategy, author=AUTHOR), GROUP
+            return ev.StrategyAsked(strategy=strategy, author=AUTHOR), group
         case "rollback" | "rollback-force":
-            return _rollback(turn, state, world)
+            return _rollback(turn, state, world, group)
         case _:
             raise AssertionError(turn.kind)
 
@@ -75,12 +77,22 @@ def promote_by_hand(masters: Mapping[str, SimulatedMaster], name: str, *, observ
         master.claim(newest + 1)
 
 
-def _rollback(turn: Turn, state: State, world: Outside) -> tuple[Observation, str] | None:
+def group_of(turn: Turn, world: Outside) -> str:
+    """Return the group that `turn` is about: that of its subject, or the one it names."""
+    for group in world.setting.groups():
+        if turn.subject in group.names():
+            return group.id
+    return turn.group or GROUP
+
+
+def _rollback(
+    turn: Turn, state: State, world: Outside, group: str
+) -> tuple[Observation, str] | None:
     marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= world.tape.head)
     if not marked:
         return None
     position = marked[-min(turn.count or 1, len(marked))]
-    control = control_at(world.tape.log, GROUP, position=position)
+    control = control_at(world.tape.log, group, position=position)
     if control is None:
         return None
     return ev.RollbackRequested(
@@ -89,4 +101,4 @@ def _rollback(turn: Turn, state: State, world: Outside) -> tuple[Observation, st
         digest=control_digest(control),
         author=AUTHOR,
         force=turn.kind == "rollback-force",
-    ), GROUP
+    ), group

@@ -1,13 +1,14 @@
 """The world, as the simulated engine meets it."""
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from engine.core.events import Recorded
 from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
-from engine.core.policy import MS
+from engine.core.policy import MS, GroupPolicy
 from engine.simulation.masters import Answer, Request, SimulatedMaster
+from engine.simulation.network import Network
 from engine.simulation.schedule import Setting
 from engine.simulation.tape import Tape
 
@@ -31,11 +32,32 @@ class Outside(Protocol):
     def masters(self) -> dict[str, SimulatedMaster]:
         """Return the masters by id."""
 
+    def policy_of(self, group: str) -> GroupPolicy:
+        """Return the policy that the file has for `group`."""
+
+    @property
+    def network(self) -> Network:
+        """Return the ways to the masters."""
+
+    @property
+    def wall_us(self) -> int:
+        """Return what the wall clock shows [us]."""
+
+    @property
+    def engine_us(self) -> int:
+        """Return the engine's own time, or what it would be if it was started now [us]."""
+
+    def at(self, after_us: int, action: Callable[[Any], None], given: object) -> None:
+        """Let `action` happen after a time, with what it is given."""
+
     def later(self, after_us: int, action: Callable[[], None]) -> None:
         """Let `action` happen after a time."""
 
     def boundary(self, name: str) -> None:
         """End this life here, if that is what happens."""
+
+    def end_engine(self) -> NoReturn:
+        """End this life."""
 
     def file_masters(self) -> tuple[Master, ...]:
         """Return the masters as the file declares them now."""
@@ -46,7 +68,7 @@ class Outside(Protocol):
     ) -> None:  # fmt: skip
         """Send a request; `refused`: nobody listens. There need not be an answer."""
 
-    def work(self, deliver: Deliver) -> Answer:
+    def work(self, deliver: Deliver) -> Answer | None:
         """Let the master do a message; it may acknowledge it later, on its own."""
 
     def published(self, events: tuple[Recorded, ...]) -> None:

@@ -2,23 +2,27 @@
 
 from engine.core import events as ev
 from engine.core.events import FLEET
-from engine.core.fleet import Health, Mode, Role
-from engine.core.policy import SECOND, Automation, sums
+from engine.core.fleet import Health, Role
+from engine.core.policy import SECOND, Automation, GroupPolicy, sums
 from engine.core.state import GroupState, Phase, State, active_of
 from engine.simulation.masters import SimulatedMaster
 from engine.simulation.operators import AUTHOR
 from engine.simulation.rim import Rim
-from engine.simulation.schedule import GROUP, Setting
+from engine.simulation.schedule import GroupSetting, Setting
 
 
 def settles_within_us(setting: Setting) -> int:
-    """Return how long the world may take to come to rest once all faults have stopped [us].
+    """Return how long the world may take to come to rest once all faults have stopped [us]."""
+    return max(_settles_within_us(group.policy) for group in setting.groups())
+
+
+def _settles_within_us(policy: GroupPolicy) -> int:
+    """Return the same for one group.
 
     That is: grace, restoration on soft evidence, hold-down and limit window; the longest back-off
     of a headless group (64 s) and of an effect (30 s); and three deadlines and time-outs of
     deliveries for what was under way.
     """
-    policy = setting.policy
     failover = policy.failover
     return (
         failover.grace_us
@@ -31,42 +35,54 @@ def settles_within_us(setting: Setting) -> int:
 
 
 def lift(rim: Rim, setting: Setting) -> bool:
-    """Lift what people have laid upon the group; return whether nothing was left to lift.
+    """Lift what people have laid upon the fleet; return whether nothing was left to lift.
 
     Where a failover waits for a person there is always one more to come.
     """
-    state = rim.driver.working
-    part = state.groups.get(GROUP)
+    is_lifted = True
+    if rim.driver.working.fleet.pause_until_us:
+        is_lifted = False
+        rim.observe(ev.Resumed(author=AUTHOR), FLEET)
+    for group in setting.groups():
+        is_lifted = _lift(rim, group) and is_lifted
+    return is_lifted
+
+
+def _lift(rim: Rim, setting: GroupSetting) -> bool:
+    part = rim.driver.working.groups.get(setting.id)
     if part is None:
         return False
     is_lifted = len(part.masters) == setting.masters
     if not is_lifted:
         rim.offer_file()
-    pauses = ((FLEET, state.fleet.pause_until_us), (GROUP, part.pause_until_us))
-    for subject in [subject for subject, until_us in pauses if until_us]:
+    if part.pause_until_us:
         is_lifted = False
-        rim.observe(ev.Resumed(author=AUTHOR), subject)
+        rim.observe(ev.Resumed(author=AUTHOR), setting.id)
     for name in [name for name, master in part.masters.items() if master.is_excluded]:
         is_lifted = False
         rim.observe(ev.ExclusionAsked(excluded=False, reason="healed", author=AUTHOR), name)
     if part.saga is not None and part.saga.phase is Phase.SELECTING and not part.saga.is_approved:
-        rim.observe(ev.Approved(author=AUTHOR), GROUP)
+        rim.observe(ev.Approved(author=AUTHOR), setting.id)
     return is_lifted and setting.policy.automation is not Automation.CONFIRM
 
 
 def is_at_rest(state: State, setting: Setting, masters: dict[str, SimulatedMaster]) -> bool:
     """Return whether all is served, all is done, and nothing is under way."""
-    part = state.groups.get(GROUP)
+    return all(_is_at_rest(state, group, masters) for group in setting.groups())
+
+
+def _is_at_rest(state: State, setting: GroupSetting, masters: dict[str, SimulatedMaster]) -> bool:
+    part = state.groups.get(setting.id)
     if part is None or not part.masters or part.saga is not None or part.rollback is not None:
         return False
     members = part.masters.values()
     if any(master.health is not Health.HEALTHY for master in members):
         return False
-    if setting.policy.automation is Automation.OBSERVE:
+    if not setting.acts:
         return True  # who else moves roles there may undo what was asked of the engine
     if part.ledger.open or any(master.fence is not None for master in members):
         return False
-    if setting.policy.mode is Mode.ACTIVE_ACTIVE:
+    if not setting.is_standby:
         return all(master.role is Role.ACTIVE and not master.promote_owed for master in members)
     return _is_served(part, masters)
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from engine.core import events as ev
 from engine.core.decider import Decide
-from engine.core.detection import pace
 from engine.core.driver import Batch, Driver
 from engine.core.errors import CommandRefused, LogError
 from engine.core.events import FLEET, Evidence, Observation
@@ -21,10 +20,12 @@ from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.masters import Answer, Status
 from engine.simulation.outside import RETRY_US, Outside
-from engine.simulation.schedule import GROUP
+from engine.simulation.tape import Torn
 from engine.simulation.trying import Try
+from engine.simulation.watching import Late, Probes
 
 RELEASE: Final = "simulated"
+MILLION: Final = 1_000_000
 
 
 class Rim:
@@ -38,43 +39,40 @@ class Rim:
             self._folded(), decide=decide, evolve=evolve, flush_us=outside.setting.flush_us
         )
         self.is_alive = True
-        self._asked: dict[str, int] = {}  # by master: the probe whose answer is awaited
-        self._n: dict[str, int] = {}
-        self._held: set[str] = set()
+        # Its own time begins with the wall clock's, and never before what the log has.
+        self._began_us = outside.now_us  # of the world, when `_base_us` was its own time
+        self._base_us = max(outside.wall_us, self.driver.working.at_us)
+        self._drift_ppm = 0
+        self._probes: Final = Probes(self, outside)
         # Blobs by key that the next acknowledgement asks to be kept: digest and body.
         self._keeps: dict[str, tuple[bytes, bytes]] = {}
-        self._silent: set[str] = set()  # masters whose last probe failed
         self._waiting: list[tuple[int, str]] = []  # accepted messages that are not durable
         self._taken_up_at: Final = outside.tape.head
         self._has_started = False  # and the log says so
         self._alarm = 0
+        self._starved_until_us = 0
         self._late_until_us = 0
-        self._backlog: list[tuple[int, Callable[[int], None]]] | None = None  # while it stalls
+        self._is_flush_set = False
+        self._backlog: list[tuple[int, Late]] | None = None  # while it stalls
 
     def _folded(self) -> State:
         return replay(self._outside.tape.log, evolve=self._evolve)
 
     def start(self) -> None:
         """Take up the log: say so, offer the file, look at every master."""
-        self._n.update(self._members())
         self._say_started()
         self._pump()
-        for name in self._outside.setting.names():
-            self._probe(name)
+        self._probes.begin()
 
     def _say_started(self) -> None:
         stopped_us = self.driver.working.at_us
         self._observe(ev.EngineStarted(release=RELEASE, stopped_at_us=stopped_us))
         self.offer_file()
 
-    def _members(self) -> dict[str, int]:
-        part = self.driver.working.groups.get(GROUP)
-        members = {} if part is None else part.masters
-        return {name: max(m.observers.values(), default=0) for name, m in members.items()}
-
     def offer_file(self) -> None:
         """Offer the configuration; what was seen before comes without its content."""
-        policy = Policy(groups={GROUP: self._outside.setting.policy})
+        groups = self._outside.setting.groups()
+        policy = Policy(groups={group.id: group.policy for group in groups})
         masters = self._outside.file_masters()
         digest = content_digest(policy, masters)
         is_known = digest == self.driver.working.fleet.file_digest
@@ -83,6 +81,33 @@ class Rim:
             if is_known
             else ev.ConfigurationLoaded(digest=digest, policy=policy, masters=masters)
         )
+
+    # Its clock.
+
+    @property
+    def now_us(self) -> int:
+        """Return its own time [us]: it begins with the wall clock, and nothing sets it."""
+        elapsed_us = self._outside.now_us - self._began_us
+        if self._drift_ppm:
+            elapsed_us += elapsed_us * self._drift_ppm // MILLION
+        return self._base_us + elapsed_us
+
+    def drift(self, ppm: int) -> None:
+        """Gain so much from here on [parts per million]."""
+        self._base_us, self._began_us = self.now_us, self._outside.now_us
+        self._drift_ppm = ppm
+
+    def starve(self, for_us: int) -> None:
+        """Let no timer fire for a while."""
+        self._starved_until_us = self._outside.now_us + for_us
+
+    def is_late(self) -> bool:
+        """Return whether it looks at its clock too late to judge a time-out."""
+        return self._outside.now_us < self._late_until_us
+
+    def is_here(self) -> bool:
+        """Return whether this life goes on, and is not stalled."""
+        return self.is_alive and self._backlog is None
 
     # What comes in.
 
@@ -95,16 +120,16 @@ class Rim:
         """Have a state blob that the next acknowledgement asks to be kept."""
         self._keeps[key] = (digest, body)
 
-    def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> bool:
+    def accept(self, key: str, group: str, lane: str, body: bytes, digest: bytes) -> bool:
         """Take a message, whose receipt is given when it is durable; return whether it is taken."""
         try:
-            offer = self.driver.offer(GROUP, key=key, lane=lane, size=len(body), digest=digest)
+            offer = self.driver.offer(group, key=key, lane=lane, size=len(body), digest=digest)
         except CommandRefused:
             return False
         seq = offer.seq
         if offer.event is not None:
             seq = self.driver.observe(
-                offer.event, subject=GROUP, at_us=self._outside.now_us, bodies={digest: body}
+                offer.event, subject=group, at_us=self.now_us, bodies={digest: body}
             )
         self._waiting.append((seq, key))
         self._pump()
@@ -115,18 +140,12 @@ class Rim:
     # declared, or not any more, is dropped here.
 
     def closed(self, name: str, evidence: Evidence) -> None:
-        """See the connection held open to a master end; a fresh one is tried at once."""
-        if name not in self._held or name not in self._members():
-            return
-        self._held.discard(name)
-        self._asked[name] = self._asked.get(name, 0) + 1  # an answer under way is no answer to it
-        self._observe(ev.ConnectionClosed(evidence=evidence), name)
-        self._pump()
-        self._probe(name)
+        """See the connection held open to a master end."""
+        self._probes.closed(name, evidence)
 
     def acked(self, master: str, deliver: Deliver) -> None:
         """Take the acknowledgement of a message; one who left the fleet has no say."""
-        if master not in self._members():
+        if master not in self.driver.working.cache.places:
             return
         self._outside.boundary("ack")
         keeps, self._keeps = self._keeps, {}
@@ -137,32 +156,47 @@ class Rim:
                 keeps=tuple((key, len(body), digest) for key, (digest, body) in keeps.items()),
             ),
             subject=master,
-            at_us=self._outside.now_us,
+            at_us=self.now_us,
             bodies=dict(keeps.values()),
         )
         self._outside.boundary("acked")
         self._pump()
 
+    def seen(self, event: Observation, subject: str) -> None:
+        """Take what a probe saw; after a good one that changes nothing there is little to do."""
+        working = self.driver.working
+        before = working.seq
+        self._observe(event, subject)
+        if (
+            type(event) is ev.ProbeOk
+            and working.seq == before + 1
+            and subject in working.cache.places[subject].calm
+        ):
+            self._write()
+        else:
+            self._pump()
+
     def _observe(self, event: Observation, subject: str = FLEET) -> None:
-        self.driver.observe(event, subject=subject, at_us=self._outside.now_us)
+        self.driver.observe(event, subject=subject, at_us=self.now_us)
 
     # Time.
 
-    def guarded(self, action: Callable[[int], None]) -> Callable[[], None]:
+    def guarded(self, action: Late) -> Callable[[], None]:
         """Return what happens only in this life; a stalled engine does it late, and is told so."""
+        return lambda: self.postponed(action)
 
-        def act() -> None:
-            if not self.is_alive:
-                return
-            if self._backlog is not None:
-                self._backlog.append((self._outside.now_us, action))
-                return
-            action(0)
+    def postponed(self, action: Late) -> None:
+        """Let `action` happen now if this life goes on, or when a stall is over."""
+        if not self.is_alive:
+            return
+        if self._backlog is not None:
+            self._backlog.append((self._outside.now_us, action))
+            return
+        action(0)
 
-        return act
-
-    def _later(self, after_us: int, action: Callable[[int], None]) -> None:
-        self._outside.later(after_us, self.guarded(action))
+    def later(self, after_us: int, action: Late) -> None:
+        """Let `action` happen after a time, in this life; it is told by how much too late."""
+        self._outside.at(after_us, self.postponed, action)
 
     def stall(self, for_us: int) -> None:
         """Stand still: what happens meanwhile is seen afterwards."""
@@ -195,20 +229,31 @@ class Rim:
     def _pump(self) -> None:
         self._write()
         self._act()
-        self._set_alarm(fired=False)
+        self._set_alarm()
 
     def _write(self) -> None:
-        batch = self.driver.take_batch(self._outside.now_us)
+        batch = self.driver.take_batch(self.now_us)
         if batch is None:
+            if not self._is_flush_set:
+                self._is_flush_set = True
+                self.later(self._outside.setting.flush_us, self._flush)
             return
         self._outside.boundary("decided")
-        self._later(self._outside.setting.append_us, lambda _: self._written(batch))
+        self.later(self._outside.setting.append_us, lambda _: self._written(batch))
         self._outside.boundary("appending")
+
+    def _flush(self, _: int) -> None:
+        """Append the good probes that waited for company; those that came later wait again."""
+        self._is_flush_set = False
+        if self.driver.is_pending and not self.driver.is_appending:
+            self._write()
 
     def _written(self, batch: Batch) -> None:
         outside = self._outside
         try:
             outside.tape.append(batch)
+        except Torn:
+            outside.end_engine()
         except LogError:
             self.driver.reset(self._folded())
             self._waiting.clear()
@@ -224,7 +269,10 @@ class Rim:
         self._has_started = True
         self._give_receipts()
         outside.boundary("published")
-        self._pump()
+        if batch.is_quiet:
+            self._write()
+        else:
+            self._pump()
 
     def _note_start(self) -> None:
         """Look whether an append of which nothing was known has stored this life's start."""
@@ -239,7 +287,7 @@ class Rim:
         self._waiting = [(seq, key) for seq, key in self._waiting if seq > durable]
 
     def _act(self) -> None:
-        now_us = self._outside.now_us
+        now_us = self.now_us
         for effect in self.driver.due_effects(now_us):
             self._outside.boundary("effect")
             self._outside.issued(effect)
@@ -249,31 +297,41 @@ class Rim:
             self._outside.boundary("effect")
             self._deliver(deliver)
 
-    def _set_alarm(self, *, fired: bool) -> None:
-        due_us, now_us = self.driver.wake_at_us(), self._outside.now_us
+    def _set_alarm(self, *, has_fired: bool = False) -> None:
+        """Wake when something is due; one that was set for earlier finds nothing, and sets it."""
+        due_us, now_us = self.driver.wake_at_us(), self.now_us
         self._alarm += 1
         if due_us is None:
             return
-        if fired and due_us <= now_us:
+        if has_fired and due_us <= now_us:
             self._outside.spins()
             due_us = now_us + MS
-        mine = self._alarm
+        after_us = max(0, due_us - now_us)
+        if self._drift_ppm and after_us:
+            after_us = after_us * MILLION // (MILLION + self._drift_ppm) + 1
+        self.later(after_us, self._ring_at(self._alarm))
 
+    def _ring_at(self, alarm: int) -> Late:
         def ring(_: int) -> None:
-            if mine == self._alarm:
-                self.driver.tick(self._outside.now_us)
-                self._write()
-                self._act()
-                self._set_alarm(fired=True)
+            if alarm != self._alarm:
+                return
+            starved_us = self._starved_until_us - self._outside.now_us
+            if starved_us > 0:
+                self.later(starved_us, ring)
+                return
+            self.driver.tick(self.now_us)
+            self._write()
+            self._act()
+            self._set_alarm(has_fired=True)
 
-        self._later(max(0, due_us - now_us), ring)
+        return ring
 
     # Effects.
 
     def finished(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect."""
         self._outside.boundary("outcome")
-        self.driver.outcome(effect, outcome, at_us=self._outside.now_us)
+        self.driver.outcome(effect, outcome, at_us=self.now_us)
         self._outside.boundary("outcome-taken")
         self._pump()
 
@@ -281,9 +339,9 @@ class Rim:
         """Return whether the durable state owes `effect`."""
         return effect in owed(self.driver.durable_state)
 
-    def kept(self) -> Mapping[str, bytes]:
-        """Return the digests of the group's kept state, whose blobs must all be there."""
-        kept = dict(self.driver.durable_state.groups[GROUP].kept)
+    def kept(self, group: str) -> Mapping[str, bytes]:
+        """Return the digests of the state kept for `group`, whose blobs must all be there."""
+        kept = dict(self.driver.durable_state.groups[group].kept)
         assert all(digest in self._outside.tape.bodies for digest in kept.values())
         return kept
 
@@ -297,7 +355,7 @@ class Rim:
                 again(0)
 
         def again(_: int) -> None:
-            retry_us = self._outside.now_us + RETRY_US
+            retry_us = self.now_us + RETRY_US
             self.driver.undelivered(deliver, retry_at_us=retry_us)
             self._pump()
 
@@ -307,81 +365,3 @@ class Rim:
             lambda answer: self.guarded(lambda _: answered(answer))(),
             self.guarded(again),
         )
-
-    # Probes.
-
-    def _probe(self, name: str) -> None:
-        outside, started_us = self._outside, self._outside.now_us
-        part = self.driver.working.groups.get(GROUP)
-        if part is None or name not in part.masters:
-            self._later(RETRY_US, lambda _: self._probe(name))  # its declaration was not stored
-            return
-        token = self._asked[name] = self._asked.get(name, 0) + 1
-        n = self._n[name] = self._n.get(name, 0) + 1
-        probe = self.driver.working.policy_of(part).probe
-
-        def ended(event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed) -> None:
-            if self._asked[name] == token:
-                self._asked[name] += 1
-                if name in self._members():
-                    self._probed(name, event, started_us)
-                else:
-                    self._probe(name)
-
-        def answered(answer: Answer) -> None:
-            if answer.status is Status.CLOSED:
-                ended(ev.ProbeFailed(n=n, evidence=Evidence.RESET))
-                return
-            latency_us = outside.now_us - started_us
-            ended(
-                ev.ProbeDegraded(
-                    n=n, latency_us=latency_us, reason="says so",
-                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
-                )
-                if answer.is_poor
-                else ev.ProbeOk(
-                    n=n, latency_us=latency_us,
-                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
-                )
-            )  # fmt: skip
-
-        def refused(_: int) -> None:
-            ended(ev.ProbeFailed(n=n, evidence=Evidence.REFUSED))
-
-        def overdue(late_us: int) -> None:
-            if outside.now_us < self._late_until_us:
-                late_us += probe.late_us_max + 1
-            ended(ev.ProbeFailed(n=n, evidence=Evidence.OVERDUE, late_us=late_us))
-
-        if outside.masters[name].hears():
-            outside.send(
-                name,
-                outside.masters[name].health,
-                lambda answer: self.guarded(lambda _: answered(answer))(),
-                self.guarded(refused),
-            )
-        self._later(probe.timeout_us, overdue)
-
-    def _probed(
-        self, name: str, event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed, started_us: int
-    ) -> None:
-        self._observe(event, name)
-        working = self.driver.working
-        part = working.groups[GROUP]
-        if isinstance(event, ev.ProbeFailed):
-            self._silent.add(name)
-        else:
-            if working.policy_of(part).probe.hold_open:
-                self._held.add(name)
-            if name in self._silent:
-                self._silent.discard(name)
-                self.driver.answered(name)
-        self._pump()
-        after_us, _ = pace(working, part, part.masters[name])
-        token = self._asked[name]
-
-        def next_one(_: int) -> None:
-            if self._asked[name] == token:
-                self._probe(name)
-
-        self._later(max(0, started_us + after_us - self._outside.now_us), next_one)

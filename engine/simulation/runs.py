@@ -5,8 +5,9 @@ import msgspec
 from engine.core.events import Recorded
 from engine.core.owed import Effect
 from engine.core.state import State
+from engine.invariants import Invariants
 from engine.simulation.masters import SimulatedMaster, Sink
-from engine.simulation.schedule import Schedule
+from engine.simulation.schedule import GROUP, Schedule
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +25,21 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
+class Figures(msgspec.Struct, kw_only=True):
+    """What a run amounts to, for whoever compares two."""
+
+    two_active_us: int = 0  # two processes of a group believed themselves active [us]
+    unserved_us: int = 0  # no process of an active-standby group did, since one first did [us]
+    longest_unserved_us: int = 0
+
+
 class Run(msgspec.Struct, kw_only=True):
     """What came of a schedule."""
 
     schedule: Schedule
     log: list[Recorded]
     state: State  # the fold of the log
-    sink: Sink
+    sinks: dict[str, Sink]  # by group
     masters: dict[str, SimulatedMaster]
     receipts: set[str]  # keys of the messages that the engine said it had accepted
     issued: list[Issue]
@@ -42,3 +51,11 @@ class Run(msgspec.Struct, kw_only=True):
     struck: int  # appends that a fault struck [count]
     virtual_us: int
     healed_seq: int  # the log's head when all faults stopped
+    lost: list[Recorded]  # what the log had before older copies of it were put back
+    judged: Invariants  # what was judged event by event
+    figures: Figures
+
+    @property
+    def sink(self) -> Sink:
+        """Return where the work of the first group ends."""
+        return self.sinks[GROUP]

@@ -1,11 +1,12 @@
 """What happens to a simulated fleet, as data: a setting, and a list of turns.
 
 A schedule says everything: the same one gives the same run, to the byte. It is drawn from a seed,
-written by hand, or built by a strategy of Hypothesis; one that fails is shrunk and kept.
+written by hand, or built by a strategy of Hypothesis; one that fails is shrunk (shrinking.py) and
+kept. `draw` has the kinds of turns that it had first: kept seeds mean what they meant. All kinds,
+and fleets of several groups, are drawn by `swarm` (drawing.py).
 """
 
 import random
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -13,9 +14,11 @@ import msgspec
 from engine.core.fleet import Master, Mode
 from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy, preset
 
-GROUP: Final = "g"
+GROUP: Final = "g"  # the first one
+WEIGHTS: Final = 26  # different ones in a group [count]
 
 # Each kind of turn, by what it strikes. `subject` is a master, `count` what the comment says.
+# `draw` mixes these, in this order; a kind that comes later is in the lists below.
 MASTER_FAULTS: Final = (
     "crash", "restart", "hang", "continue", "cut", "join",
     "mute", "unmute",  # it hears everything, and its answers are lost
@@ -50,33 +53,115 @@ WORK: Final = (
     "claim",  # `subject` is made the active one by somebody else
     "rest",
 )
-KINDS: Final = (*MASTER_FAULTS, *ENGINE_FAULTS, *COMMANDS, *WORK)
+KINDS: Final = (*MASTER_FAULTS, *ENGINE_FAULTS, *COMMANDS, *WORK)  # those of `draw`
+
+# Those of `swarm` besides.
+MORE_MASTER_FAULTS: Final = (
+    "wipe",  # what it had stored is gone; its process goes on
+    "gray",  # it answers probes, and nothing else
+    "shy",  # it answers everything but probes
+    "open",  # it answers everything again
+    "twice",  # it executes the next `count` requests twice
+    "lie",  # it executes the next `count` steps, and answers that it failed
+    "lags",  # it says that its data is `count` [us] behind; 0: that it is not
+)
+LINK_FAULTS: Final = (  # of the way between the engine and `subject`
+    "unheard", "heard",  # what it is asked is lost; what it says would arrive
+    "lossy",  # every `count`-th packet is lost; 0: none
+    "repeat",  # every `count`-th packet arrives twice
+    "reorder",  # every `count`-th packet arrives after the next ones
+    "tail",  # each packet takes `count` [us] more, every second twice that, every fourth ...
+    "hold", "burst",  # packets wait, and arrive all at once
+    "flap", "steady",  # cut and joined in turns, every `count` [us]
+)  # fmt: skip
+PARTITIONS: Final = (
+    "isolate",  # `subject` from everybody; "": the engine
+    "halves",  # the first `count` nodes from the rest; the engine is the first node
+    "bridge",  # the same, but the last one of the first half reaches all
+    "ring",  # each node reaches its two neighbours
+    "mend",
+)
+CLOCK_FAULTS: Final = (
+    "clock-jump",  # the wall clock goes by `count` [us]
+    "drift",  # the engine's own clock gains `count` [parts per million]
+    "strobe",  # the wall clock goes forth and back by `count` [us], all the time; 0: no more
+    "starve",  # for `count` [us] no timer fires, and everything else goes on
+)
+LOG_FAULTS: Final = (
+    "locked",  # for `count` [us] no append succeeds
+    "torn",  # the engine ends within the `count`-th append from here; nothing of it is stored
+    "second-writer",  # somebody else appends
+    "restore",  # the engine ends, and a copy of the log that lacks `count` events is put back
+)
+SITE_FAULTS: Final = (
+    "crash-all", "restart-all",  # all masters of the group of `subject` at once
+    "standbys-crash", "standbys-poor", "standbys-well",  # all that do not act
+    "overload",  # `count` messages for each master at once, and all masters are slow
+)  # fmt: skip
+MORE_KINDS: Final = (
+    *MORE_MASTER_FAULTS,
+    *LINK_FAULTS,
+    *PARTITIONS,
+    *CLOCK_FAULTS,
+    *LOG_FAULTS,
+    *SITE_FAULTS,
+)
+ALL_KINDS: Final = (*KINDS, *MORE_KINDS)
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that happens."""
 
-    kind: str  # one of `KINDS`
+    kind: str  # one of `ALL_KINDS`
     gap_us: int = 0  # virtual time since the turn before [us]
     subject: str = ""
     count: int = 0
+    group: str = ""  # where no subject says it; "": the first one
+
+
+class GroupSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of the fleet."""
+
+    id: str
+    policy: GroupPolicy
+    masters: int = 3  # [count, >= 1]
+
+    @property
+    def is_standby(self) -> bool:
+        """Return whether one master serves and the others stand by."""
+        return self.policy.mode is Mode.ACTIVE_STANDBY
+
+    @property
+    def acts(self) -> bool:
+        """Return whether the engine does what it decides."""
+        return self.policy.automation is not Automation.OBSERVE
+
+    def names(self) -> tuple[str, ...]:
+        """Return the ids of the masters, in order of priority: a, b, c ... in the first group."""
+        prefix = "" if self.id == GROUP else f"{self.id}-"
+        return tuple(f"{prefix}{_letters(index)}" for index in range(self.masters))
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """The fleet that it happens to: one group and its policy."""
+    """The fleet that it happens to: a group and its policy, and perhaps further groups."""
 
     policy: GroupPolicy
-    masters: int = 3  # named a, b, c ... in order of priority [count, 1 to 26]
+    masters: int = 3  # named a, b, c ... in order of priority [count, >= 1]
     message_every_us: int = 20 * MS  # 0: no messages but those of "accept"
     lanes: int = 3
     acks_later: bool = False  # masters answer "taken", and acknowledge on their own
     append_us: int = 300  # until an append is on disk
     flush_us: int = 0  # how long good probes wait for company
     down_us: int = 50 * MS  # from a crash of the engine to its next start
+    more: tuple[GroupSetting, ...] = ()  # groups besides the first one
+
+    def groups(self) -> tuple[GroupSetting, ...]:
+        """Return all groups, the first one first."""
+        return (GroupSetting(id=GROUP, policy=self.policy, masters=self.masters), *self.more)
 
     def names(self) -> tuple[str, ...]:
-        """Return the ids of the masters."""
-        return tuple(chr(ord("a") + index) for index in range(self.masters))
+        """Return the ids of all masters, group by group."""
+        return tuple(name for group in self.groups() for name in group.names())
 
     def declared(self, *, weights_from: int = 1) -> tuple[Master, ...]:
         """Return the masters as a file declares them; their weights count on from a number.
@@ -86,13 +171,20 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(
             Master(
                 id=name,
-                group=GROUP,
+                group=group.id,
                 address=f"http://{name}:1",
                 priority=index + 1,
-                weight=weights_from + index,
+                weight=weights_from + index % WEIGHTS,
             )
-            for index, name in reversed(tuple(enumerate(self.names())))
+            for group in self.groups()
+            for index, name in reversed(tuple(enumerate(group.names())))
         )
+
+
+def _letters(index: int) -> str:
+    """Return a, b, ... z, aa, ab ... for 0, 1 ..."""
+    name = chr(ord("a") + index % 26)
+    return name if index < 26 else _letters(index // 26 - 1) + name
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,32 +316,3 @@ def _draw_count(rng: random.Random, kind: str) -> int:
             return rng.randint(0, 12)
         case _:
             return rng.randint(1, 3)
-
-
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """Return a schedule that fails and does not without any one of its turns.
-
-    Ever smaller pieces are left out as long as what remains fails: ddmin, Zeller and Hildebrandt,
-    *Simplifying and Isolating Failure-Inducing Input*, 2002. The time that a turn took is kept.
-    """
-    assert fails(schedule)
-    size = max(1, len(schedule.turns) // 2)
-    while True:
-        at, is_smaller = 0, False
-        while at < len(schedule.turns):
-            shorter = _without(schedule, at, size)
-            if fails(shorter):
-                schedule, is_smaller = shorter, True
-            else:
-                at += size
-        if size == 1 and not is_smaller:
-            return schedule
-        size = max(1, size // 2)
-
-
-def _without(schedule: Schedule, at: int, size: int) -> Schedule:
-    cut, rest = schedule.turns[at : at + size], schedule.turns[at + size :]
-    if rest:
-        gap_us = rest[0].gap_us + sum(turn.gap_us for turn in cut)
-        rest = (msgspec.structs.replace(rest[0], gap_us=gap_us), *rest[1:])
-    return msgspec.structs.replace(schedule, turns=(*schedule.turns[:at], *rest))

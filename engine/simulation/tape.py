@@ -1,7 +1,8 @@
 """The simulated log: events in memory, stored as they would be on disk, with faults on order.
 
 A fault strikes the n-th append from when it was ordered: it *fails* (nothing is stored, and that is
-known), is *lost* or is *stored* (in both the outcome is unknown, so only reading tells).
+known), is *lost* or is *stored* (in both the outcome is unknown, so only reading tells). One that
+is *torn* ends the process that asked for it. While the log is locked, every append fails.
 """
 
 from typing import Final
@@ -10,7 +11,7 @@ import msgspec
 
 from engine.core.driver import Batch
 from engine.core.errors import LogConflict, LogFull, LogUncertain
-from engine.core.events import Recorded, decode, encode
+from engine.core.events import ProbeOk, Recorded, decode, encode
 
 
 class _Order(msgspec.Struct, kw_only=True):
@@ -18,6 +19,10 @@ class _Order(msgspec.Struct, kw_only=True):
 
     kind: str
     left: int  # appends until then [count]
+
+
+class Torn(Exception):
+    """The process ended within an append, and nothing of it is stored."""
 
 
 class Tape:
@@ -28,6 +33,8 @@ class Tape:
         self.log: Final[list[Recorded]] = []
         self.bodies: Final[dict[bytes, bytes]] = {}
         self.struck = 0  # faults that happened [count]
+        self._locked_until_us = 0  # of the world; 0: it is not locked
+        self.lost: Final[list[Recorded]] = []  # what the log had before older copies were put back
         self._orders: list[_Order] = []
 
     @property
@@ -36,12 +43,27 @@ class Tape:
         return len(self.log)
 
     def order(self, kind: str, nth: int) -> None:
-        """Let the `nth` append from here be struck by "append-" fails, lost or stored."""
+        """Let the `nth` append from here be struck: "append-" fails, lost or stored, or "torn"."""
         self._orders.append(_Order(kind=kind, left=max(1, nth)))
 
     def heal(self) -> None:
         """Forget the faults that have not struck yet."""
         self._orders.clear()
+        self._locked_until_us = 0
+
+    def lock(self, until_us: int) -> None:
+        """Let no append succeed until then."""
+        self._locked_until_us = max(self._locked_until_us, until_us)
+
+    def unlock(self, at_us: int) -> None:
+        """Let appends succeed again, if it was not locked for longer meanwhile."""
+        if at_us >= self._locked_until_us:
+            self._locked_until_us = 0
+
+    def restore(self, upto: int) -> None:
+        """Put back a copy of the log that ends with the event `upto`."""
+        self.lost.extend(self.log[upto:])
+        del self.log[upto:]
 
     def append(self, batch: Batch) -> None:
         """Store all of `batch`, or nothing.
@@ -50,14 +72,21 @@ class Tape:
             LogConflict: It does not follow the head.
             LogFull: Nothing was stored.
             LogUncertain: It was stored, or it was not.
+            Torn: The process ends here.
         """
         fault = self._fault()
+        self.struck += bool(self._locked_until_us)
         if batch.events[0].seq != self.head + 1:
             raise LogConflict(f"expected seq {self.head + 1}, found {batch.events[0].seq}")
-        if fault == "append-fails":
+        if fault == "torn":
+            raise Torn
+        if fault == "append-fails" or self._locked_until_us:
             raise LogFull("no space is left")
         if fault != "append-lost":
             for recorded in batch.events:
+                if type(recorded.event) is ProbeOk:  # nine of ten, and plain numbers
+                    self.log.append(recorded)
+                    continue
                 # What is read back is what was written, not the objects that were decided.
                 event = decode(*encode(recorded.event), seq=recorded.seq)
                 self.log.append(msgspec.structs.replace(recorded, event=event))
@@ -66,6 +95,8 @@ class Tape:
             raise LogUncertain("the disk did not answer")
 
     def _fault(self) -> str:
+        if not self._orders:
+            return ""
         found = ""
         for order in self._orders:
             order.left -= 1

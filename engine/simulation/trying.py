@@ -24,8 +24,8 @@ class Trier(Protocol):
     def owes(self, effect: Effect) -> bool:
         """Return whether the durable state owes `effect`."""
 
-    def kept(self) -> Mapping[str, bytes]:
-        """Return the digests of the group's kept state."""
+    def kept(self, group: str) -> Mapping[str, bytes]:
+        """Return the digests of the state that is kept for `group`."""
 
     def finished(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect."""
@@ -46,7 +46,7 @@ class Try:
         if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
             self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
             return
-        timeout_us = self._outside.setting.policy.failover.step_timeout_us
+        timeout_us = self._outside.policy_of(self._effect.group).failover.step_timeout_us
         self._outside.later(timeout_us, self._rim.guarded(self._late))
         self._attempt(0)
 
@@ -58,7 +58,7 @@ class Try:
         if self._is_over or not rim.owes(effect):
             return
         master = self._outside.masters[effect.master]
-        kept = rim.kept()
+        kept = rim.kept(effect.group)
         self._outside.send(
             effect.master,
             lambda: master.control(
@@ -79,6 +79,8 @@ class Try:
                 self._end(Result.OK, digest=answer.digest)
             case Status.CLOSED:
                 self._again(0)
+            case Status.ERROR:
+                self._end(Result.UNKNOWN, detail="error")
             case _:
                 self._end(Result.REFUSED, detail=answer.status.name.lower())
 

@@ -1,7 +1,8 @@
 """Who looks on while the world runs: what was issued, and what no moment may show.
 
-The rest is judged by the log when all is over (checkers.py). What is held against the engine here
-would leave no trace there: what it believed, and what its masters believed, meanwhile.
+Each event is judged by the invariants of a log (engine/invariants) when it is durable; what
+concerns a whole run is judged when all is over (checkers.py). What is held against the engine here
+would leave no trace in the log: what it believed, and what its masters believed, meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +11,29 @@ from typing import Final
 from engine.core import events as ev
 from engine.core.driver import Driver
 from engine.core.events import Recorded
-from engine.core.fleet import Mode
 from engine.core.owed import Effect
-from engine.core.policy import Automation, FenceKind
+from engine.core.policy import FenceKind
 from engine.core.state import State
 from engine.core.step import Evolve
-from engine.simulation.masters import Phase, SimulatedMaster, Sink
-from engine.simulation.runs import Issue, Violation
-from engine.simulation.schedule import Setting
+from engine.invariants import Invariants, shares_are_exact
+from engine.simulation.masters import SimulatedMaster, Sink
+from engine.simulation.runs import Figures, Issue, Violation
+from engine.simulation.schedule import GroupSetting, Setting
+
+
+class Believers:
+    """Who of a group believes itself active, and for how long it was nobody, or two."""
+
+    def __init__(self, group: GroupSetting) -> None:
+        self.names: Final[set[str]] = set()
+        # Where a fence is confirmed, no two processes ever believe themselves active.
+        self.are_one: Final = (
+            group.is_standby and group.policy.fence.kind is FenceKind.CONFIRMED and group.acts
+        )
+        self.is_standby: Final = group.is_standby
+        self.since_us = 0
+        self.began = False
+        self.unserved_us = 0  # of the stretch that goes on
 
 
 class Witness:
@@ -27,8 +43,7 @@ class Witness:
         self,
         setting: Setting,
         *,
-        masters: Mapping[str, SimulatedMaster],
-        sink: Sink,
+        sinks: Mapping[str, Sink],
         evolve: Evolve,
         compare_every: int,
         head: Callable[[], int],
@@ -40,37 +55,62 @@ class Witness:
         self.issues: Final[list[Issue]] = []
         self.done_early: Final[list[str]] = []
         self.violations: Final[list[Violation]] = []
-        self._masters: Final = masters
-        self._sink: Final = sink
+        self.figures: Final = Figures()
+        self.judged = Invariants()
+        self._sinks: Final = sinks
         self._evolve: Final = evolve
         self._compare_every: Final = compare_every
         self._head: Final = head
-        policy = setting.policy
-        # Where a fence is confirmed, no two processes ever believe themselves active.
-        self._believes_one: Final = (
-            policy.mode is Mode.ACTIVE_STANDBY
-            and policy.fence.kind is FenceKind.CONFIRMED
-            and policy.automation is not Automation.OBSERVE
-        )
-        self._shadow: Final = State()  # the fold of what was read back from the tape
+        self._believers: Final = {
+            name: believers
+            for group in setting.groups()
+            for believers in (Believers(group),)
+            for name in group.names()
+        }
+        self._shadow = State()  # the fold of what was read back from the tape
         self._batches = 0
 
     def published(
         self, events: tuple[Recorded, ...], log: Sequence[Recorded], driver: Driver
     ) -> None:
-        """Fold what was stored, and hold it against what the engine believes."""
-        for recorded in log[self._shadow.seq :]:
-            self._evolve(self._shadow, recorded)
+        """Judge and fold what was stored, and hold it against what the engine believes."""
+        self.follow(log)
         for recorded in events:
             event = recorded.event
-            if isinstance(event, ev.MessageDone) and not self._sink.count[event.key]:
-                self.done_early.append(event.key)
+            if type(event) is ev.MessageDone:
+                self._look_at_done(event, recorded, driver)
         self._batches += 1
         if self._batches % self._compare_every:
             return
+        shadow = self._shadow
         for name, state in (("durable", driver.durable_state), ("working", driver.working)):
-            if state.seq == self._shadow.seq and not _is_same(state, self._shadow):
+            if state.seq == shadow.seq and not _is_same(state, shadow):
                 self._violated("live is replayed", f"the {name} state is not the fold of the log")
+        wrong = shares_are_exact(shadow)
+        if wrong:
+            self._violated("shares are exact", wrong)
+
+    def follow(self, log: Sequence[Recorded]) -> None:
+        """Judge and fold what was stored since."""
+        shadow, evolve, judge = self._shadow, self._evolve, self.judged.take
+        seq = shadow.seq
+        for recorded in log[seq:] if len(log) > seq else ():
+            judge(recorded)
+            evolve(shadow, recorded)
+
+    def begin_again(self, log: Sequence[Recorded]) -> None:
+        """Follow a log that was put back from a copy."""
+        self._shadow = State()
+        broken = self.judged.broken
+        self.judged = Invariants()
+        self.follow(log)
+        self.judged.broken[:0] = [one for one in broken if one not in self.judged.broken]
+
+    def _look_at_done(self, event: ev.MessageDone, recorded: Recorded, driver: Driver) -> None:
+        place = driver.working.cache.places.get(recorded.subject)
+        group = recorded.subject if place is None else place.group.id
+        if not self._sinks[group].count[event.key]:
+            self.done_early.append(event.key)
 
     def issued(self, effect: Effect, *, seq: int) -> None:
         """Take note of an effect that is issued after the event `seq`."""
@@ -80,17 +120,39 @@ class Witness:
         """Take note of a timer that is due for ever."""
         self._violated("the timer rests", "it is due at once, and nothing comes of it")
 
-    def look_at_believers(self) -> None:
-        """Look who believes itself active just now."""
-        if not self._believes_one:
+    # Who believes itself active.
+
+    def believed(self, master: SimulatedMaster, at_us: int) -> None:
+        """Take note that a master may have begun or ceased to believe itself active."""
+        found = self._believers[master.name]
+        if master.believes is (master.name in found.names):
             return
-        active = [
-            master.name
-            for master in self._masters.values()
-            if master.role == "active" and master.phase is not Phase.DOWN and not master.is_usurper
-        ]
-        if len(active) > 1:
-            self._violated("one believes itself active", f"{', '.join(active)} do")
+        self._charge(found, at_us)
+        if master.believes:
+            found.names.add(master.name)
+            found.began = True
+            found.unserved_us = 0
+        else:
+            found.names.discard(master.name)
+        if found.are_one and len(found.names) > 1:
+            self._violated("one believes itself active", f"{', '.join(sorted(found.names))} do")
+
+    def _charge(self, found: Believers, at_us: int) -> None:
+        spent_us, found.since_us = at_us - found.since_us, at_us
+        if not found.is_standby or not found.began:
+            return
+        figures = self.figures
+        if len(found.names) > 1:
+            figures.two_active_us += spent_us
+        elif not found.names:
+            figures.unserved_us += spent_us
+            found.unserved_us += spent_us
+            figures.longest_unserved_us = max(figures.longest_unserved_us, found.unserved_us)
+
+    def end(self, at_us: int) -> None:
+        """Charge what is left to the figures."""
+        for found in {id(one): one for one in self._believers.values()}.values():
+            self._charge(found, at_us)
 
     def _violated(self, law: str, found: str) -> None:
         violation = Violation(law=law, seq=self._head(), found=found)

@@ -15,32 +15,34 @@ import contextlib
 import hashlib
 import heapq
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
+from engine.core import events as ev
 from engine.core.decider import Decide, decide
 from engine.core.driver import Driver
-from engine.core.errors import LogFull, LogUncertain
-from engine.core.events import Evidence, Observation, Recorded
+from engine.core.errors import LogConflict, LogFull, LogUncertain
+from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve
-from engine.core.fleet import Master, Mode
+from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
-from engine.core.policy import MS, Automation
+from engine.core.policy import MS, GroupPolicy
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
-from engine.simulation.operators import asked_by, promote_by_hand
+from engine.simulation.network import Network
+from engine.simulation.operators import asked_by, group_of, promote_by_hand
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run
-from engine.simulation.schedule import ENGINE_FAULTS, GROUP, MASTER_FAULTS, Schedule, Turn
-from engine.simulation.tape import Tape
+from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
+from engine.simulation.strikes import Strikes
+from engine.simulation.tape import Tape, Torn
 from engine.simulation.witness import Witness
 
-LATENCY_US: Final = 200  # one way, between engine and master
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
 
@@ -57,6 +59,7 @@ def run(
     compare_every: int = 1,
     within_us: int | None = None,
     engine: type[Rim] = Rim,
+    master: type[SimulatedMaster] = SimulatedMaster,
 ) -> Run:
     """Return what comes of `schedule`.
 
@@ -67,71 +70,116 @@ def run(
         compare_every: Live and replayed state are compared at every so many ends of a batch.
         within_us: How long to wait for rest after the last turn; None: `settles_within_us`.
         engine: What the engine's process does; one that neglects a duty comes in here.
+        master: What a master is; one with effects of its own comes in here.
     """
-    world = _World(
-        schedule, decide=decide, evolve=evolve, compare_every=compare_every, engine=engine
+    world = World(
+        schedule.setting,
+        decide=decide,
+        evolve=evolve,
+        compare_every=compare_every,
+        engine=engine,
+        master=master,
     )
-    return world.run(settles_within_us(schedule.setting) if within_us is None else within_us)
+    world.begin()
+    for turn in schedule.turns:
+        world.turn(turn)
+    return world.finish(within_us)
 
 
-class _World:
-    """All that there is, and the queue of what happens next."""
+class World:
+    """All that there is, and the queue of what happens next.
+
+    world = World(setting)
+    world.begin()
+    world.turn(Turn(kind="crash", gap_us=50_000, subject="a"))     # as often as wanted
+    made = world.finish()
+    """
 
     def __init__(
         self,
-        schedule: Schedule,
+        setting: Setting,
         *,
-        decide: Decide,
-        evolve: Evolve,
-        compare_every: int,
-        engine: type[Rim],
+        decide: Decide = decide,
+        evolve: Evolve = evolve,
+        compare_every: int = 1,
+        engine: type[Rim] = Rim,
+        master: type[SimulatedMaster] = SimulatedMaster,
     ) -> None:
-        setting = schedule.setting
+        """See `run`; nothing happens before `begin`."""
         self.setting: Final = setting
-        self.schedule: Final = schedule
         self.now_us = BEGIN_US
+        self.wall_offset_us = 0  # of the wall clock from the time of the world
         self.weights_from = 1
         self._left_out = ""  # a master that the file does not declare
+        self._turns: Final[list[Turn]] = []
         self.tape: Final = Tape()
-        self._is_standby: Final = setting.policy.mode is Mode.ACTIVE_STANDBY
-        self.sink: Final = Sink(is_shared=not self._is_standby)
-        self.masters: Final = {
-            name: SimulatedMaster(name, self.sink, acks_later=setting.acks_later)
-            for name in setting.names()
+        self._groups: Final = {group.id: group for group in setting.groups()}
+        self.sinks: Final = {
+            group.id: Sink(is_shared=not group.is_standby) for group in setting.groups()
         }
         self._decide: Final = decide
         self._evolve: Final = evolve
         self._engine: Final = engine
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[Any], None], Any]] = []
         self._order = 0
         self.rim: Rim | None = None
         self._crash_in: list[int] = []  # boundaries until then
         self._witness: Final = Witness(
             setting,
-            masters=self.masters,
-            sink=self.sink,
+            sinks=self.sinks,
             evolve=evolve,
             compare_every=compare_every,
             head=lambda: self.tape.head,
         )
+        self.network: Final = Network(setting.names(), later=self.later)
+        self.masters: Final = {
+            name: master(
+                name, self.sinks[group.id], acks_later=setting.acks_later, believed=self._believed
+            )
+            for group in setting.groups()
+            for name in group.names()
+        }
+        self._strikes: Final = Strikes(self)
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
         self._boundaries = 0
         self._crashes = 0
         self._blobs = 0
 
-    # The clock.
+    # The clocks.
 
-    def later(self, after_us: int, action: Callable[[], None]) -> None:
+    def at(self, after_us: int, action: Callable[[Any], None], given: object) -> None:
         """Let `action` happen after a time; what is due at one time happens in this order."""
         self._order += 1
-        heapq.heappush(self._queue, (self.now_us + after_us, self._order, action))
+        heapq.heappush(self._queue, (self.now_us + after_us, self._order, action, given))
+
+    def later(self, after_us: int, action: Callable[[], None]) -> None:
+        """Let `action` happen after a time."""
+        self.at(after_us, _called, action)
+
+    @property
+    def wall_us(self) -> int:
+        """Return what the wall clock shows [us]."""
+        return self.now_us + self.wall_offset_us
+
+    @property
+    def engine_us(self) -> int:
+        """Return the engine's own time, or what it would be if it was started now [us]."""
+        return self.wall_us if self.rim is None else self.rim.now_us
+
+    def advance(self, for_us: int) -> None:
+        """Let happen what is due within that time [us]."""
+        self._advance(self.now_us + for_us)
 
     def _advance(self, until_us: int, *, until_quiet: bool = False) -> bool:
         """Let happen what is due until then; return whether it ended because it is quiet."""
         looked = self.tape.head
-        while self._queue and self._queue[0][0] <= until_us:
-            self.now_us, _, action = heapq.heappop(self._queue)
-            self._do(action)
+        queue, pop = self._queue, heapq.heappop
+        while queue and queue[0][0] <= until_us:
+            self.now_us, _, action, given = pop(queue)
+            try:
+                action(given)
+            except Crash:
+                self._crashed()
             if until_quiet and self.tape.head != looked:
                 looked = self.tape.head
                 if self._is_quiet():
@@ -143,9 +191,14 @@ class _World:
         try:
             action()
         except Crash:
-            self._end_engine()
-            self.later(self.setting.down_us, self._start_engine)
-        self._witness.look_at_believers()
+            self._crashed()
+
+    def _crashed(self) -> None:
+        self._end_engine()
+        self.later(self.setting.down_us, self._start_engine)
+
+    def _believed(self, master: SimulatedMaster) -> None:
+        self._witness.believed(master, self.now_us)
 
     # The engine's process.
 
@@ -157,6 +210,16 @@ class _World:
         if self._crash_in and min(self._crash_in) <= 0:
             self._crash_in = [left for left in self._crash_in if left > 0]
             raise Crash
+
+    def end_engine(self) -> NoReturn:
+        """End the engine's process here."""
+        raise Crash
+
+    def crash_in(self, boundaries: int) -> None:
+        """End the engine at a boundary from here; 0: now."""
+        if not boundaries:
+            raise Crash
+        self._crash_in.append(boundaries)
 
     def _start_engine(self) -> None:
         if self.rim is None:
@@ -177,38 +240,35 @@ class _World:
     ) -> None:  # fmt: skip
         """Carry a request there and its answer back, unless a fault prevents it."""
         receiver = self.masters[master]
+        pair = self.network.pairs[master]
         boot = receiver.boot
-        if receiver.is_cut:
-            return
         if receiver.phase is Phase.DOWN:
-            self.later(LATENCY_US, refused)
+            if not pair.there.is_closed:
+                pair.back.carry(refused)
             return
 
         def arrive() -> None:
-            if receiver.is_cut:
-                return
             if receiver.boot != boot:  # the connection was to the process before
                 answered(CLOSED)
             else:
                 receiver.receive(request, answered)
 
         def answered(answer: Answer) -> None:
-            if not receiver.is_cut and not receiver.is_mute:
-                self.later(LATENCY_US + receiver.slow_us, lambda: reply(answer))
+            pair.back.carry(lambda: reply(answer))
 
-        self.later(LATENCY_US, arrive)
+        pair.there.carry(arrive)
 
-    def work(self, deliver: Deliver) -> Answer:
+    def work(self, deliver: Deliver) -> Answer | None:
         """Let the master do a message; one that answers "taken" acknowledges it in a while."""
         answer = self.masters[deliver.master].deliver(deliver.key, epoch=deliver.epoch)
-        if answer.status is Status.TAKEN:
+        if answer is not None and answer.status is Status.TAKEN:
             self.later(ACK_US, lambda: self._acknowledge(deliver))
         return answer
 
     def _acknowledge(self, deliver: Deliver) -> None:
         """Post an acknowledgement once; if it is lost, the message comes again."""
-        rim, master = self.rim, self.masters[deliver.master]
-        if rim is not None and not rim.is_stalled and not master.is_cut and self._is_declared():
+        rim, back = self.rim, self.network.pairs[deliver.master].back
+        if rim is not None and not rim.is_stalled and not back.is_closed and self._is_declared():
             rim.acked(deliver.master, deliver)
 
     def published(self, events: tuple[Recorded, ...]) -> None:
@@ -231,23 +291,34 @@ class _World:
 
     # What happens.
 
-    def run(self, within_us: int) -> Run:
-        """Play the schedule, stop all faults, and wait until it is quiet."""
-        self._start_engine()
+    def begin(self) -> None:
+        """Start the engine and the clients."""
+        self._do(self._start_engine)
         self._clients.begin()
-        if self.setting.policy.automation is Automation.OBSERVE and self._is_standby:
-            self.masters["a"].claim(1)
-        for turn in self.schedule.turns:
-            self._advance(self.now_us + turn.gap_us)
-            self._do(lambda turn=turn: self._take(turn))  # type: ignore[misc]
+        for group in self.setting.groups():
+            if group.is_standby and not group.acts:
+                self.masters[group.names()[0]].claim(1)
+
+    def turn(self, turn: Turn) -> None:
+        """Let the time of a turn pass, and then happen what it says."""
+        self._turns.append(turn)
+        self._advance(self.now_us + turn.gap_us)
+        self._do(lambda: self._take(turn))
+
+    def finish(self, within_us: int | None = None) -> Run:
+        """Stop all faults, wait until it is quiet, and return what came of it all."""
+        if within_us is None:
+            within_us = settles_within_us(self.setting)
         self._heal()
         healed_seq = self.tape.head
         is_quiet = self._advance(self.now_us + within_us, until_quiet=True)
+        self._witness.follow(self.tape.log)
+        self._witness.end(self.now_us)
         return Run(
-            schedule=self.schedule,
+            schedule=Schedule(setting=self.setting, turns=tuple(self._turns)),
             log=self.tape.log,
             state=replay(self.tape.log, evolve=self._evolve),
-            sink=self.sink,
+            sinks=self.sinks,
             masters=self.masters,
             receipts=self._clients.receipts,
             issued=self._witness.issues,
@@ -259,49 +330,31 @@ class _World:
             struck=self.tape.struck,
             virtual_us=self.now_us - BEGIN_US,
             healed_seq=healed_seq,
+            lost=self.tape.lost,
+            judged=self._witness.judged,
+            figures=self._witness.figures,
         )
 
     def _take(self, turn: Turn) -> None:
-        if turn.kind in ENGINE_FAULTS:
-            self._strike_engine(turn)
-        elif turn.subject and turn.kind in MASTER_FAULTS:
-            self._strike_master(turn, self.masters[turn.subject])
-        else:
+        if not self._strikes.takes(turn):
             self._work(turn)
 
-    def _strike_engine(self, turn: Turn) -> None:
-        match turn.kind:
-            case "engine-crash" if turn.count == 0:
-                raise Crash
-            case "engine-crash":
-                self._crash_in.append(turn.count)
-            case "stall":
-                if self.rim is not None:
-                    self.rim.stall(turn.count)
-            case "late":
-                if self.rim is not None:
-                    self.rim.be_late(turn.count)
-            case _:
-                self.tape.order(turn.kind, turn.count)
+    def overload(self, group: GroupSetting, count: int) -> None:
+        """Offer messages, all at once."""
+        for _ in range(count):
+            self._clients.send(group.id)
 
-    def _strike_master(self, turn: Turn, master: SimulatedMaster) -> None:
-        match turn.kind:
-            case "crash" | "restart" | "close":
-                was_up = master.phase is not Phase.DOWN
-                if turn.kind == "crash":
-                    master.crash()
-                elif turn.kind == "restart":
-                    master.restart()
-                if was_up:
-                    self._close(master)
-            case _:
-                master.strike(turn.kind, turn.count)
+    def second_writer(self) -> None:
+        """Let somebody else append, who knows the head and nothing of the engine."""
+        state = replay(self.tape.log, evolve=self._evolve)
+        named = ev.CheckpointMarked(name=f"other{self.tape.head}", author="somebody else")
+        self._append_beside(state, named, FLEET, at_us=max(self.wall_us, state.at_us))
 
-    def _close(self, master: SimulatedMaster) -> None:
-        rim = self.rim
-        if rim is not None and not master.is_cut:
-            closed = rim.guarded(lambda _: rim.closed(master.name, Evidence.CLOSED))
-            self.later(LATENCY_US, closed)
+    def restore(self, events: int) -> None:
+        """End the engine, and put back a copy of the log that lacks the last events."""
+        self.tape.restore(max(0, self.tape.head - events))
+        self._witness.begin_again(self.tape.log)
+        raise Crash
 
     def _work(self, turn: Turn) -> None:
         match turn.kind:
@@ -311,9 +364,10 @@ class _World:
             case "keep":
                 self._keep()
             case "claim":
-                if self._is_standby:
-                    observes = self.setting.policy.automation is Automation.OBSERVE
-                    promote_by_hand(self.masters, turn.subject, observes=observes)
+                group = self._groups[group_of(turn, self)]
+                if group.is_standby and turn.subject in self.masters:
+                    members = {name: self.masters[name] for name in group.names()}
+                    promote_by_hand(members, turn.subject, observes=not group.acts)
             case "rest":
                 pass
             case _:
@@ -327,7 +381,7 @@ class _World:
             self.rim.keep(key, body, hashlib.sha256(body).digest())
 
     def _is_declared(self) -> bool:
-        return self.rim is not None and GROUP in self.rim.driver.working.groups
+        return self.rim is not None and bool(self.rim.driver.working.groups)
 
     # Operators.
 
@@ -342,7 +396,7 @@ class _World:
         if rim is not None and rim.is_stalled:
             return
         state = replay(self.tape.log, evolve=self._evolve) if rim is None else rim.driver.working
-        part = state.groups.get(GROUP)
+        part = state.groups.get(group_of(turn, self))
         if part is None or (turn.subject and turn.subject not in part.masters):
             return
         asked = asked_by(turn, state, self)
@@ -356,13 +410,20 @@ class _World:
 
     def _command_at_rest(self, state: State, event: Observation, subject: str) -> None:
         """Give a command to the stopped log; what it owes is left to the next engine."""
-        driver = Driver(state, decide=self._decide, evolve=self._evolve)
         event = msgspec.structs.replace(event, at_rest=True)
-        driver.observe(event, subject=subject, at_us=self.now_us)
-        batch = driver.take_batch(self.now_us)
+        self._append_beside(state, event, subject, at_us=max(self.wall_us, state.at_us))
+
+    def _append_beside(self, state: State, event: Observation, subject: str, *, at_us: int) -> None:
+        driver = Driver(state, decide=self._decide, evolve=self._evolve)
+        driver.observe(event, subject=subject, at_us=at_us)
+        batch = driver.take_batch(at_us)
         assert batch is not None
-        with contextlib.suppress(LogFull, LogUncertain):
+        with contextlib.suppress(LogConflict, LogFull, LogUncertain, Torn):
             self.tape.append(batch)
+
+    def policy_of(self, group: str) -> GroupPolicy:
+        """Return the policy that the file has for `group`."""
+        return self._groups[group].policy
 
     def file_masters(self) -> tuple[Master, ...]:
         """Return the masters as the file declares them now."""
@@ -374,9 +435,7 @@ class _World:
     def _heal(self) -> None:
         self._clients.stop()
         self._crash_in.clear()
-        self.tape.heal()
-        for master in self.masters.values():
-            master.heal()
+        self._strikes.heal()
         self._left_out = ""
         self._do(self._start_engine)
         self._lift()
@@ -391,3 +450,7 @@ class _World:
         if rim is None or rim.is_stalled or self._clients.offered:
             return False
         return is_at_rest(rim.driver.durable_state, self.setting, self.masters)
+
+
+def _called(action: Callable[[], None]) -> None:
+    action()

@@ -212,6 +212,20 @@ def _dropped(state: State, recorded: Recorded) -> None:
     state.groups["g"].saga = None
 
 
+def _late(state: State, recorded: Recorded) -> None:
+    state.at_us -= 1
+
+
+def _believed(state: State, recorded: Recorded) -> None:
+    fence = state.groups["g"].masters[recorded.subject].fence
+    assert fence is not None
+    fence.is_confirmed = True
+
+
+def _forgotten(state: State, recorded: Recorded) -> None:
+    state.groups["g"].counted_us.clear()
+
+
 def _kept_strategy(state: State, recorded: Recorded) -> None:
     assert isinstance(recorded.event, ev.RollbackAccepted)
     state.groups["g"].strategy = recorded.event.before.strategy
@@ -268,23 +282,43 @@ WAITS = story(
     (60, "pause", "", 20 * MS), (100, "resume", "", 0), (100, "rest", "", 0),
     policy=policy(automation=Automation.CONFIRM),
 )  # fmt: skip
+UNCONFIRMED = story(
+    (100, "hang", "a", 0), (200, "continue", "a", 0), policy=policy(fence=FenceKind.CONFIRMED)
+)  # fmt: skip
+LIMITED = story(
+    (100, "crash", "a", 0), (150, "restart", "a", 0), (200, "crash", "b", 0),
+    (150, "restart", "b", 0), policy=policy(fall=1, rise=1, limit=1),
+)  # fmt: skip
 REFUSED = story((50, "switchover", "a", 0), (50, "rest", "", 0))
 
 Mutant = tuple[Law, Callable[[], Decide], Callable[[], Evolve], Schedule]
 MUTANTS: list[Mutant] = [  # at least one for each law
     (checkers.watched, lambda: decide, counting, CALM),
-    (checkers.one_active, lambda: eager, lambda: evolve, CALM),
+    (checkers.JUDGED["one active"], lambda: eager, lambda: evolve, CALM),
     (
         checkers.sink_admits_the_activated,
         lambda: decide,
         after(ev.PromotionStarted, _other_epoch),
         CALM,
     ),
-    (checkers.heirs_are_fit, lambda: decide, rosy, KILLS),
-    (checkers.epochs_ascend, lambda: decide, after(ev.MasterFenced, _reused), KILLS),
+    (checkers.JUDGED["heirs are fit"], lambda: decide, rosy, KILLS),
+    (checkers.JUDGED["epochs ascend"], lambda: decide, after(ev.MasterFenced, _reused), KILLS),
     (checkers.messages_are_done_once, lambda: hasty, lambda: evolve, KILLS),
     (checkers.effects_end, lambda: decide, after(ev.SwitchDone, _not_switched), CALM),
-    (checkers.one_failover_at_a_time, lambda: decide, after(ev.Paused, _dropped), WAITS),
+    (checkers.JUDGED["one failover"], lambda: decide, after(ev.Paused, _dropped), WAITS),
+    (checkers.JUDGED["gapless"], lambda: decide, after(ev.MasterHealthy, _late), CALM),
+    (
+        checkers.JUDGED["fence before promote"],
+        lambda: decide,
+        after(ev.MasterFenced, _believed),
+        UNCONFIRMED,
+    ),
+    (
+        checkers.JUDGED["budgets are kept"],
+        lambda: decide,
+        after(ev.FailoverStarted, _forgotten),
+        LIMITED,
+    ),
     (checkers.every_move_is_a_row, lambda: talkative, lenient, CALM),
     (checkers.decided_again, moody, lambda: evolve, CALM),
     (checkers.folds_in_parts, lambda: decide, caching, CALM),
@@ -294,7 +328,7 @@ MUTANTS: list[Mutant] = [  # at least one for each law
         after(ev.RollbackAccepted, _kept_strategy),
         BACK,
     ),
-    (checkers.refusals_stand_alone, lambda: half_hearted, lambda: evolve, REFUSED),
+    (checkers.JUDGED["refusals stand alone"], lambda: half_hearted, lambda: evolve, REFUSED),
     (checkers.comes_to_rest, lambda: deaf, lambda: evolve, CALM),
 ]
 

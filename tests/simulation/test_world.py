@@ -17,7 +17,8 @@ from engine.simulation.checkers import comes_to_rest, messages_are_done_once, vi
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run
 from engine.simulation.schedule import KINDS as TURN_KINDS
-from engine.simulation.schedule import Schedule, Setting, Turn, draw, policy, shrink
+from engine.simulation.schedule import Schedule, Setting, Turn, draw, policy
+from engine.simulation.shrinking import shrink
 from engine.simulation.world import run
 
 SEEDS = 100
@@ -32,6 +33,7 @@ UNREACHED = {
     "BodiesRemoved",
     "SpaceShort",
     "SpaceReturned",
+    "LoadReported",
 }
 
 
@@ -147,9 +149,9 @@ def deaf_to_fences(step: Step, event: Observation) -> None:
 class ReceiptFirst(Rim):
     """Says that a message is accepted before that is durable."""
 
-    def accept(self, key: str, lane: str, body: bytes, digest: bytes) -> None:
+    def accept(self, key: str, group: str, lane: str, body: bytes, digest: bytes) -> bool:
         self._outside.receipt(key)
-        super().accept(key, lane, body, digest)
+        return super().accept(key, group, lane, body, digest)
 
 
 class Trusting(Rim):

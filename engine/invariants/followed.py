@@ -1,0 +1,159 @@
+"""What is followed of a log to judge it: a record of each master and group, nothing of the past."""
+
+from typing import Final
+
+from engine.core import events as ev
+from engine.core.fleet import Health, Role
+from engine.core.policy import GroupPolicy
+from engine.core.state import GroupState, MasterState, Phase, State
+
+
+class Followed:
+    """One master, as the events tell of it."""
+
+    __slots__ = (
+        "acts", "fence", "good_us", "group", "health", "is_excluded", "maintenance", "n", "name",
+        "observers", "role",
+    )  # fmt: skip
+
+    def __init__(self, name: str, group: "FollowedGroup") -> None:
+        self.name = name
+        self.group = group
+        self.health = Health.UNKNOWN
+        self.role = Role.STANDBY
+        self.good_us = 0  # the last good probe that was in order
+        self.n = 0  # the newest number of the engine's own probes
+        self.observers: dict[str, int] = {}  # the same of other observers
+        self.acts = False  # it holds an activation, or an attempt at one
+        self.fence = 0  # the epoch that it has to confirm; 0: none is open
+        self.is_excluded = False
+        self.maintenance: list[tuple[int, int]] = []  # from, to [us]
+
+    def is_in_order(self, n: int, observer: str) -> bool:
+        """Return whether a probe of this number counts, and take note of it."""
+        if not observer:
+            newest, self.n = self.n, max(self.n, n)
+            return n > newest
+        newest = self.observers.get(observer, 0)
+        self.observers[observer] = max(newest, n)
+        return n > newest
+
+
+class FollowedGroup:
+    """One group, as the events tell of it."""
+
+    __slots__ = (
+        "accepted", "acting", "attempts", "counted_us", "done", "epoch", "failover", "force",
+        "heir", "id", "is_approved", "maintenance", "masters", "open", "owned", "phase", "policy",
+        "queued", "spent",
+    )  # fmt: skip
+
+    def __init__(self, name: str, policy: GroupPolicy) -> None:
+        self.id = name
+        self.policy = policy
+        self.masters: dict[str, Followed] = {}
+        self.acting: set[str] = set()  # who holds an activation, or an attempt at one
+        self.epoch = 0  # the newest one drawn
+        self.phase = Phase.IDLE
+        self.failover: ev.FailoverStarted | None = None  # the open one
+        self.attempts = 0
+        self.heir = ""
+        self.spent: set[str] = set()
+        self.is_approved = False
+        self.force = False  # the newest rollback takes a master that looks unfit
+        self.counted_us: list[int] = []  # starts that count towards the limit
+        self.maintenance: list[tuple[int, int]] = []
+        self.open: dict[str, int] = {}  # messages that are not done: the seq of each key
+        self.queued: dict[str, int] = {}  # those of them that nobody has
+        self.owned: dict[str, dict[str, None]] = {}  # those that a master has
+        self.done: set[str] = set()
+
+
+class Book:
+    """All that is followed."""
+
+    def __init__(self) -> None:
+        self.groups: Final[dict[str, FollowedGroup]] = {}
+        self.masters: Final[dict[str, Followed]] = {}
+        self.maintenance: list[tuple[int, int]] = []  # of the fleet
+
+    def group_of(self, subject: str) -> FollowedGroup | None:
+        """Return the group that a subject is, or belongs to."""
+        master = self.masters.get(subject)
+        return self.groups.get(subject) if master is None else master.group
+
+    def begin(self, state: State) -> None:
+        """Take up a log that begins with `state`."""
+        self.groups.clear()
+        self.masters.clear()
+        self.maintenance = list(state.fleet.maintenance)
+        for part in state.groups.values():
+            group = FollowedGroup(part.id, state.policy_of(part))
+            self.groups[part.id] = group
+            _begin_group(group, part)
+            for name, master in part.masters.items():
+                self.masters[name] = group.masters[name] = _begun(name, group, master)
+
+    def adopt(self, event: ev.PolicyAdopted) -> None:
+        """Take the policy that holds from here on."""
+        for name, policy in event.policy.groups.items():
+            known = self.groups.get(name)
+            if known is None:
+                self.groups[name] = FollowedGroup(name, policy)
+            else:
+                known.policy = policy
+        for name in [name for name in self.groups if name not in event.policy.groups]:
+            del self.groups[name]
+
+    def add(self, name: str, event: ev.MasterAdded) -> None:
+        """Take a master that belongs to the fleet, or is declared anew."""
+        if name not in self.masters and event.master.group in self.groups:
+            group = self.groups[event.master.group]
+            self.masters[name] = group.masters[name] = Followed(name, group)
+
+    def remove(self, name: str) -> None:
+        """Forget a master; one that is added later under its name is another one."""
+        master = self.masters.pop(name, None)
+        if master is not None:
+            master.group.masters.pop(name, None)
+            master.group.acting.discard(name)
+
+
+def _begin_group(group: FollowedGroup, part: GroupState) -> None:
+    group.epoch = part.epoch
+    group.maintenance = list(part.maintenance)
+    group.counted_us = list(part.counted_us)
+    for seq, message in part.ledger.open.items():
+        if message.master:
+            group.owned.setdefault(message.master, {})[message.key] = None
+        else:
+            group.queued[message.key] = seq
+    group.open = dict(part.ledger.by_key)
+    group.done = set(part.ledger.done)
+    if part.rollback is not None:
+        group.force = part.rollback.force
+    saga = part.saga
+    if saga is not None:
+        group.phase = saga.phase
+        group.attempts, group.heir, group.spent = saga.attempt, saga.heir, set(saga.spent)
+        group.is_approved = saga.is_approved
+        group.failover = ev.FailoverStarted(
+            id=saga.id, why=saga.why, source=saga.source, to=saga.to, planned=saga.planned,
+            waits=saga.waits, counts=saga.counts,
+        )  # fmt: skip
+
+
+def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
+    found = Followed(name, group)
+    found.health, found.role = master.health, master.role
+    found.good_us = master.good_us
+    found.observers = dict(master.observers)
+    found.n = found.observers.pop("", 0)
+    found.acts = master.role in (Role.ACTIVE, Role.PROMOTING, Role.DRAINING)
+    if found.acts:
+        group.acting.add(name)
+    if master.fence is not None and not master.fence.is_confirmed:
+        found.fence = master.fence.confirm_at
+    found.is_excluded = master.is_excluded
+    found.maintenance = list(master.maintenance)
+    return found

@@ -1,0 +1,418 @@
+"""The invariants of a log, each judged in a time that does not grow with the log.
+
+What is followed is in followed.py. An invariant that was broken is said once: what comes after it
+is a consequence more often than news.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.blocking import ASKED
+from engine.core.events import AnyEvent, Recorded
+from engine.core.fleet import Health, Mode, Role
+from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
+from engine.core.policy import Automation, FenceKind
+from engine.invariants.followed import Book, Followed, FollowedGroup
+
+INVARIANTS: Final[dict[str, str]] = {
+    "gapless": "Every seq follows the one before, no time goes back, causes and evidence are past.",
+    "one active": "No two masters of an active-standby group hold an activation or try for one.",
+    "epochs ascend": "Every epoch of a group is drawn once, above all that were drawn before.",
+    "fence before promote": "Nobody takes over before whoever served is fenced, as its kind asks.",
+    "heirs are fit": "Nobody is made heir who is fenced, serves, is out, unwell or unheard of.",
+    "one failover": "A group has one failover open at most, and what ends is what was open.",
+    "every move is a row": "Every move of a machine is a row of its table.",
+    "messages are done once": "What is done was accepted and assigned, and neither happens twice.",
+    "budgets are kept": "No more attempts or failovers than the policy has, but for approved ones.",
+    "refusals stand alone": "Nothing follows a refused command but its refusal.",
+}
+
+_ROWS: Final[dict[tuple[type[AnyEvent], Any], Any]] = {
+    (kind, source): dest
+    for rows in (HEALTH_ROWS, ROLE_ROWS, FAILOVER_ROWS)
+    for kind, source, dest in rows
+}
+_HEALTH_KINDS: Final = frozenset(kind for kind, _, _ in HEALTH_ROWS)
+_ROLE_KINDS: Final = frozenset(kind for kind, _, _ in ROLE_ROWS)
+_FAILOVER_KINDS: Final = frozenset(kind for kind, _, _ in FAILOVER_ROWS)
+_PROMOTED_KINDS: Final = (ev.Activated, ev.PromotionStarted)
+
+
+class Broken(msgspec.Struct, frozen=True, kw_only=True):
+    """An invariant that did not hold, where, and what was found instead."""
+
+    invariant: str
+    seq: int
+    found: str
+
+
+class Invariants:
+    """Follows one log, and says what does not hold."""
+
+    def __init__(self, *, limits: bool = True) -> None:
+        """Begin before the first event; `limits`: also hold the budgets against the policy."""
+        self.broken: Final[list[Broken]] = []
+        self.rows: Final[dict[tuple[str, str, str], int]] = {}  # kind, source, dest: times
+        self._said: Final[set[str]] = set()
+        self._book: Final = Book()
+        self._limits: Final = limits
+        self._seq = 0
+        self._at_us = 0
+        self._cause = 0  # of the events that were decided last
+        self._caused = 0  # how many they are
+        self._is_refused = False
+        self._on: Final[dict[type[AnyEvent], Callable[[Recorded, Any], None]]] = {
+            ev.LogBased: self._based,
+            ev.ProbeDegraded: self._good,
+            ev.ProbeFailed: self._failed,
+            ev.PolicyAdopted: lambda _, event: self._book.adopt(event),
+            ev.MasterAdded: lambda recorded, event: self._book.add(recorded.subject, event),
+            ev.MasterRemoved: lambda recorded, _: self._book.remove(recorded.subject),
+            ev.Activated: self._activated,
+            ev.PromotionStarted: self._promoted,
+            ev.MasterFenced: self._fenced,
+            ev.FenceConfirmed: self._confirmed,
+            ev.MasterRejoined: self._confirmed,
+            ev.DrainEnded: self._drained,
+            ev.TransferStarted: self._transferred,
+            ev.FailoverStarted: self._started,
+            ev.ApprovalGiven: self._approved,
+            ev.AttemptStarted: self._attempted,
+            ev.AttemptFailed: self._attempt_failed,
+            ev.FailoverEnded: self._ended,
+            ev.ExclusionChanged: self._excluded,
+            ev.MaintenanceDeclared: self._maintained,
+            ev.RollbackAccepted: self._rolled_back,
+            ev.MessageAccepted: self._accepted,
+            ev.MessagesAssigned: self._assigned,
+            ev.MessageDone: self._done,
+            ev.Released: self._released,
+        }
+
+    def take(self, recorded: Recorded) -> None:
+        """Judge the next event of the log."""
+        event, seq = recorded.event, recorded.seq
+        kind = type(event)
+        if seq != self._seq + 1 or recorded.at_us < self._at_us or recorded.cause >= seq:
+            self._misplaced(recorded)
+        self._seq, self._at_us = seq, recorded.at_us
+        if type(event) is ev.ProbeOk:  # nine of ten
+            master = self._book.masters.get(recorded.subject)
+            if master is None:
+                return
+            if event.observer:
+                self._good(recorded, event)
+            elif event.n > master.n:
+                master.n, master.good_us = event.n, recorded.at_us
+            return
+        if recorded.cause:
+            self._decided(recorded)
+        if kind in _HEALTH_KINDS or kind in _ROLE_KINDS or kind in _FAILOVER_KINDS:
+            self._moves(recorded, kind)
+        handler = self._on.get(kind)
+        if handler is not None:
+            handler(recorded, event)
+
+    def _break(self, invariant: str, recorded: Recorded, found: str) -> None:
+        if invariant not in self._said:
+            self._said.add(invariant)
+            self.broken.append(Broken(invariant=invariant, seq=recorded.seq, found=found))
+
+    # The log itself.
+
+    def _misplaced(self, recorded: Recorded) -> None:
+        if not self._seq and type(recorded.event) is ev.LogBased:
+            return
+        found = f"event {recorded.seq} at {recorded.at_us} us, caused by {recorded.cause}, "
+        self._break("gapless", recorded, f"{found}after {self._seq} at {self._at_us} us")
+
+    def _based(self, recorded: Recorded, event: ev.LogBased) -> None:
+        try:
+            self._book.begin(st.restore(event.state))
+        except msgspec.DecodeError as err:
+            self._break("gapless", recorded, f"the state it begins with: {err}")
+
+    def _decided(self, recorded: Recorded) -> None:
+        evidence = getattr(recorded.event, "evidence", ())
+        if isinstance(evidence, tuple) and any(seq >= recorded.seq for seq in evidence):
+            self._break("gapless", recorded, f"it rests on {max(evidence)}, which comes later")
+        if recorded.cause != self._cause:
+            self._cause, self._caused, self._is_refused = recorded.cause, 0, False
+        self._caused += 1
+        self._is_refused = self._is_refused or type(recorded.event) is ev.Refused
+        if self._is_refused and self._caused > 1:
+            found = f"{type(recorded.event).__name__} beside the refusal of {recorded.cause}"
+            self._break("refusals stand alone", recorded, found)
+
+    # The machines.
+
+    def _moves(self, recorded: Recorded, kind: type[AnyEvent]) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None and kind in _HEALTH_KINDS:
+            master.health = self._moved(recorded, kind, master.health)
+        if master is not None and kind in _ROLE_KINDS:
+            master.role = self._moved(recorded, kind, master.role)
+        if kind in _FAILOVER_KINDS:
+            group = self._book.group_of(recorded.subject)
+            if group is not None:
+                group.phase = self._moved(recorded, kind, group.phase)
+
+    def _moved(self, recorded: Recorded, kind: type[AnyEvent], source: Any) -> Any:
+        dest = _ROWS.get((kind, source))
+        if dest is None:
+            found = f"{kind.__name__} of {recorded.subject} while {source.value}"
+            self._break("every move is a row", recorded, found)
+            return source
+        row = (kind.__name__, source.value, dest.value)
+        self.rows[row] = self.rows.get(row, 0) + 1
+        return dest
+
+    # Probes.
+
+    def _good(self, recorded: Recorded, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None and master.is_in_order(event.n, event.observer):
+            master.good_us = recorded.at_us
+
+    def _failed(self, recorded: Recorded, event: ev.ProbeFailed) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            master.is_in_order(event.n, event.observer)
+
+    # Activations, epochs and fences.
+
+    def _draw(self, recorded: Recorded, group: FollowedGroup, epoch: int) -> None:
+        if epoch <= group.epoch:
+            self._break("epochs ascend", recorded, f"{epoch} after {group.epoch}")
+        group.epoch = max(group.epoch, epoch)
+
+    def _activated(self, recorded: Recorded, event: ev.Activated) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            self._draw(recorded, master.group, event.epoch)
+            self._acts(recorded, master)
+
+    def _promoted(self, recorded: Recorded, _: ev.PromotionStarted) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is None:
+            return
+        others = master.group.acting - {master.name}
+        if others:
+            found = f"{master.name} is promoted while {', '.join(sorted(others))} may act"
+            self._break("fence before promote", recorded, found)
+        self._acts(recorded, master)
+
+    def _acts(self, recorded: Recorded, master: Followed) -> None:
+        master.acts = True
+        acting = master.group.acting
+        acting.add(master.name)
+        if len(acting) > 1 and master.group.policy.mode is Mode.ACTIVE_STANDBY:
+            self._break("one active", recorded, f"{', '.join(sorted(acting))} are")
+
+    def _transferred(self, recorded: Recorded, _: ev.TransferStarted) -> None:
+        group = self._book.group_of(recorded.subject)
+        if group is None or group.policy.fence.kind is not FenceKind.CONFIRMED:
+            return
+        unsure = sorted(name for name, master in group.masters.items() if master.fence)
+        if unsure:
+            found = f"{recorded.subject} takes over, and {', '.join(unsure)} confirmed no fence"
+            self._break("fence before promote", recorded, found)
+
+    def _fenced(self, recorded: Recorded, event: ev.MasterFenced) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is None:
+            return
+        group = master.group
+        self._draw(recorded, group, event.confirm_at)
+        master.fence = event.confirm_at
+        master.acts = False
+        group.acting.discard(master.name)
+        back = group.owned.pop(master.name, {})
+        for key in back:
+            group.queued[key] = group.open[key]
+        if len(back) != event.requeued:
+            found = f"{event.requeued} messages went back, {master.name} had {len(back)}"
+            self._break("messages are done once", recorded, found)
+
+    def _confirmed(self, recorded: Recorded, _: object) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            master.fence = 0
+
+    def _drained(self, recorded: Recorded, _: ev.DrainEnded) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            master.acts = False
+            master.group.acting.discard(master.name)
+
+    # Failovers.
+
+    def _started(self, recorded: Recorded, event: ev.FailoverStarted) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is None:
+            return
+        if group.failover is not None:
+            self._break("one failover", recorded, f"{group.failover.id} is open")
+        group.failover, group.attempts, group.heir = event, 0, ""
+        group.spent.clear()
+        group.is_approved = False
+        if event.counts:
+            group.counted_us = [*group.counted_us[-COUNTED_MAX:], recorded.at_us]
+
+    def _approved(self, recorded: Recorded, _: ev.ApprovalGiven) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is not None:
+            group.is_approved = True
+
+    def _attempted(self, recorded: Recorded, event: ev.AttemptStarted) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is None or group.failover is None:
+            return
+        self._draw(recorded, group, event.epoch)
+        group.attempts, group.heir = event.n, event.heir
+        self._within_budget(recorded, group, group.failover)
+        why = group.failover.why
+        is_asked = why in ASKED
+        heir = group.masters.get(event.heir)
+        reasons = (
+            ["gone"]
+            if heir is None
+            else _unfit(
+                heir, recorded.at_us, self._book,
+                is_asked=is_asked, is_forced=group.force and why == "rollback",
+            )
+        )  # fmt: skip
+        if event.heir in group.spent:
+            reasons.append("failed already")
+        if reasons:
+            found = f"{event.heir} is heir and {', '.join(reasons)}"
+            self._break("heirs are fit", recorded, found)
+
+    def _within_budget(
+        self, recorded: Recorded, group: FollowedGroup, failover: ev.FailoverStarted
+    ) -> None:
+        policy = group.policy.failover
+        if not self._limits:
+            return
+        if group.attempts > policy.attempts_max:
+            found = f"attempt {group.attempts} of {policy.attempts_max}"
+            self._break("budgets are kept", recorded, found)
+        is_free = failover.why in ASKED or not failover.source or group.is_approved
+        if is_free or not policy.limit or group.attempts > 1:
+            return
+        since_us = recorded.at_us - policy.limit_window_us
+        counted = [then for then in group.counted_us if since_us < then]
+        if len(counted) > policy.limit:
+            found = f"{len(counted)} failovers within the window, {policy.limit} are allowed"
+            self._break("budgets are kept", recorded, found)
+        if group.policy.automation is Automation.CONFIRM:
+            self._break("budgets are kept", recorded, "it went on without an approval")
+
+    def _attempt_failed(self, recorded: Recorded, _: ev.AttemptFailed) -> None:
+        group = self._book.group_of(recorded.subject)
+        if group is not None:
+            group.spent.add(recorded.subject)
+
+    def _ended(self, recorded: Recorded, event: ev.FailoverEnded) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is None:
+            return
+        found = 0 if group.failover is None else group.failover.id
+        if found != event.id:
+            self._break("one failover", recorded, f"{event.id} ends, {found} is open")
+        group.failover = None
+
+    def _released(self, recorded: Recorded, event: ev.Released) -> None:
+        group = self._book.group_of(recorded.subject)
+        for one in self._book.groups.values() if group is None else (group,):
+            if event.scope in ("limit", "any"):
+                one.counted_us = []
+
+    def _rolled_back(self, recorded: Recorded, event: ev.RollbackAccepted) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is not None:
+            group.force = event.force
+
+    # What people declare.
+
+    def _excluded(self, recorded: Recorded, event: ev.ExclusionChanged) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            master.is_excluded = event.excluded
+
+    def _maintained(self, recorded: Recorded, event: ev.MaintenanceDeclared) -> None:
+        subject = recorded.subject
+        where = self._book.masters.get(subject) or self._book.groups.get(subject) or self._book
+        # One with the same beginning takes the place of the other.
+        kept = [span for span in where.maintenance if span[0] != event.from_us]
+        where.maintenance = [*kept, (event.from_us, event.to_us)]
+
+    # Messages.
+
+    def _accepted(self, recorded: Recorded, event: ev.MessageAccepted) -> None:
+        group = self._book.groups.get(recorded.subject)
+        if group is None:
+            return
+        if event.key in group.open or event.key in group.done:
+            self._break("messages are done once", recorded, f"{event.key} is accepted twice")
+        group.open[event.key] = group.queued[event.key] = recorded.seq
+
+    def _assigned(self, recorded: Recorded, event: ev.MessagesAssigned) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is None:
+            return
+        if not master.acts:
+            found = f"{master.name} gets messages and does not serve"
+            self._break("one active", recorded, found)
+        group = master.group
+        taken = [key for key, seq in group.queued.items() if seq <= event.upto]
+        owned = group.owned.setdefault(master.name, {})
+        for key in taken:
+            del group.queued[key]
+            owned[key] = None
+
+    def _done(self, recorded: Recorded, event: ev.MessageDone) -> None:
+        group = self._book.group_of(recorded.subject)
+        if group is None:
+            return
+        if event.key not in group.open:
+            what = "twice" if event.key in group.done else "and was never accepted"
+            self._break("messages are done once", recorded, f"{event.key} is done {what}")
+            return
+        if group.queued.pop(event.key, 0):
+            found = f"{event.key} is done while nobody had it"
+            self._break("messages are done once", recorded, found)
+        for owned in group.owned.values():
+            owned.pop(event.key, None)
+        del group.open[event.key]
+        group.done.add(event.key)
+
+
+COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
+
+
+def _unfit(heir: Followed, at_us: int, book: Book, *, is_asked: bool, is_forced: bool) -> list[str]:
+    """Return why it may not be an heir; who asks for it need not know that it is well."""
+    probe = heir.group.policy.probe
+    windows = (*heir.maintenance, *heir.group.maintenance, *book.maintenance)
+    reasons = [
+        reason
+        for reason, holds in (
+            ("fenced", heir.role is Role.FENCED),
+            ("serving", heir.acts),
+            ("excluded", heir.is_excluded),
+            ("maintenance", any(from_us <= at_us < to_us for from_us, to_us in windows)),
+        )
+        if holds
+    ]
+    if heir.health in (Health.FAILED, Health.RECOVERING) and not is_forced:
+        reasons.append(heir.health.value)
+    if not is_asked and heir.health is Health.UNKNOWN:
+        reasons.append("unknown")
+    if not is_asked and at_us - heir.good_us > 2 * probe.interval_us + probe.timeout_us:
+        reasons.append(f"last good {at_us - heir.good_us} us ago")
+    return reasons

@@ -1,0 +1,255 @@
+"""How the simulated engine probes its masters: one probe in flight for each, at the core's pace.
+
+While neither a master nor the ways to it have a fault, question and answer are one entry of the
+queue. If something befell them meanwhile, the question arrives then.
+"""
+
+from typing import Final, Protocol
+
+from engine.core import events as ev
+from engine.core.detection import pace
+from engine.core.driver import Driver
+from engine.core.events import Evidence, Observation
+from engine.core.load import is_worth_recording
+from engine.core.state import Place
+from engine.simulation.masters import Answer, SimulatedMaster, Status
+from engine.simulation.network import LATENCY_US, Pair
+from engine.simulation.outside import RETRY_US, Outside
+
+Probed = ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed
+
+
+class Watcher(Protocol):
+    """The engine's process, as its probes meet it."""
+
+    @property
+    def driver(self) -> Driver:
+        """Return the order of duty."""
+
+    @property
+    def now_us(self) -> int:
+        """Return its own time [us]."""
+
+    def is_late(self) -> bool:
+        """Return whether it looks at its clock too late."""
+
+    def is_here(self) -> bool:
+        """Return whether this life goes on, and is not stalled."""
+
+    def later(self, after_us: int, action: "Late") -> None:
+        """Let `action` happen after a time, in this life; it is told by how much too late."""
+
+    def postponed(self, action: "Late") -> None:
+        """Let `action` happen now if this life goes on, or when a stall is over."""
+
+    def seen(self, event: Observation, subject: str) -> None:
+        """Take an observation, and do what follows from it."""
+
+
+class Late(Protocol):
+    """What happens, told how late it is [us]."""
+
+    def __call__(self, late_us: int, /) -> None:
+        """Act."""
+
+
+class Watched:
+    """One master, as the engine probes it."""
+
+    __slots__ = ("asked", "is_held", "is_silent", "master", "n", "name", "pair", "said_lag_us")
+
+    def __init__(self, name: str, master: SimulatedMaster, pair: Pair) -> None:
+        self.name = name
+        self.master = master
+        self.pair = pair
+        self.asked = 0  # the probe whose answer is awaited
+        self.n = 0
+        self.is_held = False  # a connection is held open to it
+        self.is_silent = False  # its last probe failed
+        self.said_lag_us = 0
+
+
+class Probes:
+    """All probes of one life of the engine."""
+
+    def __init__(self, rim: Watcher, outside: Outside) -> None:
+        """Probe nobody yet."""
+        self._rim: Final = rim
+        self._outside: Final = outside
+        self._watched: Final = {
+            name: Watched(name, master, outside.network.pairs[name])
+            for name, master in outside.masters.items()
+        }
+
+    def begin(self) -> None:
+        """Look at every master; numbers go on where the log has them."""
+        places = self._rim.driver.working.cache.places
+        for name, watched in self._watched.items():
+            if name in places:
+                watched.n = max(places[name].master.observers.values(), default=0)
+        for watched in self._watched.values():
+            self._probe(watched)
+
+    def closed(self, name: str, evidence: Evidence) -> None:
+        """See the connection held open to a master end; a fresh one is tried at once."""
+        watched = self._watched[name]
+        if not watched.is_held or name not in self._rim.driver.working.cache.places:
+            return
+        watched.is_held = False
+        watched.asked += 1  # an answer under way is no answer to it
+        self._rim.seen(ev.ConnectionClosed(evidence=evidence), name)
+        self._probe(watched)
+
+    # One probe.
+
+    def _probe(self, watched: Watched) -> None:
+        outside = self._outside
+        place = self._rim.driver.working.cache.places.get(watched.name)
+        if place is None:  # its declaration was not stored
+            self._rim.later(RETRY_US, lambda _: self._probe(watched))
+            return
+        watched.asked += 1
+        watched.n += 1
+        given = (watched, watched.asked, outside.now_us, watched.master.struck)
+        if (
+            watched.pair.there.is_plain
+            and watched.pair.back.is_plain
+            and watched.master.is_plain
+            and self._timeout_us(place) > 2 * LATENCY_US
+        ):
+            outside.at(2 * LATENCY_US, self._answered_plainly, given)
+            return
+        if watched.master.hears():
+            self._ask(*given[:3])
+        self._await(*given[:3])
+
+    def _timeout_us(self, place: Place) -> int:
+        return self._rim.driver.working.policy_of(place.group).probe.timeout_us
+
+    def _answered_plainly(self, given: tuple[Watched, int, int, int]) -> None:
+        watched, token, started_us, struck = given
+        rim = self._rim
+        if watched.asked != token:
+            return
+        if not rim.is_here():
+            rim.postponed(lambda _: self._answered_plainly(given))
+            return
+        master = watched.master
+        if master.struck != struck or not (
+            watched.pair.there.is_plain and watched.pair.back.is_plain
+        ):
+            if master.hears():
+                self._ask(watched, token, started_us)
+            self._await(watched, token, started_us)
+            return
+        watched.asked = token + 1
+        self._ended(
+            watched,
+            ev.ProbeOk(
+                n=watched.n,
+                latency_us=self._outside.now_us - started_us,
+                boot=master.boot,
+                epoch=master.epoch,
+                role=master.role,
+            ),
+            started_us,
+        )
+
+    def _ask(self, watched: Watched, token: int, started_us: int) -> None:
+        rim, outside = self._rim, self._outside
+
+        def answered(answer: Answer) -> None:
+            if answer.status is Status.CLOSED:
+                ended(ev.ProbeFailed(n=watched.n, evidence=Evidence.RESET))
+                return
+            latency_us = outside.now_us - started_us
+            ended(
+                ev.ProbeDegraded(
+                    n=watched.n, latency_us=latency_us, reason="says so",
+                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
+                )
+                if answer.is_poor
+                else ev.ProbeOk(
+                    n=watched.n, latency_us=latency_us,
+                    boot=answer.boot, epoch=answer.epoch, role=answer.role,
+                )
+            )  # fmt: skip
+
+        def refused(_: int) -> None:
+            ended(ev.ProbeFailed(n=watched.n, evidence=Evidence.REFUSED))
+
+        def ended(event: Probed) -> None:
+            if watched.asked == token:
+                watched.asked += 1
+                self._ended(watched, event, started_us)
+
+        outside.send(
+            watched.name,
+            watched.master.health,
+            lambda answer: rim.postponed(lambda _: answered(answer)),
+            lambda: rim.postponed(refused),
+        )
+
+    def _await(self, watched: Watched, token: int, started_us: int) -> None:
+        place = self._rim.driver.working.cache.places.get(watched.name)
+        if place is None:
+            self._rim.later(RETRY_US, lambda _: self._probe(watched))
+            return
+        probe = self._rim.driver.working.policy_of(place.group).probe
+
+        def overdue(late_us: int) -> None:
+            if watched.asked != token:
+                return
+            watched.asked += 1
+            if self._rim.is_late():
+                late_us += probe.late_us_max + 1
+            failed = ev.ProbeFailed(n=watched.n, evidence=Evidence.OVERDUE, late_us=late_us)
+            self._ended(watched, failed, started_us)
+
+        waited_us = self._outside.now_us - started_us
+        self._rim.later(max(0, probe.timeout_us - waited_us), overdue)
+
+    def _ended(self, watched: Watched, event: Probed, started_us: int) -> None:
+        rim, name = self._rim, watched.name
+        driver = rim.driver
+        place = driver.working.cache.places.get(name)
+        if place is None:  # it left the fleet meanwhile
+            self._probe(watched)
+            return
+        if type(event) is ev.ProbeFailed:
+            watched.is_silent = True
+        else:
+            watched.is_held = driver.working.policy_of(place.group).probe.hold_open
+            if watched.master.lag_us != watched.said_lag_us:
+                self._report(watched)
+            if watched.is_silent:
+                watched.is_silent = False
+                driver.answered(name)
+        rim.seen(event, name)
+        token = watched.asked
+        place = driver.working.cache.places.get(name)
+        if place is None:
+            after_us = RETRY_US
+        elif name in place.calm:  # nothing asks for haste
+            after_us = driver.working.policy_of(place.group).probe.interval_us
+        else:
+            after_us, _ = pace(driver.working, place.group, place.master)
+        after_us = max(0, started_us + after_us - self._outside.now_us)
+        self._outside.at(after_us, self._next, (watched, token))
+
+    def _next(self, given: tuple[Watched, int]) -> None:
+        watched, token = given
+        if watched.asked != token:
+            return
+        if self._rim.is_here():
+            self._probe(watched)
+        else:
+            self._rim.postponed(lambda _: self._next(given))
+
+    def _report(self, watched: Watched) -> None:
+        """Take what the master says of its data along with its answer."""
+        said = ev.LoadReported(lag_us=watched.master.lag_us)
+        rim = self._rim
+        if is_worth_recording(rim.driver.working, watched.name, said, rim.now_us):
+            watched.said_lag_us = watched.master.lag_us
+            rim.seen(said, watched.name)
