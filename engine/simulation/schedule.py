@@ -277,7 +277,7 @@ def _draw_setting(rng: random.Random) -> Setting:
         policy=policy(
             mode=Mode.ACTIVE_STANDBY if is_standby else Mode.ACTIVE_ACTIVE,
             automation=automation,
-            fence=rng.choice(tuple(FenceKind)),
+            fence=rng.choice((FenceKind.GATE, FenceKind.CONFIRMED)),
             fall=rng.choice((1, 2, 3)),
             rise=rng.choice((1, 2, 3)),
             delay_us=rng.choice((0, 0, 80 * MS)),
