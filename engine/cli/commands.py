@@ -72,6 +72,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
         Command(
             "audit", "engine.cli.account:audit", "Who asked for what, when, and what came of it."
         ),
+        Command(
+            "incidents",
+            "engine.cli.incidents:incidents",
+            "What went wrong: from the first symptom to the recovery.",
+        ),
     ),
     "Replay": (
         Command(

@@ -1,13 +1,26 @@
 """Replay: what would have been decided under another policy, or without something."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
 from engine.cli import output, places
 from engine.cli.main import NO
 from engine.cli.options import File, FilePlace, Json, duration_us
+from engine.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.answers.hypotheses import Stretch
+    from engine.log.sqlite import SqliteLog
+    from engine.whatif.again import WhatIf
+SHOWN_MAX: Final = 10  # incidents that are named in place of one that there is not
+
+FalseWithin: TypeAlias = Annotated[
+    str, Parameter(help="Whoever answers again so soon after a verdict was left without need.")
+]
 
 
 def whatif(
@@ -35,10 +48,11 @@ def whatif(
             help="The seq of an observation that is left out; repeatable.",
         ),
     ] = (),
-    false_within: Annotated[
-        str,
-        Parameter(help="Whoever answers again so soon after a verdict was left without need."),
-    ] = "10s",
+    incident: Annotated[
+        int | None,
+        Parameter(help="Only this incident, as `tanist incidents` numbers it, up to its end."),
+    ] = None,
+    false_within: FalseWithin = "10s",
     log: File = None,
     json: Json = False,
 ) -> int:
@@ -62,10 +76,36 @@ def whatif(
     within_us = duration_us(false_within, option="--false-within")
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         asked = question(opened, sets=set_, policy=file, skipped=skip)
-        part = stretch(opened)
-        found = document(opened, asked, part, false_within_us=within_us, progress=report)
+        if incident is None:
+            part, stop = stretch(opened), None
+        else:
+            part, stop = _around(opened, incident)
+        found = document(opened, asked, part, false_within_us=within_us, stop=stop, progress=report)
     if json:
         output.document(found)
     else:
         show_whatif(found)
     return NO if found["release_differs"] else 0
+
+
+def _around(log: "SqliteLog", incident: int) -> "tuple[Stretch, Callable[[WhatIf], bool]]":
+    """Return the part of the log that begins with an incident, and what says where it may end.
+
+    It ends when, some time after what was recorded of it, both runs are served and at rest.
+
+    Raises:
+        ConfigurationError: There is no such incident.
+    """
+    from engine.answers.hypotheses import stretch
+    from engine.cli.accounting import incidents_at
+    from projections.incidents import rows
+
+    found = rows(incidents_at(log))
+    row = next((row for row in found if row.id == incident), None)
+    if row is None:
+        there = ", ".join(str(row.id) for row in found[-SHOWN_MAX:]) or "none"
+        raise ConfigurationError([f"no incident {incident} in the log (the last ones: {there})"])
+    last = next(iter(log.read(row.events[-1] - 1, row.events[-1])), None)
+    ends_us = row.detected_us if last is None else last.at_us
+    part = stretch(log, after=row.events[0] - 1)
+    return part, lambda run: run.is_settled(ends_us)

@@ -140,6 +140,10 @@ def why(
     target, words = places.split((first, second), log, most=1)
     with places.open_for_reading(target) as opened:
         found = answer(opened, words[0] if words else None)
+        if found["kind"] == "FailoverStarted":
+            from engine.cli.accounting import phases_of
+
+            found["phases"] = phases_of(opened, found)
     if json:
         output.document(found)
     else:

@@ -183,6 +183,8 @@ def show_why(found: Document) -> None:
         unfit = [(one["master"], one["says"], figures(one["figures"])) for one in found["rejected"]]
         title = f"not chosen (the heir is {found['heir']})"
         console.print(output.table(("master", "rule", "figures"), unfit, title=title))
+    if found.get("phases"):
+        output.text(f"where the time went: {spent(found['phases'])}")
     if found.get("led_to"):
         rows = [
             (one["seq"], output.moment(one["at"]), one["kind"], one["subject"], one["rule"])

@@ -13,12 +13,13 @@ from engine.core.events import Recorded
 from projections import uptime
 from projections.audit import AUDIT
 from projections.base import Fold, fold
+from projections.incidents import INCIDENTS
 from projections.tracks import Bucket
 from projections.uptime import UPTIME, Uptime
 from projections.weights import WEIGHTS
 from tests.projections import logs
 
-ALL = [UPTIME, WEIGHTS, AUDIT]
+ALL = [UPTIME, WEIGHTS, AUDIT, INCIDENTS]
 Project = Callable[[Any, Recorded], None]
 
 
