@@ -33,7 +33,6 @@ UNREACHED = {
     "BodiesRemoved",
     "SpaceShort",
     "SpaceReturned",
-    "LoadReported",
 }
 
 
