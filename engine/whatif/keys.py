@@ -53,6 +53,7 @@ SORTS: Final[dict[str, Sort]] = {
             "messages.remember_max",
             "messages.open_max",
             "slo",
+            "fleet",
         ),
         Sort.DECIDED,
     ),
@@ -61,6 +62,9 @@ SORTS: Final[dict[str, Sort]] = {
         (
             "mode",
             "effects",
+            "reach",
+            "hooks",
+            "recover",
             "probe.kind",
             "probe.path",
             "probe.interval_us",
