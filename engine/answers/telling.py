@@ -164,6 +164,16 @@ def _fencing(recorded: Recorded) -> str:
             return f"{who} cannot act below epoch {event.epoch} any more ({event.how})"
         case ev.MasterRejoined():
             return f"{who} confirmed epoch {event.epoch} and stands by"
+        case ev.FollowChanged():
+            whom = f"follows {event.active}" if event.active else "follows nobody"
+            return f"{who} {whom}{'' if event.epoch else ', though it was told to'}"
+        case ev.HookStarted():
+            return f"{_hook(event.hook)} of {who} is run"
+        case ev.HookEnded():
+            reason = f" ({event.reason})" if event.reason else ""
+            return f"{_hook(event.hook)} of {who}: {event.result}{reason}"
+        case ev.RecoveryStarted():
+            return f"{who} is healed: attempt {event.n} of {event.attempts}"
         case ev.DrainStarted():
             return f"{who} finishes what it has and gets nothing new: {event.reason}"
         case ev.DrainCancelled():
@@ -175,6 +185,10 @@ def _fencing(recorded: Recorded) -> str:
             return f"{event.step} of {who}: {event.result.value}{detail}"
         case _:
             return ""
+
+
+def _hook(name: str) -> str:
+    return f"the program {name.replace('-', ' the ', 1)}"
 
 
 def _command(recorded: Recorded) -> str:

@@ -8,7 +8,17 @@ from typing import Final
 
 from engine.answers.words import moment
 from engine.core import candidates
-from engine.core.blocking import Block, Want, blocked, waiting, want
+from engine.core.blocking import (
+    Block,
+    Want,
+    blocked,
+    fence_waits,
+    is_draining,
+    waiting,
+    want,
+)
+from engine.core.leasing import unleased
+from engine.core.policy import FenceKind
 from engine.core.state import GroupState, Phase, State, is_active_standby
 
 NAMED_MAX: Final = 3  # masters in one sentence [count]
@@ -24,7 +34,13 @@ def wait_of(state: State, group: GroupState) -> Block | None:
     if saga is None:
         wanted = want(group)
         return None if wanted is None else blocked(state, group, wanted, state.at_us)
-    return waiting(state, group, saga, state.at_us) if saga.phase is Phase.SELECTING else None
+    match saga.phase:
+        case Phase.SELECTING:
+            return waiting(state, group, saga, state.at_us)
+        case Phase.FENCING if not is_draining(group):
+            return fence_waits(state, group)
+        case _:
+            return None
 
 
 def sentence(state: State, group: GroupState, block: Block) -> str:
@@ -69,6 +85,10 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             return f"for an approval: tanist approve {name}"
         case "hold-down":
             return f"held down after the last failover, {ends}: tanist approve {name} lets it go"
+        case "fence":
+            return _fences(state, group)
+        case "lease":
+            return f"the lease of who was left runs out {ends}"
         case "limit":
             return f"the limit of failovers is spent, {ends}: tanist approve {name} lets it go"
         case "fleet-limit":
@@ -78,6 +98,25 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             )
         case other:
             return f"{other}, {ends}"
+
+
+def _fences(state: State, group: GroupState) -> str:
+    """Return whose fence is not confirmed, and what ends that."""
+    open_ = [name for name, m in group.masters.items() if m.fence and not m.fence.is_confirmed]
+    names = " and ".join(open_)
+    policy = state.policy_of(group)
+    no_lease = ""
+    if policy.fence.kind is FenceKind.LEASE and policy.effects == "redis":
+        lacking = unleased(state, group)
+        no_lease = (
+            f"; no lease can be waited for, because {', '.join(lacking)} says of none that is short"
+            if lacking
+            else "; the lease runs from when every standby has left"
+        )
+    return (
+        f"{names} has not confirmed that it is fenced{no_lease}: tanist release {open_[0]} lets it "
+        "go, if you know that it cannot act"
+    )
 
 
 def pauses(state: State, group: GroupState) -> str:

@@ -11,7 +11,8 @@ import msgspec
 
 from engine.core import candidates
 from engine.core.fleet import Health, Role
-from engine.core.policy import Automation
+from engine.core.leasing import lease_ends_us
+from engine.core.policy import Automation, FenceKind
 from engine.core.state import GroupState, MasterState, Phase, Saga, State, active_of, paused_until
 
 ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
@@ -80,7 +81,7 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
             return Block(reason="delay", until_us=ends_us)
         if source.health is Health.RECOVERING:
             return Block(reason="it answers again")  # until it is trusted, or fails once more
-    if not wanted.source and at_us < group.retry_at_us:
+    if at_us < group.retry_at_us:
         return Block(reason="retry", until_us=group.retry_at_us)
     if policy.automation is Automation.OBSERVE:
         return Block(reason="observing")
@@ -123,6 +124,23 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
     if block is None and group.masters[saga.source].health is Health.RECOVERING:
         return Block(reason="it answers again")
     return block
+
+
+def fence_waits(state: State, group: GroupState) -> Block | None:
+    """Return the fence that has to be confirmed before anybody is promoted, and until when."""
+    kind = state.policy_of(group).fence.kind
+    if kind is FenceKind.GATE:
+        return None
+    waits = None
+    for master in group.masters.values():
+        if master.fence is None or master.fence.is_confirmed:
+            continue
+        until_us = lease_ends_us(state, group, master)
+        if not until_us:
+            return Block(reason="fence")  # no time ends that
+        if waits is None or until_us > waits.until_us:
+            waits = Block(reason="lease", until_us=until_us)
+    return waits
 
 
 def heir_waits(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | None:

@@ -259,6 +259,40 @@ class RollbackEnded(Event, frozen=True, kw_only=True):
     digest: str
 
 
+class FollowChanged(Event, frozen=True, kw_only=True):
+    """The subject follows `active`, as it was told under `epoch`; "": it follows nobody."""
+
+    epoch: int  # of the activation, or of the attempt that it was detached for; 0: not as told
+    active: str
+
+
+class HookStarted(Event, frozen=True, kw_only=True):
+    """A program of the operator is run around a step on the subject: `hook` says which."""
+
+    hook: str  # before-fence, after-fence … after-switch
+    failover: int
+    epoch: int
+
+
+class HookEnded(Event, frozen=True, kw_only=True):
+    """That program has ended; a step waits for the one before it, nobody for the one after it."""
+
+    hook: str
+    failover: int
+    epoch: int
+    result: str
+    reason: str = ""
+
+
+class RecoveryStarted(Event, frozen=True, kw_only=True):
+    """The failed subject is healed by a program, for the `n`-th time since it was well."""
+
+    n: int
+    attempts: int  # that there may be [count]
+    again_at_us: int  # the next one comes no earlier
+    evidence: tuple[int, ...] = ()
+
+
 class DrainStarted(Event, frozen=True, kw_only=True):
     """The subject finishes what it has and gets nothing new."""
 
@@ -310,4 +344,8 @@ Decision: TypeAlias = (
     | DrainStarted
     | DrainCancelled
     | DrainEnded
+    | FollowChanged
+    | HookStarted
+    | HookEnded
+    | RecoveryStarted
 )

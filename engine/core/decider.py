@@ -15,6 +15,7 @@ from engine.core import events as ev
 from engine.core.blocking import (
     blocked,
     drain_ends_us,
+    fence_waits,
     heir_waits,
     is_draining,
     waiting,
@@ -25,6 +26,8 @@ from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve as evolve
 from engine.core.failover import consider, consider_asked
 from engine.core.fleet import Health, Role
+from engine.core.healing import healing_due
+from engine.core.leading import strays_from
 from engine.core.owed import owed_of
 from engine.core.policy import Automation
 from engine.core.state import (
@@ -55,6 +58,8 @@ def decide(step: Step, event: Observation) -> None:
             outcomes.decide_outcome(step, event)
         case ev.MessageAcked():
             _decide_acked(step, event)
+        case ev.LoadReported():
+            _decide_reported(step, event)
         case ev.DeadlinePassed():
             if event.what == SILENCE:
                 decide_silence(step)
@@ -78,6 +83,13 @@ def decide(step: Step, event: Observation) -> None:
             commands.decide_checkpoint(step, event)
         case _:
             pass  # recorded; nothing follows but what `consider` finds
+
+
+def _decide_reported(step: Step, event: ev.LoadReported) -> None:
+    """Note that a standby follows somebody else than it was told to: it is told again."""
+    place = step.state.cache.places[step.subject]
+    if strays_from(place.group, place.master, event.follows):
+        step.emit(ev.FollowChanged(epoch=0, active=""))
 
 
 def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
@@ -111,6 +123,8 @@ def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
 def _deadlines_of(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
     yield from _staleness(state, group)
     yield from _maintenance(state, group)
+    for at_us, name in healing_due(state, group):
+        yield True, (at_us, group.id, "recover", name)
     if is_active_standby(state, group):
         yield from _acting(state, group)
 
@@ -147,7 +161,7 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
     elif is_draining(group):
         yield True, (drain_ends_us(state, group, saga), group.id, "drain", group.id)
     elif saga.phase is Phase.FENCING:
-        block = heir_waits(state, group, saga, at_us)
+        block = fence_waits(state, group) or heir_waits(state, group, saga, at_us)
     if block is not None and block.until_us:
         yield True, (block.until_us, group.id, block.reason, group.id)
 

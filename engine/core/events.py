@@ -34,6 +34,9 @@ from engine.core.decided import (
     FailoverProposed,
     FailoverStarted,
     FenceConfirmed,
+    FollowChanged,
+    HookEnded,
+    HookStarted,
     MasterAdded,
     MasterDegraded,
     MasterFailed,
@@ -47,6 +50,7 @@ from engine.core.decided import (
     MessagesAssigned,
     PolicyAdopted,
     PromotionStarted,
+    RecoveryStarted,
     Refused,
     RollbackAccepted,
     RollbackEnded,
@@ -181,6 +185,10 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     134: DrainCancelled,
     135: DrainEnded,
     136: StateKept,
+    142: FollowChanged,
+    143: HookStarted,
+    144: HookEnded,
+    145: RecoveryStarted,
 }
 OBSERVATIONS: Final[frozenset[type]] = frozenset(get_args(Observation))
 

@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import ProbeOk, Recorded
-from engine.core.folds import failover, fleet, watch, work
+from engine.core.folds import beside, failover, fleet, watch, work
 from engine.core.state import State
 from engine.core.step import Evolve
 
@@ -132,4 +132,8 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.DrainStarted: failover.role,
     ev.DrainCancelled: failover.role,
     ev.DrainEnded: failover.drain_ended,
+    ev.FollowChanged: beside.follow_changed,
+    ev.HookStarted: beside.hook_started,
+    ev.HookEnded: beside.hook_ended,
+    ev.RecoveryStarted: beside.recovery_started,
 }

@@ -20,6 +20,7 @@ from engine.core.blocking import (
 )
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
+from engine.core.healing import consider_healing
 from engine.core.policy import Automation
 from engine.core.saga import consider_saga
 from engine.core.state import (
@@ -50,7 +51,7 @@ def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
         todo = _consider_standby(state, group, at_us)
     else:
         todo = _consider_serving(state, group, at_us)
-    return todo or _consider_queue(state, group)
+    return todo or consider_healing(state, group, at_us) or _consider_queue(state, group)
 
 
 def consider_asked(state: State, group: GroupState, at_us: int, *, asked: int) -> Todo | None:

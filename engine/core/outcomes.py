@@ -4,12 +4,18 @@ An outcome counts only for the effect that is owed now: its key is (failover, st
 A late one is recorded and changes nothing.
 """
 
+from typing import Final
+
 from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.fleet import Role
+from engine.core.hooks import decide_hook, hook_before, run_after
+from engine.core.leading import has_to_follow, leader
 from engine.core.owed import STEP_OF
-from engine.core.state import Saga
+from engine.core.state import GroupState, Phase, Saga
 from engine.core.step import Step
+
+_NEXT: Final = {"transfer": "promote", "promote": "verify", "verify": "switch"}
 
 
 def decide_outcome(step: Step, event: ev.Outcome) -> None:
@@ -25,10 +31,20 @@ def decide_outcome(step: Step, event: ev.Outcome) -> None:
             if not fence.is_confirmed:
                 step.emit(ev.FenceConfirmed(epoch=event.epoch, how=_how(event)))
             step.emit(ev.MasterRejoined(epoch=event.epoch))
+            if event.failover:
+                run_after(step, group, "fence", failover=event.failover, epoch=event.epoch)
         case "switch":
             is_current = master.role is Role.ACTIVE and event.epoch == master.epoch
             if is_current and is_ok and group.switch_epoch != event.epoch:
                 step.emit(ev.SwitchDone(epoch=event.epoch))
+                run_after(step, group, "switch", failover=event.failover, epoch=event.epoch)
+        case "follow" | "detach":
+            if is_ok:
+                _decide_follow(step, group, event)
+        case hook if hook.startswith(("before-", "after-")):
+            saga = decide_hook(step, group, event)
+            if saga is not None:
+                _go_on(step, saga, event, is_ok=is_ok)
         case _:
             saga = group.saga
             if saga is not None and _is_due(saga, step.subject, event):
@@ -45,6 +61,7 @@ def _is_due(saga: Saga, subject: str, event: ev.Outcome) -> bool:
         and event.epoch == saga.epoch
         and subject == saga.heir
         and event.step == STEP_OF.get(saga.phase)
+        and not saga.hook  # it was taken, and a program is waited for
     )
 
 
@@ -60,12 +77,57 @@ def _decide_step(step: Step, saga: Saga, event: ev.Outcome, *, is_ok: bool) -> N
     elif event.step == "transfer":
         is_same = event.digest == saga.transfer_digest or event.result is Result.ASSUMED
         if is_same:
-            digest = saga.transfer_digest
-            step.emit(ev.PromotionStarted(epoch=saga.epoch, digest=digest))
+            _next_step(step, saga, event.step)
         else:
             reason = f"transfer: expected digest {saga.transfer_digest}, found {event.digest}"
             step.emit(ev.AttemptFailed(reason=reason, maybe_active=False))
-    elif event.step == "promote":
-        step.emit(ev.VerificationStarted())
     else:
-        step.emit(ev.Switched(epoch=saga.epoch))
+        _next_step(step, saga, event.step)
+
+
+def _next_step(step: Step, saga: Saga, done: str) -> None:
+    """Go on after the step `done` on the heir: at once, or when a program has let it."""
+    state = step.state
+    group = state.cache.places[step.subject].group
+    run_after(step, group, done, failover=saga.id, epoch=saga.epoch)
+    todo = hook_before(state, group, saga, _NEXT[done], saga.heir)
+    if todo is None:
+        _begin(step, saga, _NEXT[done])
+    else:
+        step.emit(todo[1], subject=todo[0])
+
+
+def _begin(step: Step, saga: Saga, what: str) -> None:
+    match what:
+        case "promote":
+            step.emit(ev.PromotionStarted(epoch=saga.epoch, digest=saga.transfer_digest))
+        case "verify":
+            step.emit(ev.VerificationStarted())
+        case _:
+            step.emit(ev.Switched(epoch=saga.epoch))
+
+
+def _go_on(step: Step, saga: Saga, event: ev.Outcome, *, is_ok: bool) -> None:
+    """Take the step that waited for a program, or fail the attempt with what that said."""
+    if not is_ok:
+        reason = f"{event.step}: {event.result.value} {event.detail}".strip()
+        maybe_active = saga.phase in (Phase.PROMOTING, Phase.VERIFYING)
+        step.emit(ev.AttemptFailed(reason=reason, maybe_active=maybe_active), subject=saga.heir)
+        return
+    what = event.step.removeprefix("before-")
+    if what in _NEXT.values():  # the others are begun where it is seen that nothing is waited for
+        _begin(step, saga, what)
+
+
+def _decide_follow(step: Step, group: GroupState, event: ev.Outcome) -> None:
+    """Note whom a standby follows, if it was told so for what holds now."""
+    saga = group.saga
+    if event.step == "detach":
+        if saga is not None and (saga.id, saga.epoch) == (event.failover, event.epoch):
+            step.emit(ev.FollowChanged(epoch=event.epoch, active=""))
+        return
+    active = leader(step.state, group)
+    if not active or group.masters[active].epoch != event.epoch:
+        return
+    if has_to_follow(group, step.subject, active):
+        step.emit(ev.FollowChanged(epoch=event.epoch, active=active))

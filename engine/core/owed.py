@@ -5,14 +5,18 @@ log, and receivers take it once: at least once issued, at most once in effect.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from engine.core import messages
 from engine.core.fleet import Role
+from engine.core.leading import has_to_follow, leader
+from engine.core.leasing import has_to_detach
 from engine.core.policy import Automation
 from engine.core.state import GroupState, Phase, State, is_active_standby
 
+BEFORE_FENCE: Final = "before-fence"
 STEP_OF = {
     Phase.TRANSFERRING: "transfer",
     Phase.PROMOTING: "promote",
@@ -21,7 +25,11 @@ STEP_OF = {
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A step that a master has to take: preflight, fence, transfer, promote, verify or switch."""
+    """What has to be done to a master.
+
+    preflight, fence, transfer, promote, verify or switch; follow: replicate from the active one;
+    detach: from nobody, so that a lease runs out; recover: be healed; and hooks around steps.
+    """
 
     step: str
     group: str
@@ -54,10 +62,16 @@ def owed_of(state: State, group: GroupState) -> Iterator[Effect]:
     if saga is not None and saga.phase is Phase.SELECTING:
         if saga.planned and not saga.preflight and saga.to in group.masters and not saga.attempt:
             yield _effect("preflight", group, saga.to, saga.id, 0)
+    elif saga is not None and saga.hook:
+        subject = saga.source if saga.hook == BEFORE_FENCE else saga.heir
+        yield _effect(saga.hook, group, subject, saga.id, saga.epoch)
     elif saga is not None and saga.phase in STEP_OF:
         yield _effect(STEP_OF[saga.phase], group, saga.heir, saga.id, saga.epoch)
+    for hook in group.hooks:
+        yield _effect(hook.hook, group, hook.master, hook.failover, hook.epoch)
     policy = state.policy_of(group)
     is_standby = is_active_standby(state, group)
+    active = leader(state, group)
     for name, master in group.masters.items():
         if master.fence is not None:
             fence = master.fence
@@ -67,6 +81,13 @@ def owed_of(state: State, group: GroupState) -> Iterator[Effect]:
                 yield _effect("promote", group, name, 0, master.epoch)
             if is_standby and group.switch_epoch != master.epoch:
                 yield _effect("switch", group, name, 0, master.epoch)
+        elif active and has_to_follow(group, name, active):
+            yield _effect("follow", group, name, 0, group.masters[active].epoch)
+        elif saga is not None and has_to_detach(state, group, saga, name):
+            yield _effect("detach", group, name, saga.id, saga.epoch)
+        recovery = master.recovery
+        if recovery is not None and recovery.is_running:
+            yield _effect("recover", group, name, 0, recovery.n)
 
 
 def _effect(step: str, group: GroupState, master: str, failover: int, epoch: int) -> Effect:

@@ -10,6 +10,7 @@ from engine.core import events as ev
 from engine.core.blocking import (
     ASKED,
     drain_ends_us,
+    fence_waits,
     heir_unfit,
     heir_waits,
     retry_us,
@@ -19,7 +20,8 @@ from engine.core.blocking import (
 from engine.core.events import Verdict
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
-from engine.core.policy import FenceKind
+from engine.core.hooks import hook_before
+from engine.core.leasing import lease_ends_us
 from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch
 from engine.core.transfer import kept_digest
 
@@ -109,7 +111,15 @@ def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, 
 
 def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
     source = group.masters.get(saga.source)
+    if saga.hook:
+        if heir_waits(state, group, saga, at_us) is not None:
+            return None
+        unfit = heir_unfit(state, group, saga, at_us)
+        return _attempt_failed(saga, f"the heir became unfit: {unfit}") if unfit else None
     if source is not None and source.role is Role.ACTIVE:
+        todo = hook_before(state, group, saga, "fence", saga.source)
+        if todo is not None:
+            return todo
         if not saga.planned:
             return fenced(group, saga.source, reason=f"failover {saga.id}: {saga.why}")
         return saga.source, ev.DrainStarted(reason=f"{saga.why} to {saga.heir}")
@@ -125,16 +135,20 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
         todo = stray_fenced(group, but=saga.heir, reason=f"failover {saga.id}: it acts as well")
         if todo is not None:
             return todo
-    if state.policy_of(group).fence.kind is FenceKind.CONFIRMED and any(
-        master.fence is not None and not master.fence.is_confirmed
-        for master in group.masters.values()
-    ):
+    for name, master in group.masters.items():
+        ends_us = lease_ends_us(state, group, master)
+        if master.fence is not None and 0 < ends_us <= at_us:
+            return name, ev.FenceConfirmed(epoch=master.fence.confirm_at, how="lease")
+    if fence_waits(state, group) is not None:
         return None  # an unconfirmed fence never fails an attempt: it is waited for
     if heir_waits(state, group, saga, at_us) is not None:
         return None
     unfit = heir_unfit(state, group, saga, at_us)
     if unfit:
         return _attempt_failed(saga, f"the heir became unfit: {unfit}")
+    todo = hook_before(state, group, saga, "transfer", saga.heir)
+    if todo is not None:
+        return todo
     return saga.heir, ev.TransferStarted(digest=kept_digest(group.kept), count=len(group.kept))
 
 
@@ -162,7 +176,9 @@ def _end(state: State, group: GroupState, saga: Saga, result: str, reason: str, 
     # What a person asked for, and the first activation, hold nothing down.
     is_held = result == "completed" and saga.why not in (*ASKED, "first")
     hold_us = state.policy_of(group).failover.hold_down_us
-    again_us = 0 if active_of(group) else retry_us(group)
+    # One that failed is active still if the program before its fence said no.
+    is_served = active_of(group) and (saga.planned or not saga.attempt)
+    again_us = 0 if is_served or result == "completed" else retry_us(group)
     phases = (*saga.phases, ("total", at_us - saga.started_us))
     return group.id, ev.FailoverEnded(
         id=saga.id,

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from engine.core.beside import Hook, Recovery
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
@@ -90,6 +91,10 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     promote_owed: bool = False  # it serves, and has not been told its epoch
     report: Report | None = None  # what it said of itself; None: nothing
+    follows: str = ""  # the active that it was told to follow; "": nobody, or it was not told
+    follow_epoch: int = 0  # the epoch it was told so under; 0: it was not told
+    follow_us: int = 0
+    recovery: Recovery | None = None  # None: it was well since it was last tried to be healed
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -142,6 +147,8 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     step_seq: int = 0  # the decision that the running step is owed by
     spent: list[str] = msgspec.field(default_factory=list)  # heirs that failed in this failover
     phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
+    hook: str = ""  # what the next step waits for; "": no program
+    hooks: list[str] = msgspec.field(default_factory=list)  # done before steps of this attempt
 
 
 class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -180,6 +187,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     # Work.
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest
+    hooks: list[Hook] = msgspec.field(default_factory=list)  # after steps, and not ended
 
 
 class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -384,6 +392,11 @@ def active_of(group: GroupState) -> str:
         if master.role is Role.ACTIVE or master.role is Role.DRAINING:
             return name
     return ""
+
+
+def forget_follow(master: MasterState) -> None:
+    """Whatever `master` was told to follow, it does so no more."""
+    master.follows, master.follow_epoch, master.follow_us = "", 0, 0
 
 
 def windows(state: State, group: GroupState, master: MasterState) -> Iterator[tuple[int, int]]:

@@ -31,6 +31,8 @@ from engine.runtime.loop import Turning
 _SETTLING: Final = frozenset({ev.AttemptFailed, ev.FailoverEnded, ev.MasterFenced})
 # After these there may be masters that no way is held open to.
 _DECLARING: Final = frozenset({ev.PolicyAdopted, ev.MasterAdded})
+# What runs beside the steps ends by itself: it harms nobody, and half of it might.
+_LET_BE: Final = ("after-", "recover")
 _WITH_STATE: Final = ("http", "command", "python")  # kinds whose transfer carries what is kept
 
 
@@ -114,7 +116,7 @@ class HttpHands:
         """
         alive = set(owed(self._turning.state))
         for effect, task in self._steps.items():
-            if effect not in alive:
+            if effect not in alive and not effect.step.startswith(_LET_BE):
                 task.cancel()
 
     def _give_up_unsent(self, master: str) -> None:

@@ -24,9 +24,14 @@ from engine.simulation.world import run
 SEEDS = 100
 
 # Nothing cuts a log off here, and a source that drains is seldom struck at the right moment: the
-# story below is for that. A tape has no disk that fills up.
+# story below is for that. A tape has no disk that fills up. Its masters replicate nothing from one
+# another, and nobody has programs there.
 UNREACHED = {
     "LoadReported",
+    "FollowChanged",
+    "HookStarted",
+    "HookEnded",
+    "RecoveryStarted",
     "LogBased",
     "DrainCancelled",
     "ObservationsDropped",

@@ -27,7 +27,9 @@ def activated(state: State, recorded: Recorded) -> None:
     group.epoch = max(group.epoch, event.epoch)
     master.is_unjudged = True
     master.promote_owed = master.reported_epoch != event.epoch
+    st.forget_follow(master)
     group.proposed_seq = 0
+    group.retry_us = group.retry_at_us = 0
     if st.is_active_standby(state, group):
         group.assigned = recorded.subject
         group.switch_epoch = event.epoch
@@ -99,6 +101,7 @@ def attempt_started(state: State, recorded: Recorded) -> None:
     if event.epoch <= group.epoch:
         raise LogCorrupted(recorded.seq, f"epoch {event.epoch} is not above {group.epoch}")
     saga.attempt, saga.heir, saga.epoch, saga.waits = event.n, event.heir, event.epoch, ""
+    saga.hook, saga.hooks = "", []
     group.epoch = event.epoch
 
 
@@ -127,6 +130,7 @@ def master_fenced(state: State, recorded: Recorded) -> None:
     )
     master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
     master.is_claim_known = master.reported_role == Role.ACTIVE.value
+    st.forget_follow(master)
     group.epoch = max(group.epoch, event.confirm_at)
 
 
@@ -155,6 +159,7 @@ def promotion_started(state: State, recorded: Recorded) -> None:
     saga_of(place.group, recorded)
     place.master.role = ROLE.move(place.master.role, recorded)
     place.master.epoch = event.epoch
+    st.forget_follow(place.master)
 
 
 def saga_moved(state: State, recorded: Recorded) -> None:
@@ -181,6 +186,7 @@ def switch_done(state: State, recorded: Recorded) -> None:
 def attempt_failed(state: State, recorded: Recorded) -> None:
     saga = saga_of(place_of(state, recorded).group, recorded)
     saga.spent.append(saga.heir)
+    saga.hook = ""
 
 
 def compensated(state: State, recorded: Recorded) -> None:
@@ -213,6 +219,10 @@ def outcome(state: State, recorded: Recorded) -> None:
     if event.step == "preflight":
         if saga is not None and (saga.id, saga.phase) == (event.failover, Phase.SELECTING):
             saga.preflight, saga.preflight_detail = event.result.value, event.detail
+    elif event.step == "recover" and master.recovery is not None:
+        master.recovery.is_running = master.recovery.is_running and (
+            event.epoch != master.recovery.n
+        )
     elif (
         event.step == "promote"
         and master.promote_owed

@@ -6,7 +6,7 @@ from engine.core.fleet import Role
 from engine.core.folds.places import place_of
 from engine.core.machines import HEALTH
 from engine.core.seen import FIGURES, Report
-from engine.core.state import MasterState, Place, State
+from engine.core.state import MasterState, Place, State, forget_follow
 
 
 def answered(
@@ -29,16 +29,20 @@ def answered(
         master.failures.clear()
         master.refused = 0
         master.is_hard = False
-    if event.boot and event.boot != master.boot:
+    is_other = bool(event.boot) and event.boot != master.boot
+    if is_other:
         if master.boot and master.fence is not None:
             master.fence.is_restarted = True
+        if master.follow_epoch:
+            forget_follow(master)  # another process, which was told nothing
         master.boot = event.boot
     master.reported_epoch, master.reported_role = event.epoch, event.role
     if event.role != Role.ACTIVE.value:
         master.is_claim_known = False
     if master.is_unjudged:
         master.is_unjudged, master.excused_seq = False, recorded.seq
-    place.is_plain = not (master.failures or master.poor or master.refused)
+    # What is owed to another process is not what was owed to the last one.
+    place.is_plain = not (master.failures or master.poor or master.refused or is_other)
 
 
 def probe_degraded(state: State, recorded: Recorded) -> None:
@@ -107,6 +111,7 @@ def health(state: State, recorded: Recorded) -> MasterState:
 
 def master_well(state: State, recorded: Recorded) -> None:
     master = health(state, recorded)
+    master.recovery = None
     master.is_hard = master.is_doubted = False
     master.failures.clear()
     master.refused = 0

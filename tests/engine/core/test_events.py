@@ -83,6 +83,10 @@ CODES = {
     "DrainCancelled": 134,
     "DrainEnded": 135,
     "StateKept": 136,
+    "FollowChanged": 142,
+    "HookStarted": 143,
+    "HookEnded": 144,
+    "RecoveryStarted": 145,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
@@ -125,6 +129,22 @@ STORED: list[tuple[int, str, AnyEvent]] = [
         ev.MessageAcked(key="k", epoch=5, keeps=(("s", 3, b"\x01"), ("t", -1, b""))),
     ),
     (136, "93a173ffc400", ev.StateKept(key="s", size=-1, digest=b"")),
+    (142, "9203a162", ev.FollowChanged(epoch=3, active="b")),
+    (
+        143,
+        "93ae6265666f72652d70726f6d6f74650703",
+        ev.HookStarted(hook="before-promote", failover=7, epoch=3),
+    ),
+    (
+        144,
+        "95ae6265666f72652d70726f6d6f74650703a772656675736564a26e6f",
+        ev.HookEnded(hook="before-promote", failover=7, epoch=3, result="refused", reason="no"),
+    ),
+    (
+        145,
+        "940205099104",
+        ev.RecoveryStarted(n=2, attempts=5, again_at_us=9, evidence=(4,)),
+    ),
     (
         11,
         "97a566656e63650906a26f6ba0a000",

@@ -1,0 +1,111 @@
+"""Failed masters are tried to be healed, a few times."""
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.events import Result
+from engine.core.policy import SECOND, Automation, Recover
+from tests.engine.core.build import Story, kinds, only, story, subjects
+
+HEALS = Recover(command=("heal",), attempts=3, backoff_us=10 * SECOND, timeout_us=5 * SECOND)
+
+
+def healing(**changes: object) -> Story:
+    return story(recover=HEALS, unknown_after_us=0, **changes)
+
+
+def tries(tale: Story, name: str) -> int:
+    recovery = tale.master(name).recovery
+    return 0 if recovery is None else recovery.n
+
+
+def test_a_failed_standby_is_healed_and_the_count_begins_anew_when_it_is_well() -> None:
+    tale = healing(rise=1)
+    failed = only(taken := tale.crashes("b"), ev.RecoveryStarted)
+    assert subjects(taken, ev.RecoveryStarted) == ["b"]
+    assert (failed.n, failed.attempts) == (1, 3)
+    assert failed.again_at_us == tale.at_us + 15 * SECOND
+    assert tale.owed() == [("recover", "b")]
+    tale.answers("recover")
+    assert tale.owed() == []
+    tale.restarts("b")
+    tale.ok("b")
+    assert tale.master("b").recovery is None
+    assert only(tale.crashes("b"), ev.RecoveryStarted).n == 1
+
+
+def test_attempts_are_backed_off_and_there_are_no_more_than_told() -> None:
+    tale = healing()
+    tale.crashes("b")
+    begun = [tale.at_us]
+    for pause_us in (15 * SECOND, 25 * SECOND):
+        tale.answers("recover", Result.UNKNOWN)
+        tale.wait(pause_us - 1)
+        assert kinds(tale.tick()) == []
+        tale.wait(SECOND)
+        taken = tale.tick()
+        (started,) = [seen for seen in taken if isinstance(seen.event, ev.RecoveryStarted)]
+        begun.append(started.at_us)
+        tale.at_us = started.at_us
+    assert [then - begun[0] for then in begun] == [0, 15 * SECOND, 40 * SECOND]
+    tale.answers("recover", Result.REFUSED)
+    tale.wait(1000 * SECOND)
+    assert kinds(tale.tick()) == []
+    assert tries(tale, "b") == 3
+
+
+def test_an_attempt_that_runs_is_waited_for() -> None:
+    tale = healing()
+    tale.crashes("b")
+    tale.wait(100 * SECOND)
+    assert kinds(tale.tick()) == []
+    late = ev.Outcome(step="recover", failover=0, epoch=7, result=Result.OK)
+    assert kinds(tale.see(late, "b")) == []  # of no attempt that runs
+    assert tale.owed() == [("recover", "b")]
+
+
+def test_a_failed_active_is_healed_beside_its_failover() -> None:
+    tale = healing()
+    taken = tale.crashes("a")
+    assert "RecoveryStarted" in kinds(taken)
+    assert {step for step, _ in tale.owed()} == {"transfer", "fence", "recover"}
+    tale.work()
+    assert tale.group.assigned == "b"
+
+
+@pytest.mark.parametrize("what", ["maintenance", "excluded", "paused", "observing", "none"])
+def test_nobody_is_healed_where_somebody_is_at_work_or_nobody_acts(what: str) -> None:
+    changes: dict[str, object] = {}
+    if what == "observing":
+        changes = {"automation": Automation.OBSERVE}
+    elif what == "none":
+        changes = {"effects": "none"}
+    tale = healing(**changes)
+    if what == "maintenance":
+        tale.ask(
+            ev.MaintenanceDeclared(
+                from_us=tale.at_us, to_us=tale.at_us + SECOND, reason="", author="x"
+            ),
+            "b",
+        )
+    elif what == "excluded":
+        tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "b")
+    elif what == "paused":
+        tale.ask(ev.Paused(until_us=tale.at_us + SECOND, reason="", author="x"))
+    assert "RecoveryStarted" not in kinds(tale.crashes("b"))
+    tale.wait(2 * SECOND)
+    taken = tale.tick()
+    # What was in the way by time alone is over; a pause that is over is noticed by what comes next.
+    assert ("RecoveryStarted" in kinds(taken) or what != "maintenance") is True
+    if what == "paused":
+        assert "RecoveryStarted" in kinds([*taken, *tale.refuses("b")])
+
+
+def test_an_outcome_of_one_that_is_well_again_is_recorded_and_no_more() -> None:
+    tale = healing(rise=1)
+    tale.crashes("b")
+    tale.restarts("b")
+    tale.ok("b")
+    assert tale.owed() == []
+    late = ev.Outcome(step="recover", failover=0, epoch=1, result=Result.OK)
+    assert len(tale.see(late, "b")) == 1

@@ -1,0 +1,186 @@
+"""Fences by lease: who was left has stopped by itself when its lease has run out."""
+
+import msgspec
+import pytest
+
+from engine.core import events as ev
+from engine.core.blocking import Block, fence_waits
+from engine.core.events import Result
+from engine.core.leasing import REDIS_SLACK_US, lease_ends_us, unleased
+from engine.core.policy import SECOND, Fence, FenceKind
+from tests.engine.core.build import Story, declared, kinds, made, only
+
+LEASE_US = 10 * SECOND
+DRIFT_US = SECOND
+
+
+def leasing(effects: str = "http", *, names: str = "abc", says: int = 5 * SECOND) -> Story:
+    """Return a story in which a serves; everybody says that it keeps a lease of `says`."""
+    policy = msgspec.structs.replace(
+        made(effects=effects, unknown_after_us=0),
+        fence=Fence(kind=FenceKind.LEASE, clients="direct", lease_us=LEASE_US),
+    )
+    tale = Story(policy, names=names)
+    for name in names:
+        tale.see(ev.LoadReported(lease_us=says), name)
+    return tale.serve()
+
+
+def passes(tale: Story, us: int) -> list[ev.AnyEvent]:
+    """Return what time brings, with the standbys heard until the end."""
+    tale.wait(us - 1)
+    tale.ok(*(name for name in tale.group.masters if name not in tale.dead))
+    tale.wait(1)
+    return [seen.event for seen in tale.tick()]
+
+
+def test_nobody_is_promoted_before_the_lease_of_who_was_left_has_run_out() -> None:
+    tale = leasing()
+    left_us = tale.at_us
+    tale.crashes("a")
+    assert tale.owed() == [("fence", "a")]
+    assert tale.group.saga is not None
+    assert passes(tale, LEASE_US + DRIFT_US - 1) == []
+    assert tale.owed() == [("fence", "a")]
+    tale.wait(1)
+    taken = tale.tick()
+    confirmed = only(taken, ev.FenceConfirmed)
+    assert (confirmed.epoch, confirmed.how) == (3, "lease")
+    assert taken[0].event == ev.DeadlinePassed(what="lease")
+    assert taken[0].at_us == left_us + LEASE_US + DRIFT_US
+    assert ("transfer", "b") in tale.owed()
+    tale.work()
+    assert tale.group.assigned == "b"
+
+
+def test_a_fence_that_is_answered_is_not_waited_for() -> None:
+    tale = leasing()
+    tale.crashes("a")
+    tale.restarts("a")
+    assert only(tale.answers("fence"), ev.FenceConfirmed).how == "answered"
+    assert ("transfer", "b") in tale.owed()
+
+
+def test_replicas_leave_first_and_the_lease_counts_from_the_last_of_them() -> None:
+    tale = leasing("redis")
+    tale.crashes("a")
+    assert tale.owed() == [("fence", "a"), ("detach", "b"), ("detach", "c")]
+    tale.wait(SECOND)
+    tale.answers("detach", master="b")
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == 0
+    tale.wait(SECOND)
+    tale.ok("b", "c")
+    last_us = tale.at_us
+    assert only(tale.answers("detach", master="c"), ev.FollowChanged).active == ""
+    assert tale.owed() == [("fence", "a")]
+    ends_us = last_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    passes(tale, ends_us - tale.at_us)
+    assert ("transfer", "b") in tale.owed()
+    tale.work()
+    assert tale.master("c").follows == "b"
+
+
+def test_a_replica_that_cannot_be_reached_may_renew_and_is_waited_for() -> None:
+    tale = leasing("redis")
+    tale.crashes("a")
+    tale.answers("detach", master="b")
+    tale.answers("detach", Result.UNKNOWN, master="c")
+    tale.fails("c")  # it is silent, which is not gone
+    passes_us = 3 * LEASE_US
+    tale.wait(passes_us)
+    tale.ok("b")
+    tale.tick()
+    assert ("detach", "c") in tale.owed()
+    assert ("transfer", "b") not in tale.owed()
+    tale.crashes("c")  # now it is gone, and renews nothing
+    assert ("transfer", "b") in tale.owed()
+
+
+@pytest.mark.parametrize(
+    ("says", "is_short"),
+    [
+        (0, False),
+        (-1, False),
+        (LEASE_US - REDIS_SLACK_US, True),
+        (LEASE_US - REDIS_SLACK_US + 1, False),
+    ],
+)
+def test_a_redis_that_says_of_no_lease_that_is_short_enough_is_not_believed_to_stop(
+    says: int, is_short: bool
+) -> None:
+    tale = leasing("redis", says=says)
+    assert unleased(tale.state, tale.group) == ([] if is_short else ["a", "b", "c"])
+    tale.crashes("a")
+    for name in "bc":
+        tale.answers("detach", master=name)
+    passes(tale, 3 * LEASE_US)
+    assert (("transfer", "b") in tale.owed()) == is_short
+    if not is_short:
+        taken = tale.ask(ev.Released(scope="fence", author="x"), "a")
+        assert "TransferStarted" in kinds(taken)
+
+
+def test_one_of_which_nothing_was_heard_says_of_no_lease() -> None:
+    policy = msgspec.structs.replace(
+        made(effects="redis"),
+        fence=Fence(kind=FenceKind.LEASE, clients="direct", lease_us=LEASE_US),
+    )
+    tale = Story(policy, masters=declared("ab"))
+    assert unleased(tale.state, tale.group) == ["a", "b"]
+
+
+def test_one_that_is_well_and_does_not_confirm_renews_its_lease_and_is_waited_for() -> None:
+    tale = leasing()
+    tale.ask(ev.FailoverAsked(to="b", author="x"))
+    while ("fence", "a") not in tale.owed():
+        tale.answers(tale.owed()[0][0])
+    tale.answers("fence", Result.REFUSED)
+    passes(tale, 3 * LEASE_US)
+    assert tale.owed() == [("fence", "a")]
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == 0
+
+
+def test_every_lease_has_to_run_out() -> None:
+    tale = leasing(names="abcd")
+    tale.crashes("a")
+    passes(tale, LEASE_US + DRIFT_US)
+    tale.work()
+    assert tale.group.assigned == "b"
+    left_us = tale.at_us
+    tale.crashes("b")
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == 0  # it is confirmed
+    passes(tale, LEASE_US + DRIFT_US)
+    assert tale.at_us == left_us + LEASE_US + DRIFT_US
+    tale.work()
+    assert tale.group.assigned == "c"
+
+
+def test_who_left_for_an_attempt_that_is_over_is_told_to_follow_again() -> None:
+    tale = leasing("redis")
+    tale.crashes("a")
+    tale.answers("detach", master="c")
+    late = ev.Outcome(step="detach", failover=1, epoch=1, result=Result.OK)
+    assert kinds(tale.see(late, "b")) == []
+    tale.answers("detach", master="b")
+    passes(tale, LEASE_US + DRIFT_US)
+    tale.work()
+    assert (tale.master("c").follows, tale.master("c").follow_epoch) == ("b", 2)
+    assert kinds(tale.see(late, "c")) == []
+
+
+def test_the_longest_of_several_leases_is_waited_for() -> None:
+    tale = leasing()
+    tale.ok("c", role="active")  # nobody made it so, and it is fenced
+    assert tale.owed() == [("fence", "c")]
+    tale.crashes("c")
+    tale.wait(SECOND)
+    tale.ok("a", "b")
+    tale.crashes("a")
+    first_us, second_us = (
+        lease_ends_us(tale.state, tale.group, tale.master(name)) for name in "ca"
+    )
+    assert second_us - first_us == SECOND
+    assert fence_waits(tale.state, tale.group) == Block(reason="lease", until_us=second_us)
+    passes(tale, second_us - tale.at_us)
+    assert ("transfer", "b") in tale.owed()
