@@ -89,6 +89,16 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.hypotheses:whatif",
             "Decide again on what was observed, beside what happened.",
         ),
+        Command(
+            "tune",
+            "engine.cli.hypotheses:tune",
+            "Detection time against false verdicts, for each value of a setting.",
+        ),
+        Command(
+            "trial",
+            "engine.cli.hypotheses:trial",
+            "What an engine that only observed would have done.",
+        ),
     ),
     "Keep": (
         Command(

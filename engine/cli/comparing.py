@@ -1,10 +1,14 @@
 """What happened beside what would have happened, for people."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.answers.words import harmless, lasting
 from engine.cli import output
+
+if TYPE_CHECKING:
+    from engine.answers.trials import Trial
+    from engine.answers.tuning import Curve
 
 Document = Mapping[str, Any]
 
@@ -98,3 +102,56 @@ def _notes(found: Document) -> list[str]:
         kept = ", ".join(found["kept"])
         notes.append(f"left as recorded, for this log cannot tell what it changes: {kept}")
     return notes
+
+
+def show_curve(curve: "Curve") -> None:
+    """Print the values of a setting with what each comes to."""
+    rows = [
+        (
+            point.value,
+            "-" if point.detect_us_mean is None else lasting(point.detect_us_mean),
+            lasting(point.detect_us_max),
+            lasting(point.worst_us),
+            point.detections,
+            point.false_detections,
+            point.failovers,
+            point.false_failovers,
+            lasting(point.down_us),
+            "*" if point.on_front else "",
+        )
+        for point in curve.points
+    ]
+    columns = (
+        *(f"{curve.key}.", "mean detection.", "worst seen.", "worst by arithmetic."),
+        *("detections.", "of them false.", "failovers.", "of them false.", "down.", "front"),
+    )
+    title = f"{curve.events:,} events of {curve.logs} log{'' if curve.logs == 1 else 's'}"
+    output.console().print(output.table(columns, rows, title=title))
+
+
+def show_trial(found: "Trial") -> None:
+    """Print what was proposed, and what it would have been worth."""
+    rows = [
+        (
+            row.seq,
+            output.moment(row.at),
+            row.group,
+            row.why,
+            row.source or "-",
+            row.heir,
+            lasting(row.down_us) if row.served_again_at else f"{lasting(row.down_us)}, lasts",
+            lasting(row.would_us),
+            f"saves {lasting(row.saved_us)}" if row.saved_us else f"costs {lasting(row.cost_us)}",
+            "false" if row.is_false else "",
+        )
+        for row in found.rows
+    ]
+    columns = (
+        *("seq.", "proposed", "group", "why", "from", "to", "down for.", "would have been."),
+        *("worth", ""),
+    )
+    output.console().print(output.table(columns, rows))
+    output.text(
+        f"{found.proposals} proposals, {found.false} of them false; they would have saved "
+        f"{lasting(found.saved_us)} and cost {lasting(found.cost_us)}"
+    )

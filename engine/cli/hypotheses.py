@@ -109,3 +109,82 @@ def _around(log: "SqliteLog", incident: int) -> "tuple[Stretch, Callable[[WhatIf
     ends_us = row.detected_us if last is None else last.at_us
     part = stretch(log, after=row.events[0] - 1)
     return part, lambda run: run.is_settled(ends_us)
+
+
+def tune(
+    *logs: Annotated[str, Parameter(name="LOG", help="Logs: files or sqlite:/// URLs.")],
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            show_default=False,
+            help="One setting with its values, as in probe.fall=1..8 or "
+            "failover.delay.staleness=0s,3s; others are fixed.",
+        ),
+    ] = (),
+    svg: Annotated[Path | None, Parameter(help="Where to write the curve as a picture.")] = None,
+    false_within: FalseWithin = "10s",
+    json: Json = False,
+) -> None:
+    """Detection time against false verdicts, for each value of a setting.
+
+    Every value is tried on what was observed, as `whatif` does, over all the logs together. A
+    verdict is false if its master answered again soon after. The mean is that of the outages that
+    every value detects, so that it can be compared; a mark stands where no other value is better in
+    both respects.
+
+    Example: tanist tune tanist.db --set probe.fall=1..8 --svg curve.svg
+    """
+    import contextlib
+
+    from engine.answers.tuning import asked_of
+    from engine.answers.tuning import tune as tuned
+
+    asked = asked_of(set_)
+    within_us = duration_us(false_within, option="--false-within")
+    with contextlib.ExitStack() as stack:
+        targets = logs or (places.resolve(None),)
+        opened = [stack.enter_context(places.open_for_reading(target)) for target in targets]
+        report = stack.enter_context(output.progress("events"))
+        curve = tuned(opened, asked, false_within_us=within_us, progress=report)
+    if svg is not None:
+        from engine.answers.curves import svg as drawn
+
+        svg.write_text(drawn(curve), encoding="utf-8")
+    if json:
+        output.document(curve)
+        return
+    from engine.cli.comparing import show_curve
+
+    show_curve(curve)
+    if svg is not None:
+        output.note(f"the curve is in {svg}")
+
+
+def trial(
+    place: FilePlace = None,
+    /,
+    *,
+    false_within: FalseWithin = "10s",
+    log: File = None,
+    json: Json = False,
+) -> None:
+    """What an engine that only observed would have done.
+
+    Every failover that it proposed, with the heir, and what it would have saved or cost: from when
+    the heir would have served until somebody did. False are those whose master answered again soon.
+
+    Example: tanist trial tanist.db --false-within 5s
+    """
+    from engine.answers.trials import trial as tried
+    from engine.cli.comparing import show_trial
+
+    target, _ = places.split((place,), log, most=0)
+    within_us = duration_us(false_within, option="--false-within")
+    with places.open_for_reading(target) as opened:
+        found = tried(opened, false_within_us=within_us)
+    if json:
+        output.document(found)
+    else:
+        show_trial(found)

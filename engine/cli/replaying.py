@@ -5,7 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
+from engine.cli.main import NO
 from engine.cli.options import File, FilePlace, Json
+from engine.core.errors import ConfigurationError
 
 
 def replay(
@@ -16,13 +18,22 @@ def replay(
         str | None,
         Parameter(help="A position: a seq, a time with its zone or the name of a checkpoint."),
     ] = None,
+    check_release: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Decide again on all that was observed, and list what this release decides "
+            "otherwise; exit 1 if there is anything.",
+        ),
+    ] = False,
     log: File = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Fold the log, and print the state and its digest.
 
-    Two logs with the same events have the same digest, on every machine. Nothing is decided again,
-    and no effect is run.
+    Two logs with the same events have the same digest, on every machine. Nothing is decided again
+    but with --check-release, and no effect is run.
 
     Example: tanist replay tanist.db --to before-upgrade
     """
@@ -33,6 +44,10 @@ def replay(
     from engine.cli.showing import show_status
 
     target, _ = places.split((place,), log, most=0)
+    if check_release:
+        if to is not None:
+            raise ConfigurationError(["--check-release takes the whole log: leave out --to"])
+        return _check(target, json=json)
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         seq = None if to is None else resolve(opened, to)
         found = status(state_at(opened, seq, progress=report))
@@ -41,3 +56,23 @@ def replay(
         output.document(found)
     else:
         show_status(found)
+    return 0
+
+
+def _check(target: str, *, json: bool) -> int:
+    """Print where this release would decide otherwise than the log has it."""
+    from engine.answers.releases import check
+    from engine.answers.words import harmless
+
+    with places.open_for_reading(target) as opened, output.progress("events") as report:
+        found = check(opened, progress=report)
+    if json:
+        output.document(found)
+        return NO if found["count"] else 0
+    for one in found["differences"]:
+        recorded, again = (", ".join(said) or "nothing" for said in (one["recorded"], one["again"]))
+        where = f"event {one['seq']}, {output.moment(one['at'])}"
+        output.text(harmless(f"{where}: the log has {recorded}; this release decides {again}"))
+    verdict = f"{found['count']} decisions differ" if found["count"] else "nothing differs"
+    output.text(f"{found['events']} events: {verdict}")
+    return NO if found["count"] else 0

@@ -11,6 +11,7 @@ from engine.core.events import Evidence, Recorded
 from engine.core.policy import preset
 from engine.log import open_log
 from tests.engine.answers.stories import Story, failed_over
+from tests.engine.answers.test_trials import active, answers, hangs, observing
 from tests.engine.cli.shell import answer, complaint, stored, tanist
 from tests.engine.log.thinned import drop, in_a_file, thin
 
@@ -150,3 +151,53 @@ def test_after_observations_were_dropped_the_answer_begins_later(tmp_path: Path)
     found = answer("whatif", "x.db", cwd=tmp_path)
     assert found["diverged_at"] is None
     assert found["events"] == head - 4_000
+
+
+def test_tune_prints_a_curve_and_writes_its_picture(log: Path) -> None:
+    done = tanist(
+        "tune", "x.db", "x.db", "--set", "probe.fall=1..3", "--svg", "c.svg", cwd=log.parent
+    )
+    assert done.returncode == 0
+    for said in ("probe.fall", "mean detection", "of them false", "2 logs"):
+        assert said in done.stdout, said
+    assert (log.parent / "c.svg").read_text().startswith("<svg ")
+    found = answer("tune", "x.db", "--set", "probe.fall=1..3", cwd=log.parent)
+    assert [point["failovers"] for point in found["points"]] == [1, 1, 0]
+    assert (found["never_more"], found["never_earlier"]) == (True, True)
+
+
+def test_tune_refuses_what_a_log_cannot_answer(log: Path) -> None:
+    words = ("tune", "x.db", "--set", "probe.interval=1s,2s")
+    assert "changes what is observed" in complaint(tanist(*words, cwd=log.parent), 2)
+    assert "found 0" in complaint(tanist("tune", "x.db", cwd=log.parent), 2)
+
+
+def test_trial_sums_up_what_was_proposed(tmp_path: Path) -> None:
+    story = observing()
+    hangs(story)
+    answers(story, "bc")
+    active(story, "a")
+    stored(story.log, tmp_path / "x.db")
+    found = answer("trial", "x.db", cwd=tmp_path)
+    assert (found["proposals"], found["false"]) == (1, 1)
+    done = tanist("trial", "x.db", "--false-within", "1ms", cwd=tmp_path)
+    assert "1 proposals, 0 of them false" in done.stdout
+
+
+def test_a_release_is_checked_against_what_was_recorded(log: Path, tmp_path: Path) -> None:
+    assert answer("replay", "x.db", "--check-release", cwd=log.parent)["count"] == 0
+    events = list(failed_over().log.read())
+    odd = Recorded(
+        seq=events[-1].seq + 1,
+        at_us=events[-1].at_us,
+        subject="c",
+        cause=events[-1].seq,
+        event=ev.MasterUnknown(rule="mood"),
+    )
+    with open_log(tmp_path / "odd.db", mode="write", create=True) as file:
+        file.append([*events, odd])
+    done = tanist("replay", "odd.db", "--check-release", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the log has MasterUnknown c; this release decides nothing" in done.stdout
+    words = ("replay", "odd.db", "--check-release", "--to", "3")
+    assert "leave out --to" in complaint(tanist(*words, cwd=tmp_path), 2)
