@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, TypedDict
 
+from engine.config.acting import needs_hands
 from engine.config.durations import spell
 from engine.config.groups import sum_spelled
 from engine.core.events import ProbeOk, encode
 from engine.core.fleet import Master, Mode
-from engine.core.policy import DAY, FenceKind, GroupPolicy, Policy, sums
+from engine.core.policy import DAY, FenceKind, GroupPolicy, Policy, lease_wait_us, sums
 
 # A cell of SQLite: its length and header, seq, at_us, kind, cause and crc; without an index.
 ROW_BYTES: Final = 36
@@ -90,17 +91,43 @@ def fence_sentence(policy: GroupPolicy) -> str:
         return (
             "gate: stops every acknowledgement under a revoked epoch at once, for clients that "
             "leave through route() and for sinks that compare epochs; does not stop what a master "
-            "that was left still does elsewhere by itself."
+            "that was left still does elsewhere by itself" + _leak(policy) + "."
         )
     away = (
         "clients that hold its address may still be answered by it"
         if policy.fence.clients == "direct"
         else "it may still act outside route()"
     )
+    if policy.fence.kind is FenceKind.LEASE:
+        lease, waits = spell(policy.fence.lease_us), spell(lease_wait_us(policy))
+        if policy.effects == "redis":
+            return (
+                f"lease {lease}: stops anyone else from being promoted before the primary that was "
+                "left has confirmed its fence, has restarted, or has lost its replicas for "
+                f"{waits}, after which it refuses writes by itself; does not stop what it "
+                "acknowledges until then, and waits for release unless every server says that it "
+                "keeps such a lease (min-replicas-to-write, min-replicas-max-lag)."
+            )
+        return (
+            f"lease {lease}: stops anyone else from being promoted before the master that was left "
+            f"has confirmed its fence, has restarted, or was silent for {waits}; does not stop a "
+            "master that goes on by itself although nobody renews its lease, which its operator "
+            "vouches for."
+        )
     return (
         "confirmed: stops anyone else from being promoted before the master that was left has "
         "confirmed its fence or has restarted (an unreachable one keeps the group waiting for "
         f"release); does not stop the master until then: {away}."
+    )
+
+
+def _leak(policy: GroupPolicy) -> str:
+    """Return what clients that hold a primary's own address may lose, where it is a Redis."""
+    if policy.effects != "redis":
+        return ""
+    return (
+        ", and what a primary that hangs acknowledges to clients that hold its address between "
+        "waking up and reading its fence"
     )
 
 
@@ -121,10 +148,12 @@ def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
         )
     if policy.mode is Mode.ACTIVE_STANDBY and len(masters) == 1:
         yield "there is no standby: if its only master fails, the group is down"
-    if policy.fence.kind is FenceKind.CONFIRMED and policy.effects == "none":
+    if needs_hands(policy):
+        yield "hooks and recover are never run with effects none: write another kind of effects"
+    if policy.fence.kind is not FenceKind.GATE and policy.effects == "none":
         yield (
-            "fence confirmed with effects none: nobody is asked to confirm, so only a restart of "
-            "the master ends the wait"
+            f"fence {policy.fence.kind.value} with effects none: nobody is asked to confirm, so "
+            "only a restart of the master ends the wait"
         )
 
 

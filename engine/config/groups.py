@@ -4,12 +4,19 @@ The base of a file is a preset, that of a changed policy is the policy as it was
 follow from other settings; one that stood at its default stays there when those change.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypedDict, TypeVar
 
 import msgspec
 
 from engine.config import kinds
+from engine.config.acting import (
+    WORDS_MAX,
+    read_effects,
+    read_fence,
+    read_hooks,
+    read_recover,
+)
 from engine.config.durations import spell
 from engine.config.secrets import secret
 from engine.config.tables import Table, shown
@@ -23,8 +30,6 @@ from engine.core.policy import (
     STRATEGIES,
     Automation,
     Failover,
-    Fence,
-    FenceKind,
     GroupPolicy,
     Messages,
     Probe,
@@ -44,10 +49,7 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
-WORDS_MAX: Final = 64  # of a command [count]
-EFFECTS_LATER: Final = ("redis", "command")
-FENCES_LATER: Final = ("lease",)
-GROUP_LATER: Final = ("balance", "drivers", "hooks", "observers")
+GROUP_LATER: Final = ("balance", "drivers", "observers")
 FAILOVER_LATER: Final = ("across_regions",)
 
 _INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
@@ -102,6 +104,7 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
     detect_within_us = table.take("detect_within", _SPAN, base.detect_within_us)
     sound = table.reading.count == before
     failover = _failover(table.table("failover", later=FAILOVER_LATER), base.failover)
+    effects, reach = read_effects(table.table("effects"), base, base.mode, probe)
     policy = GroupPolicy(
         mode=base.mode,
         preset=base.preset,
@@ -110,12 +113,17 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
             "strategy", kinds.choice(STRATEGIES, later=STRATEGIES_LATER), base.strategy
         ),
         detect_within_us=detect_within_us,
-        effects=_effects(table.table("effects"), base.effects, probe),
+        effects=effects,
         probe=probe,
-        fence=_fence(table.table("fence"), base.fence),
+        fence=read_fence(table.table("fence"), base, effects),
         failover=failover,
         messages=_messages(table.table("messages"), base, failover),
         slo=_slo(table.table("slo"), base.slo),
+        reach=reach,
+        hooks=read_hooks(
+            table.table("hooks"), base.hooks, step_timeout_us=failover.step_timeout_us
+        ),
+        recover=read_recover(table.table("recover"), base.recover),
     )
     if sound and (runs or table.has("detect_within")):
         _hold_to_promise(table, policy)
@@ -269,38 +277,6 @@ def _failover(table: Table, base: Failover) -> Failover:
     delay.finish()
     table.finish()
     return failover
-
-
-def speaks_http(schemes: Sequence[str]) -> bool:
-    """Return whether what is at an address of these may take the control protocol; (): it may."""
-    return not schemes or not {"http", "https"}.isdisjoint(schemes)
-
-
-def _effects(table: Table, base: str, probe: Probe) -> str:
-    if base == "http" and not speaks_http(kinds.PROBED_SCHEMES[probe.kind]):
-        base = "none"  # its masters do not take the protocol unless it is said that they do
-    kind = table.take("kind", kinds.choice(("http", "none"), later=EFFECTS_LATER), base)
-    table.finish()
-    return kind
-
-
-def _fence(table: Table, base: Fence) -> Fence:
-    before = table.reading.count
-    fence = Fence(
-        kind=table.take("kind", kinds.member(FenceKind, later=FENCES_LATER), base.kind),
-        clients=table.take("clients", kinds.choice(("direct", "route")), base.clients),
-    )
-    contradicts = fence.kind is FenceKind.GATE and fence.clients == "direct"
-    if contradicts and table.reading.count == before:
-        table.mistake(
-            "clients" if table.has("clients") else "kind",
-            expected='clients = "route" where kind = "gate"',
-            found='"direct"',
-            remedy="a gate stops nothing for clients that hold the master's own address: write "
-            'kind = "confirmed", or clients = "route" if they all leave through route()',
-        )
-    table.finish()
-    return fence
 
 
 def _messages(table: Table, base: GroupPolicy, failover: Failover) -> Messages:

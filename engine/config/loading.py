@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from engine.config import kinds
+from engine.config.acting import speaks_http
 from engine.config.fleets import read_fleet
-from engine.config.groups import GROUP_LATER, read_base, read_group, speaks_http
+from engine.config.groups import GROUP_LATER, read_base, read_group
 from engine.config.places import lines_of
 from engine.config.secrets import NO_SECRETS, Secret, secrets
 from engine.config.tables import Reading, Table, Unfit, shown

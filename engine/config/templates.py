@@ -5,6 +5,7 @@ import re
 from typing import Final
 
 from engine.config import kinds
+from engine.config.acting import ATTEMPTS_MAX, BACKOFF_US, RECOVER_TIMEOUT_US
 from engine.config.durations import spell
 from engine.config.loading import (
     DEFAULT_LISTEN,
@@ -53,6 +54,11 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 # strategy = "priority"  # or "round-robin"
 # detect_within = {detect_within}  # a promise: check refuses settings that cannot keep it
 # slo = {{ objective = {objective}, window = {window} }}
+                        # programs before and after steps, of which those before can stop it:
+                        #   hooks = {{ before_promote = ["/usr/local/bin/may"], timeout = "1s" }}
+                        # and one that heals failed masters, except under maintenance:
+                        #   recover = {{ command = ["/usr/local/bin/heal"],
+                        #     attempts = {heals}, backoff = {backoff}, timeout = {heal_timeout} }}
 
 [groups.main.probe]
 # path = {path}  # asked of each master: a path that answers 200 while all is well
@@ -67,11 +73,17 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 
 [groups.main.effects]
 # kind = "http"  # the masters take the control protocol
+                 # "redis": real primaries and replicas, with probe.kind = "redis"; it logs in
+                 # as the probe does, or with user and password = {{ env = "NAME" }} of its own
+                 # "command": a program, command = ["/usr/local/bin/act"], does what is in
+                 # $TANIST_STEP to $TANIST_ADDRESS; exit 0 done, 1 refused, else unknown
+                 # "python": functions of the service, @engine.effect
                  # "none": nothing is ever sent, as to plain HTTP upstreams
 
 [groups.main.fence]
 kind = "gate"  # the committed epoch is the fence; needs clients = "route"
 clients = "route"  # where clients hold a master's own address: "direct", with kind = "confirmed"
+                   # or kind = "lease", lease = {lease}: by then it stops by itself
 
 [groups.main.failover]
 # deadline = {deadline}  # of the whole failover
@@ -190,6 +202,10 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "hold_down": _q(failover.hold_down_us),
         "limit": f'"{failover.limit}/{window}"' if failover.limit else '"none"',
         "grace": _q(failover.grace_us),
+        "lease": _q(PRESETS[policy.preset].lease_us),
+        "backoff": _q(BACKOFF_US),
+        "heals": ATTEMPTS_MAX,
+        "heal_timeout": _q(RECOVER_TIMEOUT_US),
         "deliver_timeout": _q(policy.messages.deliver_timeout_us),
         "remember": policy.messages.remember_max,
         "open_max": policy.messages.open_max,

@@ -12,18 +12,11 @@ masters of other kinds keep what their operator declared, from the decision to f
 from typing import Final
 
 from engine.core.fleet import Health, Role
-from engine.core.policy import SECOND, FenceKind, GroupPolicy
+from engine.core.policy import SECOND, FenceKind, lease_wait_us
 from engine.core.state import GroupState, MasterState, Phase, Saga, State
 
-DRIFT_PARTS: Final = 10  # clocks that run apart cost a tenth of the lease
 # Redis counts whole seconds, and how many replicas are good once a second: two at most on top.
 REDIS_SLACK_US: Final = 2 * SECOND
-
-
-def lease_us(policy: GroupPolicy) -> int:
-    """Return how long a lease may last after it was renewed the last time, with all slack [us]."""
-    lease = policy.fence.lease_us
-    return lease + lease // DRIFT_PARTS
 
 
 def has_to_detach(state: State, group: GroupState, saga: Saga, name: str) -> bool:
@@ -54,7 +47,7 @@ def lease_ends_us(state: State, group: GroupState, left: MasterState) -> int:
             if other.role is Role.STANDBY and not _is_detached(other, left):
                 return 0
             since_us = max(since_us, other.follow_us if other.role is Role.STANDBY else 0)
-    return since_us + lease_us(policy)
+    return since_us + lease_wait_us(policy)
 
 
 def unleased(state: State, group: GroupState) -> list[str]:

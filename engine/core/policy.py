@@ -213,12 +213,21 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 STRATEGIES: Final = ("priority", "round-robin")
 
 
+DRIFT_PARTS: Final = 10  # clocks that run apart cost a tenth of a lease
+
+
+def lease_wait_us(policy: GroupPolicy) -> int:
+    """Return how long a lease is waited for after it was renewed the last time [us]; 0: none is."""
+    lease_us = policy.fence.lease_us
+    return lease_us + lease_us // DRIFT_PARTS
+
+
 def sums(policy: GroupPolicy) -> Sums:
     """Return the worst detection, the longest blip ignored and the worst restoration.
 
         detect  = interval + (fall - 1) * max(recheck, timeout) + timeout
         blip    = (fall - 1) * max(recheck, timeout) + timeout
-        restore = detect + slack + delay + deadline
+        restore = detect + slack + delay + deadline (+ the lease, where that is the fence)
 
     One probe is in flight for each master, and a re-check is scheduled from the start of the probe
     before. `slack_us` is what the observer itself may be late by: an overdue answer seen later than
@@ -228,7 +237,7 @@ def sums(policy: GroupPolicy) -> Sums:
     probe, failover = policy.probe, policy.failover
     blip_us = (probe.fall - 1) * max(probe.recheck_us, probe.timeout_us) + probe.timeout_us
     detect_us = probe.interval_us + blip_us
-    restore_us = detect_us + probe.late_us_max + failover.deadline_us
+    restore_us = detect_us + probe.late_us_max + failover.deadline_us + lease_wait_us(policy)
     return Sums(
         detect_us=detect_us,
         slack_us=probe.late_us_max,
@@ -261,6 +270,7 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     flush_us: int
     keep_observations_us: int
     max_size: int  # of the log [bytes]
+    lease_us: int  # of a fence by lease
 
 
 PRESETS: Final[dict[str, _Preset]] = {
@@ -270,7 +280,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         detect_within_us=120 * MS, late_us_max=25 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
         limit_window_us=HOUR, fleet=None, grace_us=SECOND, unknown_after_us=5 * SECOND,
-        flush_us=5 * MS, keep_observations_us=DAY, max_size=2 * GIB,
+        flush_us=5 * MS, keep_observations_us=DAY, max_size=2 * GIB, lease_us=200 * MS,
     ),
     "lan": _Preset(
         interval_us=100 * MS, timeout_us=100 * MS, recheck_us=100 * MS, fall=3, rise=5,
@@ -279,7 +289,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         limit_window_us=10 * MINUTE,
         fleet=FleetPolicy(limit=3, share_ppm=500_000, window_us=10 * MINUTE),
         grace_us=5 * SECOND, unknown_after_us=5 * SECOND, flush_us=250 * MS,
-        keep_observations_us=7 * DAY, max_size=2 * GIB,
+        keep_observations_us=7 * DAY, max_size=2 * GIB, lease_us=SECOND,
     ),
     # The time-out is above the 200 ms minimum retransmission time-out of TCP.
     "zone": _Preset(
@@ -289,7 +299,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR,
         fleet=FleetPolicy(limit=2, share_ppm=250_000, window_us=10 * MINUTE), grace_us=30 * SECOND,
         unknown_after_us=5 * SECOND, flush_us=SECOND, keep_observations_us=35 * DAY,
-        max_size=10 * GIB,
+        max_size=10 * GIB, lease_us=5 * SECOND,
     ),
     # The time-out is above a lost SYN (1 s) and a round trip, the delay above a cut of 43 s.
     "region": _Preset(
@@ -299,7 +309,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         hold_down_us=HOUR, limit=1, limit_window_us=DAY,
         fleet=FleetPolicy(limit=1, share_ppm=100_000, window_us=HOUR), grace_us=60 * SECOND,
         unknown_after_us=10_500 * MS, flush_us=SECOND, keep_observations_us=35 * DAY,
-        max_size=10 * GIB,
+        max_size=10 * GIB, lease_us=30 * SECOND,
     ),
 }  # fmt: skip
 

@@ -77,10 +77,8 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
          'this release takes "priority" or "round-robin" only'),
         ('probe.kind = "ping"', 'groups.cache.probe.kind: expected "http" or "https" or "tcp" or '
          '"redis" or "command" or "push" or "python", found "ping"', 'write "http"'),
-        ('effects.kind = "command"', "groups.cache.effects.kind: expected",
-         'this release takes "http" or "none" only'),
-        ('fence.kind = "lease"', "groups.cache.fence.kind: expected",
-         'this release takes "gate" or "confirmed" only'),
+        ('effects.kind = "htp"', "groups.cache.effects.kind: expected", 'did you mean "http"?'),
+        ('fence.kind = "leash"', "groups.cache.fence.kind: expected", 'did you mean "lease"?'),
         ('preset = "zoen"', "groups.cache.preset: expected", 'did you mean "zone"?'),
         ('probe.path = "health"', "groups.cache.probe.path: expected a path", '"/health"'),
         ('probe.path = "/a b"', "groups.cache.probe.path: expected a path", '"/health"'),
