@@ -43,6 +43,7 @@ from engine.runtime.eyes import Eyes
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import HttpHands
+from engine.runtime.hearing import Hearing
 from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Turning
 from engine.runtime.pausing import PauseFile
@@ -51,11 +52,13 @@ from engine.runtime.requests import Receipt as Receipt
 from engine.runtime.requests import Requests
 from engine.runtime.routes import Routes
 from engine.runtime.space import Space
+from engine.runtime.tasked import Check
 from engine.runtime.traffic import Traffic
 from engine.runtime.watch import Watch
 from projections.kept import KEPT
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Check)
 
 SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
 FIRST_PROBE_US: Final = 1_000  # what the first probe of a master may take of one core, with room
@@ -199,7 +202,9 @@ class Engine(Commands, Requests):
         turning.listen(keeping.published)
         self._turning = turning
         self._routes = Routes(turning)
+        self.hearing = Hearing(turning, self._eyes.beats)
         self._traffic = Traffic(turning, self._routes, self._watches)
+        self._closing.callback(self._traffic.close)
         self._hands = HttpHands(
             turning,
             failpoint=hit,
@@ -325,6 +330,26 @@ class Engine(Commands, Requests):
 
     async def _unwatch(self) -> None:
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+
+    def probe(self, group: str) -> Callable[[C], C]:
+        """Return a decorator: the function looks at the masters of `group`, one at a time.
+
+        It is called with the declared master; see `runtime.tasked.FunctionLink` for what it
+        returns. Its group says `probe.kind = "python"`, and it is there before the engine is
+        entered.
+
+        Example:
+            >>> engine = Engine(log="sqlite:///:memory:")
+            >>> @engine.probe("bots")
+            ... async def look(master):
+            ...     return {"status": "ok", "role": "standby"}
+        """
+
+        def register(check: C) -> C:
+            self._eyes.checks[group] = check
+            return check
+
+        return register
 
     # Looking.
 

@@ -152,6 +152,16 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "Ask the log in SQL; nothing is changed, and an engine may write meanwhile.",
         ),
         Command(
+            "observer",
+            "engine.cli.eyes:observer",
+            "Look at the masters from another place, and tell a running engine.",
+        ),
+        Command(
+            "probe",
+            "engine.cli.eyes:probe",
+            "Look at one master, and say what was seen; check its control protocol.",
+        ),
+        Command(
             "bench",
             "engine.cli.bench:bench",
             "Measure append and replay beside their floors, and say which goals are met.",

@@ -62,8 +62,12 @@ class Eyes:
                     interval_us=probe.interval_us, recheck_us=probe.recheck_us, clock=clock
                 )
                 return link
-            case _:
+            case "http" | "https" | "tcp" | "redis":
                 return self._held(master, probe, name, on_closed, clock, told)
+            case kind:
+                raise ConfigurationError(
+                    [f"{name}.kind: this release looks by no probe of the kind {kind!r}"]
+                )
 
     def _held(
         self,
@@ -82,17 +86,13 @@ class Eyes:
             case "tcp":
                 tcp = Tcp(probe.send, probe.expect)
                 return HeldLink(place, tcp, on_closed, hold_open=probe.hold_open, clock=clock)
-            case "redis":
+            case _:
                 secret = ""
                 if probe.password is not None:
                     where = f"{name}.password"
                     secret = password(probe.password, name=where, source=self._source)
                 redis = Redis(master.group, user=probe.user, password=secret, told=told)
                 return HeldLink(place, redis, on_closed, hold_open=probe.hold_open, clock=clock)
-            case kind:
-                raise ConfigurationError(
-                    [f"{name}.kind: this release looks by no probe of the kind {kind!r}"]
-                )
 
     def _place(self, address: str, probe: Probe, name: str) -> Place:
         if probe.verify and not probe.ca:

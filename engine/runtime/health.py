@@ -4,8 +4,9 @@
      "load": {"active": 3, "queued": 0, "cpu": 0.25, "memory": 0.5, "errors": 0.001},
      "freshness": {"position": 4711, "lag_ms": 12.5}}
 
-It is read as leniently as it can be: a plain page is an answer that says nothing, a field of
-another type is a field left out. Shares are numbers from 0 to 1; what is beyond is left out.
+`freshness` may be the position alone. It is read as leniently as it can be: a plain page is an
+answer that says nothing, a field of another type is a field left out. Shares are numbers from 0 to
+1; what is beyond is left out.
 """
 
 from typing import Final, TypeGuard
@@ -70,10 +71,10 @@ def read_health(body: bytes, *, latency_us: int, status: int = 0) -> Answer | Fa
 
 def read_report(load: object, freshness: object) -> LoadReported | None:
     """Return what the fields `load` and `freshness` of a document say; None if that is nothing."""
-    work = load if isinstance(load, dict) else {}
-    data = freshness if isinstance(freshness, dict) else {}
-    if not work and not data:
+    if load is None and freshness is None:
         return None
+    work = load if isinstance(load, dict) else {}
+    data = freshness if isinstance(freshness, dict) else {"position": freshness}
     lag_ms = data.get("lag_ms")
     report = LoadReported(
         cpu_ppm=_share(work.get("cpu")),

@@ -38,9 +38,12 @@ def get(path: str, *, host: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode("ascii")
 
 
-def post_head(path: str, *, host: str) -> bytes:
-    """Return what `post` puts before every JSON body; it is the same for all of them."""
-    fields = f"Host: {host}\r\nUser-Agent: tanist\r\nContent-Type: application/json\r\n"
+def post_head(path: str, *, host: str, fields: str = "") -> bytes:
+    """Return what `post` puts before every JSON body; it is the same for all of them.
+
+    `fields` are further ones, each with the end of its line.
+    """
+    fields += f"Host: {host}\r\nUser-Agent: tanist\r\nContent-Type: application/json\r\n"
     return f"POST {path} HTTP/1.1\r\n{fields}Content-Length: ".encode("ascii")
 
 

@@ -1,9 +1,12 @@
 """Traffic that goes through the engine: picked, watched, and counted only under a valid activation.
 
+Once a second the share of calls that failed at each master is reported, where any were made.
+
 A connection that fails is a question to its master, which is probed at once. What else goes wrong
 in the work of a caller (a file that is not there, a bug) says nothing about the master.
 """
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -11,12 +14,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 from engine.core.errors import NoMaster, StaleEpoch
-from engine.core.events import Evidence
+from engine.core.events import Evidence, LoadReported
+from engine.core.load import is_worth_recording
 from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
 from engine.runtime.watch import Watch
 
 T = TypeVar("T")
+
+TELL_S: Final = 1.0  # how often the errors of calls are reported, while there are any
+PPM: Final = 1_000_000  # parts per million in one
 
 # OSErrors of no class of their own that mean: the connection to the other side did not hold.
 _CONNECTION: Final = frozenset(
@@ -49,6 +56,33 @@ class Traffic:
         self._turning: Final = turning
         self._routes: Final = routes
         self._watches: Final = watches
+        self._counts: Final[dict[str, list[int]]] = {}  # by master: calls, errors, in this second
+        self._telling: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Tell no more of how calls went."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+
+    def _count(self, route: Route, *, failed: bool) -> None:
+        """Count a call that came to an end at its master, for the second that it ended in."""
+        count = self._counts.setdefault(route.master, [0, 0])
+        count[0] += 1
+        count[1] += failed
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        """Report the share of errors of each master that was called in the last second."""
+        self._telling = None
+        turning = self._turning
+        for master, (calls, errors) in self._counts.items():
+            report = LoadReported(errors_ppm=errors * PPM // calls, observer="traffic")
+            if is_worth_recording(turning.driver.working, master, report, turning.clock.at_us()):
+                turning.record(report, subject=master)
+        self._counts.clear()
 
     async def call(
         self,
@@ -65,10 +99,12 @@ class Traffic:
             answer = await send(route)
         except OSError as err:
             is_doubted = self._doubt(route, err)
+            self._count(route, failed=is_doubted or isinstance(err, TimeoutError))
             # Out of time is no question, for it may be the caller's own; another master may do.
             if not idempotent or not (is_doubted or isinstance(err, TimeoutError)):
                 raise
         else:
+            self._count(route, failed=False)
             if self._routes.is_valid(route):
                 return answer
             if not idempotent:
@@ -90,8 +126,10 @@ class Traffic:
         try:
             yield
         except OSError as err:
-            self._doubt(route, err)
+            is_doubted = self._doubt(route, err)
+            self._count(route, failed=is_doubted or isinstance(err, TimeoutError))
             raise
+        self._count(route, failed=False)
         if not self._routes.is_valid(route):
             raise _stale(route)
 

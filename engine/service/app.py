@@ -35,6 +35,7 @@ from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
 from engine.runtime.commands import Conditions
 from engine.service.guard import NO_TOKEN, Guard, carries
+from engine.service.intake import Intake, read
 from engine.service.pacing import Paced
 from engine.service.viewing import Kept, Viewing
 
@@ -208,11 +209,7 @@ class _Api:
         return Kept(projections=await self.engine.views(), log=await self.engine.room())
 
     async def _body(self, request: Request, key: str = "") -> Body:
-        data = b""
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > BODY_BYTES_MAX:
-                raise TypeError(f"expected at most {BODY_BYTES_MAX} bytes")
+        data = await read(request, BODY_BYTES_MAX)
         try:
             return Body(json.loads(data or b"{}"), key)
         except RecursionError as err:
@@ -319,6 +316,7 @@ def application(engine: Engine, *, token: str, host: str) -> Starlette:
             Route("/api/route/{group}", api.route),
             Route("/api/commands/{name}", api.command, methods=["POST"]),
             Route("/api/acks", api.acks, methods=["POST"]),
+            *Intake(engine, token).routes(),
             Route("/livez", api.alive),
             Route("/readyz", api.ready),
         ],
