@@ -76,6 +76,36 @@ def _verdict(recorded: Recorded) -> str:
                 f"{who} lost its activation: it answers under epoch {event.found} instead of "
                 f"{event.epoch}"
             )
+        case ev.ObserversDisagree():
+            return (
+                f"observers of {who} contradict: {_named(event.against)} says it has failed, "
+                f"{_named(event.well)} hears it; no verdict meanwhile"
+            )
+        case ev.ObserversAgree():
+            return f"observers of {who} contradict no more"
+        case ev.FlappingStarted():
+            return f"{who} flaps ({event.percent_ppm / 10_000:.1f} % of its checks changed)"
+        case ev.FlappingEnded():
+            return f"{who} is steady again ({event.percent_ppm / 10_000:.1f} % changed)"
+        case _:
+            return _own_state(event)
+
+
+def _own_state(event: ev.AnyEvent) -> str:
+    match event:
+        case ev.DoubtChanged() if event.doubted:
+            return (
+                f"all {event.masters} masters fail at once and none refuses: the engine may be cut "
+                "off itself, and takes nothing from anybody for it"
+            )
+        case ev.DoubtChanged():
+            return "masters are heard again: the engine believes what it sees"
+        case ev.ClockStepped():
+            ahead = "ahead of" if event.offset_us >= 0 else "behind"
+            return (
+                f"the wall clock was set by {lasting(event.step_us)}: it is "
+                f"{lasting(abs(event.offset_us))} {ahead} engine time, which goes on as before"
+            )
         case ev.EngineResumed():
             return f"the engine itself stood still for {lasting(event.stall_us)}"
         case ev.ObservationsDropped():
@@ -90,6 +120,10 @@ def _verdict(recorded: Recorded) -> str:
             return f"there is space again: {kept} of it in reserve, and every probe is recorded"
         case _:
             return ""
+
+
+def _named(observers: tuple[str, ...]) -> str:
+    return ", ".join(name or "the engine" for name in observers)
 
 
 def disk_full(left: int, reserve: int) -> str:

@@ -192,6 +192,8 @@ class _Chain:
                 yield from self._last_before(recorded, ev.FailoverStarted)
             case ev.RollbackEnded():
                 yield from self._last_before(recorded, ev.RollbackAccepted)
+            case ev.DeadlinePassed(what="silent_after"):
+                yield from self._last_before(recorded, ev.LoadReported)
             case ev.DeadlinePassed(what=what) if what == SILENCE:
                 heard = self._finder.before(recorded.seq, _PROBES, recorded.subject)
                 yield from (found.seq for found in (next(heard, None),) if found is not None)

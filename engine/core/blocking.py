@@ -10,14 +10,14 @@ from typing import Final
 import msgspec
 
 from engine.core import candidates
+from engine.core.candidates import is_blind, leaves_no_doubt
 from engine.core.fleet import Health, Role
 from engine.core.leasing import lease_ends_us
 from engine.core.policy import Automation, FenceKind
-from engine.core.state import GroupState, MasterState, Phase, Saga, State, active_of, paused_until
+from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
 
 ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
 RETRY_US: Final = 1_000_000  # the first back-off of a headless group [us]; doubles
-REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 RETRY_US_MAX: Final = 64 * RETRY_US
 
 
@@ -57,11 +57,6 @@ def want(group: GroupState) -> Want | None:
     return None
 
 
-def leaves_no_doubt(master: MasterState) -> bool:
-    """Return whether the evidence against a failed master is hard."""
-    return master.is_hard or master.refused >= REFUSED_HARD
-
-
 def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block | None:
     """Return what keeps a failover of `group` from being opened; None: nothing does."""
     policy = state.policy_of(group)
@@ -86,7 +81,7 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     if policy.automation is Automation.OBSERVE:
         return Block(reason="observing")
     if not candidates.has_heir(state, group, at_us):
-        return Block(reason="no fit heir")
+        return Block(reason="blind" if is_blind(state, group, at_us) else "no fit heir")
     return None
 
 
@@ -123,6 +118,8 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
     block = brake(state, group, at_us, is_hard=_is_hard(group, saga), saga=saga)
     if block is None and group.masters[saga.source].health is Health.RECOVERING:
         return Block(reason="it answers again")
+    if block is None and not candidates.has_heir(state, group, at_us):
+        return Block(reason="blind") if is_blind(state, group, at_us) else None
     return block
 
 

@@ -4,11 +4,15 @@ A pure function of the state and the time; the table goes into the event that re
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from engine.core.events import Figures, Verdict
 from engine.core.fleet import Health, Role
 from engine.core.load import business, freshness, staleness, told
-from engine.core.state import GroupState, MasterState, State, windows
+from engine.core.state import GroupState, MasterState, State, active_of, windows
+
+REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
+UNHEARD: Final = "unheard"
 
 
 def fresh_within_us(state: State, group: GroupState) -> int:
@@ -22,10 +26,11 @@ def table(
 ) -> tuple[Verdict, ...]:
     """Return the verdict on every master of `group`, the heir first.
 
-    Ranked by whether somebody promoted it by hand, by health, then those not just left, then
-    priority, then how fresh its data is and how busy it is, as far as that is said, then whether it
-    is in the region of the one that served, then id. `is_tolerant`: a master of which nothing is
-    known may be chosen (it is looked at before anything is taken from others).
+    Ranked by whether somebody promoted it by hand, then those that do not flap, by health, then
+    those not just left, then priority, then how fresh its data is and how busy it is, as far as
+    that is said, then whether it is in the region of the one that served, then id. `is_tolerant`: a
+    master of which nothing is known may be chosen (it is looked at before anything is taken from
+    others).
     """
     left_last_us = max((master.left_at_us for master in group.masters.values()), default=0)
     last = group.masters.get(group.assigned)
@@ -40,9 +45,11 @@ def table(
             continue
         just_left = int(0 < left_last_us == master.left_at_us)
         acts = int(is_stray(master))
+        flaps = int(master.flaps is not None and master.flaps.since_seq > 0)
         away = int(bool(region) and master.declared.region != region)
         key = (
             -acts,
+            flaps,
             _health_rank(master),
             just_left,
             master.declared.priority,
@@ -53,6 +60,7 @@ def table(
         )
         figures = (
             *((("acts", acts),) if acts else ()),
+            *((("flaps", flaps),) if flaps else ()),
             ("health_rank", _health_rank(master)),
             ("just_left", just_left),
             ("priority", master.declared.priority),
@@ -117,6 +125,44 @@ def every_rule(
     if age_us > limit_us:
         yield "stale", (("good_age_us", age_us), ("limit_us", limit_us))
     yield from staleness(state.policy_of(group), group, master)
+    yield from _unheard(group, master)
+
+
+def leaves_no_doubt(master: MasterState) -> bool:
+    """Return whether the evidence against a failed master is hard."""
+    return master.is_hard or master.refused >= REFUSED_HARD
+
+
+def _unheard(group: GroupState, master: MasterState) -> Iterator[tuple[str, Figures]]:
+    """Yield that nothing was heard of `master` since the active began to fail on soft evidence.
+
+    Then it may be the observer that is cut off, and nobody is to be promoted by what it believes.
+    """
+    active = group.masters.get(active_of(group))
+    if (
+        active is not None
+        and active.health is Health.FAILED
+        and not leaves_no_doubt(active)
+        and not active.lost_seq
+        and master.good_us < active.failing_us
+    ):
+        yield UNHEARD, (("heard_before_us", active.failing_us - master.good_us),)
+
+
+def is_blind(state: State, group: GroupState, at_us: int) -> bool:
+    """Return whether somebody would be fit if only it were heard again.
+
+    So it is while all masters of a group fall silent at once, until they have failed, too.
+    """
+    return any(
+        rules and rules <= {UNHEARD, "stale"}
+        for rules in (
+            {rule for rule, _ in every_rule(state, group, name, at_us)}
+            for name, master in group.masters.items()
+            if master.health in (Health.HEALTHY, Health.DEGRADED)
+        )
+        if UNHEARD in rules
+    )
 
 
 def is_stray(master: MasterState) -> bool:

@@ -307,6 +307,49 @@ class DrainEnded(Event, frozen=True, kw_only=True):
     """The subject has nothing left and stands by."""
 
 
+class ObserversDisagree(Event, frozen=True, kw_only=True):
+    """Some observers say that the subject has failed, and at least as many that it answers.
+
+    There is no verdict while that is so: which of them is cut off cannot be told from here.
+    """
+
+    against: tuple[str, ...]  # who says that it has failed; "" is the engine itself
+    well: tuple[str, ...]  # who has heard it since
+    evidence: tuple[int, ...]
+    figures: Figures = ()
+
+
+class ObserversAgree(Event, frozen=True, kw_only=True):
+    """The observers of the subject contradict one another no more."""
+
+    evidence: tuple[int, ...]
+
+
+class FlappingStarted(Event, frozen=True, kw_only=True):
+    """The subject answers and fails by turns: it is not trusted until that ends."""
+
+    percent_ppm: int  # of the last checks that differ from the one before, newer ones weigh more
+    figures: Figures = ()
+
+
+class FlappingEnded(Event, frozen=True, kw_only=True):
+    """The subject is steady again."""
+
+    percent_ppm: int
+    figures: Figures = ()
+
+
+class DoubtChanged(Event, frozen=True, kw_only=True):
+    """The engine doubts itself, or does no more.
+
+    Every master fails at once and none refuses: the observer may be cut off.
+    """
+
+    doubted: bool
+    failing: int  # masters whose last probe failed, and was not refused [count]
+    masters: int  # that it watches [count]
+
+
 Decision: TypeAlias = (
     PolicyAdopted
     | MasterAdded
@@ -348,4 +391,9 @@ Decision: TypeAlias = (
     | HookStarted
     | HookEnded
     | RecoveryStarted
+    | ObserversDisagree
+    | ObserversAgree
+    | FlappingStarted
+    | FlappingEnded
+    | DoubtChanged
 )

@@ -10,7 +10,7 @@ call the same functions. Neither reads a clock: time is an argument.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from engine.core import candidates, commands, detection, outcomes
+from engine.core import ailing, candidates, commands, detection, outcomes
 from engine.core import events as ev
 from engine.core.blocking import (
     blocked,
@@ -30,6 +30,7 @@ from engine.core.healing import healing_due
 from engine.core.leading import strays_from
 from engine.core.owed import owed_of
 from engine.core.policy import Automation
+from engine.core.seen import SILENT
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -44,6 +45,7 @@ Decide: TypeAlias = Callable[[Step, Observation], None]
 Due: TypeAlias = tuple[int, str, str, str]  # when [us], the part, what, the subject
 
 SILENCE: Final = "unknown_after"
+STALENESS: Final = (SILENCE, SILENT)  # deadlines that only say that something is not known any more
 _FAR_US: Final = 1 << 62  # later than any deadline
 
 
@@ -61,8 +63,9 @@ def decide(step: Step, event: Observation) -> None:
         case ev.LoadReported():
             _decide_reported(step, event)
         case ev.DeadlinePassed():
-            if event.what == SILENCE:
-                decide_silence(step)
+            _decide_deadline(step, event)
+        case ev.LoadReported():
+            ailing.decide_ailing(step, step.state.cache.places[step.subject])
         case ev.ConfigurationLoaded():
             commands.decide_configuration(step, event)
         case ev.SwitchoverAsked():
@@ -86,10 +89,18 @@ def decide(step: Step, event: Observation) -> None:
 
 
 def _decide_reported(step: Step, event: ev.LoadReported) -> None:
-    """Note that a standby follows somebody else than it was told to: it is told again."""
+    """Note who is not well, and that a standby follows somebody else than it was told to."""
     place = step.state.cache.places[step.subject]
+    ailing.decide_ailing(step, place)
     if strays_from(place.group, place.master, event.follows):
         step.emit(ev.FollowChanged(epoch=0, active=""))
+
+
+def _decide_deadline(step: Step, event: ev.DeadlinePassed) -> None:
+    if event.what == SILENCE:
+        decide_silence(step)
+    elif event.what == SILENT:
+        ailing.decide_ailing(step, step.state.cache.places[step.subject])
 
 
 def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
@@ -130,11 +141,18 @@ def _deadlines_of(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]
 
 
 def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
-    limit_us = state.policy_of(group).probe.unknown_after_us
+    policy = state.policy_of(group)
+    limit_us = policy.probe.unknown_after_us
     if limit_us:
         for name, master in group.masters.items():
             if master.health is not Health.UNKNOWN:
                 yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
+    silent_us = 0 if policy.degraded is None else policy.degraded.silent_after_us
+    if silent_us:
+        for name, master in group.masters.items():
+            report = master.report
+            if report is not None and report.load_us and not report.is_silent:
+                yield False, (report.load_us + silent_us, group.id, SILENT, name)
 
 
 def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
@@ -324,6 +342,10 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         or master.failures
         or master.question
         or master.poor
+        or master.disagree_seq
+        or (master.flaps is not None and master.flaps.since_seq)
+        or any(eye.failures or eye.question for eye in master.eyes.values())
+        or state.fleet.doubt_seq
         or master.is_excluded
         or group.saga is not None
         or group.rollback is not None

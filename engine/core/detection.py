@@ -1,6 +1,7 @@
 """What is made of what was seen of one master: its verdicts, and when to look again.
 
-Rule 1: `fall` failed probes in a row fail a master; a good one starts the count anew.
+Rule 1: `fall` failed probes in a row fail a master; a good one starts the count anew. What other
+observers say, and what a phi beyond its threshold does, is in `voting`.
 
 Rule 2: a closed connection is a question. One fresh connection is tried at once: refused, the
 master has failed, whatever `fall` is; answered, no counter moves; unanswered, it is the first
@@ -11,24 +12,37 @@ that has not failed since it was last trusted.
 
 Rule 4: silence makes unknown, never failed.
 
-Rule 5: a master that answers under another epoch than it was activated with has lost its
+Rule 5: answers that are slow or complain, `fall` of them in a row, make a master degraded, and so
+does what `ailing` has; it is healthy again after `rise` good ones without any of that.
+
+Rule 6: a master that answers under another epoch than it was activated with has lost its
 activation, however well it is.
 """
 
+from collections.abc import Iterator
+
 from engine.core import events as ev
-from engine.core.blocking import leaves_no_doubt
+from engine.core.ailing import ailment, decide_ailing, decide_flapping
+from engine.core.doubting import decide_doubt
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
-from engine.core.state import GroupState, MasterState, State, is_active_standby
+from engine.core.state import GroupState, MasterState, Place, State, is_active_standby
 from engine.core.step import Step
+from engine.core.voting import verdict
 
 
 def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
     """Judge a master by an answer: its health, its activation, its fence."""
     place = step.state.cache.places[step.subject]
     group, master = place.group, place.master
+    if step.state.fleet.doubt_seq:
+        decide_doubt(step, fails=False)
+    if master.eyes and master.health is not Health.FAILED:
+        failed = verdict(step, place)  # another's answer may end what kept a verdict back
+        if failed is not None:
+            _fail(step, failed)
     if master.good_seq != step.seq:
-        return  # an answer out of order: recorded, and believed by nobody
+        return  # out of order, or another's: recorded, and the engine's own eye has seen nothing
     fence = master.fence
     if (
         fence is not None
@@ -37,31 +51,45 @@ def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
         and event.role != Role.ACTIVE.value  # another process, and it acts as well
     ):
         step.emit(ev.FenceConfirmed(epoch=fence.confirm_at, how="restarted"))
-    _judge_health(step, group, master)
+    decide_flapping(step, place)
+    _judge_health(step, place, event)
     _judge_activation(step, group, master)
 
 
-def _judge_health(step: Step, group: GroupState, master: MasterState) -> None:
+def _judge_health(step: Step, place: Place, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
+    group, master = place.group, place.master
     probe = step.state.policy_of(group).probe
     seen = (step.seq,)
+    restarts = (("restarts", master.restarts),) if master.restart_seq == step.seq else ()
     if master.health is Health.FAILED:
-        step.emit(ev.MasterRecovering(evidence=seen, rule="answered"))
+        step.emit(ev.MasterRecovering(evidence=seen, rule="answered", figures=restarts))
     match master.health:
         case Health.UNKNOWN | Health.RECOVERING:
             needed = probe.rise if master.is_doubted else 1
             if master.good >= needed:
-                figures = (("good", master.good), ("rise", needed))
-                if master.poor:
+                figures: ev.Figures = (("good", master.good), ("rise", needed), *restarts)
+                ails = ailment(step.state, group, master)
+                if ails is not None:
+                    rule, evidence, more = ails
+                    figures = (*figures, *more)
+                    evidence = (*evidence, step.seq)
+                    step.emit(ev.MasterDegraded(evidence=evidence, rule=rule, figures=figures))
+                elif master.poor:
                     step.emit(ev.MasterDegraded(evidence=seen, rule="rise", figures=figures))
                 else:
                     step.emit(ev.MasterHealthy(evidence=seen, rule="rise", figures=figures))
         case Health.HEALTHY:
             if master.poor >= probe.fall:
-                figures = (("poor", master.poor), ("fall", probe.fall))
-                step.emit(ev.MasterDegraded(evidence=seen, rule="degraded", figures=figures))
+                is_slow = type(event) is ev.ProbeOk
+                took = (("latency_us", event.latency_us), ("slow_us", probe.slow_us))
+                figures = (("poor", master.poor), ("fall", probe.fall), *(took if is_slow else ()))
+                rule = "slow" if is_slow else "degraded"
+                step.emit(ev.MasterDegraded(evidence=seen, rule=rule, figures=figures))
+            else:
+                decide_ailing(step, place)
         case Health.DEGRADED:
             well = master.good - master.poor_at
-            if well >= probe.rise:
+            if well >= probe.rise and ailment(step.state, group, master) is None:
                 figures = (("good", well), ("rise", probe.rise))
                 step.emit(ev.MasterHealthy(evidence=seen, rule="rise", figures=figures))
         case Health.FAILED:  # pragma: no cover
@@ -96,26 +124,24 @@ def decide_probe_failed(step: Step) -> None:
     """Fail a master on enough evidence; the event carries it and the figures."""
     place = step.state.cache.places[step.subject]
     master = place.master
-    if not master.failures or master.failures[-1] != step.seq or master.health is Health.FAILED:
+    if step.state.fleet.doubt_seq:
+        decide_doubt(step, fails=False)  # who refuses can be reached
+    is_own = bool(master.failures) and master.failures[-1] == step.seq
+    if is_own:
+        decide_flapping(step, place)
+    if master.health is Health.FAILED or not (is_own or master.eyes):
         return
-    fall = step.state.policy_of(place.group).probe.fall
-    count = len(master.failures)
-    if master.gone_seq == step.seq:
-        rule = "closed-then-refused"
-    elif count >= fall:
-        rule = "fall"
-    elif master.health is Health.RECOVERING:
-        rule = "relapse"
-    else:
-        return
-    step.emit(
-        ev.MasterFailed(
-            evidence=tuple(master.failures),
-            hard=leaves_no_doubt(master),
-            rule=rule,
-            figures=(("failures", count), ("fall", fall)),
-        )
-    )
+    failed = verdict(step, place)
+    if failed is not None:
+        _fail(step, failed)
+    elif is_own:
+        decide_ailing(step, place)  # it may flap without ever failing
+
+
+def _fail(step: Step, failed: ev.MasterFailed) -> None:
+    if not failed.hard:
+        decide_doubt(step, fails=True)
+    step.emit(failed)
 
 
 def decide_silence(step: Step) -> None:
@@ -155,9 +181,19 @@ def pending(state: State) -> set[int]:
         seq
         for group in state.groups.values()
         for master in group.masters.values()
-        for seq in (*master.failures, master.question, master.gone_seq)
+        for seq in _pending(master)
         if seq
     }
+
+
+def _pending(master: MasterState) -> Iterator[int]:
+    yield from (*master.failures, master.question, master.gone_seq)
+    if master.eyes:
+        yield master.good_seq  # what the engine itself saw, if another contradicts it
+    for eye in master.eyes.values():
+        yield from (*eye.failures, eye.question, eye.gone_seq, eye.good_seq)
+    if master.report is not None:
+        yield from (*master.report.over, master.report.seq)
 
 
 def follows_reports(state: State, group: GroupState) -> bool:

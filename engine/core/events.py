@@ -26,6 +26,7 @@ from engine.core.decided import (
     AttemptStarted,
     Compensated,
     Decision,
+    DoubtChanged,
     DrainCancelled,
     DrainEnded,
     DrainStarted,
@@ -34,6 +35,8 @@ from engine.core.decided import (
     FailoverProposed,
     FailoverStarted,
     FenceConfirmed,
+    FlappingEnded,
+    FlappingStarted,
     FollowChanged,
     HookEnded,
     HookStarted,
@@ -48,6 +51,8 @@ from engine.core.decided import (
     MasterUnknown,
     MessageDone,
     MessagesAssigned,
+    ObserversAgree,
+    ObserversDisagree,
     PolicyAdopted,
     PromotionStarted,
     RecoveryStarted,
@@ -63,6 +68,7 @@ from engine.core.decided import (
 )
 from engine.core.errors import LogCorrupted, LogTooNew
 from engine.core.facts import FLEET as FLEET
+from engine.core.facts import TRAFFIC as TRAFFIC
 from engine.core.facts import Event
 from engine.core.facts import Evidence as Evidence
 from engine.core.facts import Figures as Figures
@@ -73,6 +79,7 @@ from engine.core.observed import (
     Approved,
     BodiesRemoved,
     CheckpointMarked,
+    ClockStepped,
     ConfigurationLoaded,
     ConnectionClosed,
     DeadlinePassed,
@@ -149,6 +156,7 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     27: SpaceReturned,
     28: BodiesRemoved,
     29: LoadReported,
+    30: ClockStepped,
     101: PolicyAdopted,
     102: MasterAdded,
     103: MasterRemoved,
@@ -185,6 +193,11 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     134: DrainCancelled,
     135: DrainEnded,
     136: StateKept,
+    137: ObserversDisagree,
+    138: ObserversAgree,
+    139: FlappingStarted,
+    140: FlappingEnded,
+    141: DoubtChanged,
     142: FollowChanged,
     143: HookStarted,
     144: HookEnded,

@@ -40,14 +40,15 @@ def evolve(state: State, recorded: Recorded) -> None:
         if event.n <= master.observers.get(event.observer, 0):
             return
         master.observers[event.observer] = event.n
-        master.heard_us = master.good_us = at_us
-        master.good_seq = seq
         if (
             place.is_plain
             and event.epoch == master.reported_epoch
             and event.boot == master.boot
             and event.role == master.reported_role
+            and not event.observer
         ):
+            master.heard_us = master.good_us = at_us
+            master.good_seq = seq
             master.good += 1
             return
         watch.answered(state, place, event, recorded)
@@ -77,6 +78,7 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.ProbeFailed: watch.probe_failed,
     ev.ConnectionClosed: watch.connection_closed,
     ev.LoadReported: watch.load_reported,
+    ev.ClockStepped: fleet.clock_stepped,
     ev.MessageAccepted: work.message_accepted,
     ev.MessageAcked: work.message_acked,
     ev.StateKept: work.state_kept,
@@ -136,4 +138,9 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.HookStarted: beside.hook_started,
     ev.HookEnded: beside.hook_ended,
     ev.RecoveryStarted: beside.recovery_started,
+    ev.ObserversDisagree: watch.observers_disagree,
+    ev.ObserversAgree: watch.observers_agree,
+    ev.FlappingStarted: watch.flapping_started,
+    ev.FlappingEnded: watch.flapping_ended,
+    ev.DoubtChanged: fleet.doubt_changed,
 }

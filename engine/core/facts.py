@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 FLEET: Final = "fleet"  # the subject of what concerns all groups
+TRAFFIC: Final = "traffic"  # the observer of what real requests met
 Figures: TypeAlias = tuple[tuple[str, int], ...]
 
 

@@ -18,6 +18,7 @@ from engine.core.blocking import (
     waiting,
     want,
 )
+from engine.core.candidates import leaves_no_doubt
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
 from engine.core.healing import consider_healing
@@ -25,6 +26,7 @@ from engine.core.policy import Automation
 from engine.core.saga import consider_saga
 from engine.core.state import (
     GroupState,
+    MasterState,
     Phase,
     Saga,
     State,
@@ -234,7 +236,9 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
         match master.role:
             case Role.STANDBY if is_well and not is_out:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
-            case Role.ACTIVE | Role.DRAINING if acts and is_lost(master):
+            case Role.ACTIVE | Role.DRAINING if (
+                acts and is_lost(master) and not (state.fleet.doubt_seq and _fails_softly(master))
+            ):
                 lost = master.health is not Health.FAILED
                 reason = "it lost its activation" if lost else "failed"
                 return fenced(group, name, reason=reason)
@@ -245,6 +249,11 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
             case _:
                 pass
     return None
+
+
+def _fails_softly(master: MasterState) -> bool:
+    """Return whether nothing but soft evidence speaks against a master that is lost."""
+    return not master.lost_seq and not leaves_no_doubt(master)
 
 
 def _consider_queue(state: State, group: GroupState) -> Todo | None:

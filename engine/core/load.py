@@ -9,7 +9,10 @@ than a quarter and by more than `COUNT_STEP` (the lag: `LAG_STEP_US`);
 
 Rule 3: if a figure is on the other side of a limit of the policy than before;
 
-Rule 4: if the position moved, after `POSITION_INTERVALS` intervals of the probe; at once while the
+Rule 4: if it is one of those that make a master degraded or end that, or if a third of the time has
+passed after which silence about the load is taken for a sign;
+
+Rule 5: if the position moved, after `POSITION_INTERVALS` intervals of the probe; at once while the
 group's active is in doubt or fails over, for then the heir is chosen by it.
 
 So an idle master costs nothing, and one that replicates a row for each ten probes.
@@ -20,7 +23,8 @@ from typing import Final
 from engine.core import events as ev
 from engine.core.events import Figures
 from engine.core.fleet import Health
-from engine.core.policy import MS, GroupPolicy
+from engine.core.limits import loads, over, speaks, speaks_of_limits
+from engine.core.policy import LIMITLESS, MS, Degraded, GroupPolicy
 from engine.core.seen import Report
 from engine.core.state import GroupState, MasterState, State, active_of, is_active_standby
 
@@ -28,6 +32,7 @@ SHARE_STEP_PPM: Final = 10_000  # of processor, memory, errors [parts per millio
 COUNT_STEP: Final = 4  # of a queue, of work under way [count]
 LAG_STEP_US: Final = 100 * MS
 POSITION_INTERVALS: Final = 10  # of the probe, between two recorded positions [count]
+LIFE_SIGNS: Final = 3  # recorded within the time after which silence is a sign [count]
 _SHARES: Final = ("cpu_ppm", "memory_ppm", "errors_ppm")
 _COUNTS: Final = (("queue", COUNT_STEP), ("active", COUNT_STEP), ("lag_us", LAG_STEP_US))
 
@@ -50,13 +55,15 @@ def is_worth_recording(state: State, subject: str, report: ev.LoadReported, at_u
         _is_new(known, report)
         or _is_moved(known, report)
         or any(_is_over(known, name, most) != _is_over(report, name, most) for name, most in told)
+        or _counts(state.policy_of(place.group).degraded or LIMITLESS, known, report, at_us)
         or _is_elsewhere(state, place.group, known, report, at_us)
     )
 
 
 def limits(policy: GroupPolicy) -> tuple[tuple[str, int], ...]:
     """Return the largest value of each figure that a policy takes without a word; -1: any."""
-    return (("lag_us", policy.failover.lag_us_max or -1),)
+    lag_us_max = policy.failover.lag_us_max or -1
+    return (("lag_us", lag_us_max), *loads(policy.degraded or LIMITLESS))
 
 
 def _said(said: Report | ev.LoadReported, name: str) -> int:
@@ -86,6 +93,17 @@ def _is_moved(known: Report, report: ev.LoadReported) -> bool:
         if value >= 0 and abs(value - before) > max(step, max(value, before) // 4):
             return True
     return False
+
+
+def _counts(degraded: Degraded, known: Report, report: ev.LoadReported, at_us: int) -> bool:
+    """Return whether the report is one in a row that makes a difference, or a sign of life."""
+    if speaks_of_limits(degraded, report):
+        if over(degraded, report, known):
+            return len(known.over) < degraded.reports or known.within > 0
+        if known.over:
+            return True
+    waits_us = degraded.silent_after_us // LIFE_SIGNS
+    return degraded.silent_after_us > 0 and speaks(report) and at_us - known.load_us >= waits_us
 
 
 def _is_elsewhere(

@@ -296,6 +296,13 @@ class LoadReported(Event, frozen=True, kw_only=True):
     observer: str = ""
 
 
+class ClockStepped(Event, frozen=True, kw_only=True):
+    """The wall clock of the observer was set: no rule reads it, for engine time does not move."""
+
+    offset_us: int  # the wall clock is ahead of engine time by this now [us]; negative: behind
+    step_us: int  # by how much it was set since this was last said [us]
+
+
 Observation: TypeAlias = (
     EngineStarted
     | EngineResumed
@@ -325,4 +332,5 @@ Observation: TypeAlias = (
     | SpaceReturned
     | BodiesRemoved
     | LoadReported
+    | ClockStepped
 )

@@ -49,6 +49,17 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"${self.env}" if self.env else self.file
 
 
+class Phi(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the adaptive detector doubts: by what is usual for this master (see suspicion.py)."""
+
+    threshold_milli: int  # it has failed at this phi: one false alarm in 10 ** phi [1/1000]
+    deviation_us_min: int  # intervals are never taken for steadier than this [us, > 0]
+    warm_up: int  # intervals seen before phi is believed [count, >= 1]
+    suspicion_us_min: int = 0  # a first vote waits this long where all confirm it [us]
+    suspicion_us_max: int = 0  # and this long where nobody does [us]; 0: no vote waits
+    confirmations: int = 3  # of other observers that shorten it to the least [count, >= 1]
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a master is watched, and when what was seen becomes a verdict."""
 
@@ -69,6 +80,28 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str = ""  # whom to log in as, at redis
     password: Secret | None = None  # of that user, or of the default one
     command: tuple[str, ...] = ()  # a program and its arguments
+    phi: Phi | None = None  # the adaptive detector; None: consecutive failures only
+    flap_high_ppm: int = 0  # of changed results, from which a master flaps [ppm]; 0: none ever does
+    flap_low_ppm: int = 0  # and up to which it is steady again [ppm]
+    slow_us: int = 0  # an answer that took longer is a poor one [us]; 0: none is
+
+
+class Observers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many observers have to agree that a master has failed."""
+
+    quorum: int  # the engine itself included [count, >= 1]
+    vote_ttl_us: int  # what another observer said holds for this long by arrival [us]
+
+
+class Degraded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """From where on a master serves, but not well, by what it says of itself; 0: no limit."""
+
+    cpu_ppm: int = 0  # more than this of its processors [parts per million]
+    memory_ppm: int = 0  # of its memory [parts per million]
+    queue: int = 0  # waiting [count]
+    errors_ppm: int = 0  # of what it was asked [parts per million]
+    reports: int = 3  # in a row beyond a limit, and within all of them to be well [count, >= 1]
+    silent_after_us: int = 0  # since it last spoke of its load [us]; 0: silence says nothing
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +225,9 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         found: tuple[str, ...] = getattr(self.hooks, name.replace("-", "_"))
         return found
 
+    observers: Observers | None = None  # None: `ALONE`
+    degraded: Degraded | None = None  # None: no limits
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Every number a decision depends on, for all groups."""
@@ -210,6 +246,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restore_staleness_us: int
 
 
+ALONE: Final = Observers(quorum=1, vote_ttl_us=5 * SECOND)
+LIMITLESS: Final = Degraded()
 STRATEGIES: Final = ("priority", "round-robin")
 
 

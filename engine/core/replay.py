@@ -11,7 +11,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import SILENCE, Decide, decide, step
+from engine.core.decider import STALENESS, Decide, decide, step
 from engine.core.events import GroupControl, Recorded
 from engine.core.evolve import evolve
 from engine.core.state import State
@@ -83,7 +83,7 @@ def decide_again(
             evolve(state, recorded)
             yield recorded
             continue
-        if type(event) is ev.DeadlinePassed and event.what != SILENCE:
+        if type(event) is ev.DeadlinePassed and event.what not in STALENESS:
             # An engine ran then: what was due by then was acted upon before whatever came next,
             # even if that was a command to the stopped log, which by itself acts on no deadline.
             yield from step(state, None, at_us=at_us, decide=decide, evolve=evolve)

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+SILENT: Final = "silent_after"  # the deadline of a load that is not spoken of any more
 # Of a report: what may be said or not, -1 if it never was.
 FIGURES: Final = (
     "cpu_ppm",
@@ -37,3 +38,35 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     lag_us: int = -1
     lease_us: int = -1
     follows: str = ""
+    over: list[int] = msgspec.field(default_factory=list)  # reports in a row beyond a limit [seq]
+    within: int = 0  # reports in a row within all limits, after those [count]
+    is_silent: bool = False  # nothing was said of its load for too long
+
+
+class Eye(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What another observer saw of one master; the engine's own eye is in the master's fields."""
+
+    heard_us: int = 0  # its last result, by arrival
+    good_us: int = 0  # the last good one
+    good_seq: int = 0
+    failures: list[int] = msgspec.field(default_factory=list)  # seqs of failed ones in a row
+    failing_us: int = 0  # when the first of them came
+    refused: int = 0  # refused ones in a row
+    question: int = 0  # seq of a closed connection that nothing has answered yet; 0: none
+    gone_seq: int = 0  # the refusal that answered a closed connection
+
+
+class Gaps(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How regularly good answers come: moving averages over the intervals between them."""
+
+    count: int = 0  # intervals seen, up to the warm-up [count]
+    mean_us: int = 0
+    variance: int = 0  # [us^2]
+
+
+class Flaps(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The last changes between answered and failed, as the lengths of the runs between them."""
+
+    runs: list[int] = msgspec.field(default_factory=list)  # ended ones, the newest last [count]
+    bad: int = 0  # failed checks in a row now; 0: the last one was answered [count]
+    since_seq: int = 0  # the decision that it flaps; 0: it does not

@@ -23,9 +23,9 @@ from engine.core.beside import Hook, Recovery
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
-from engine.core.seen import Report
+from engine.core.seen import Eye, Flaps, Gaps, Report
 
-FOLD_VERSION: Final = 4  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 5  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -95,6 +95,16 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     follow_epoch: int = 0  # the epoch it was told so under; 0: it was not told
     follow_us: int = 0
     recovery: Recovery | None = None  # None: it was well since it was last tried to be healed
+    failing_us: int = 0  # when the first of `failures` was seen; 0: there are none
+    eyes: dict[str, Eye] = msgspec.field(default_factory=dict)  # other observers, by name
+    disagree_seq: int = 0  # the decision that observers contradict; 0: they do not
+    gaps: Gaps | None = None  # between good answers, where phi is asked for
+    flaps: Flaps | None = None  # None: no check of it ever failed
+    blips: int = 0  # times it failed checks and answered before there was a verdict [count]
+    blip_max: int = 0  # failed checks of the longest of them [count]
+    verdicts: int = 0  # that it had failed, ever [count]
+    restarts: int = 0  # seen by its boot id, ever [count]
+    restart_seq: int = 0  # the answer that showed the last one
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -207,18 +217,21 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     file_pause: str | None = None  # what the file that pauses says; None: there is none
     # Failovers that count to the limit of the fleet: when they were started [us], and their ids.
     counted: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    doubt_seq: int = 0  # the decision that the engine doubts itself; 0: it does not
+    clock_offset_us: int = 0  # what was last said of the wall clock
 
 
 class Place:
     """Where an event about a master belongs; a cache."""
 
-    __slots__ = ("calm", "group", "is_plain", "master")
+    __slots__ = ("calm", "group", "is_plain", "is_steady", "master")
 
     def __init__(self, group: GroupState, master: MasterState, calm: set[str]) -> None:
         self.group = group
         self.master = master
         self.calm = calm  # masters of the group whose good probes call for no decision
-        self.is_plain = False  # an answer like the last one moves nothing but counters
+        self.is_steady = False  # an answer like the last one moves nothing but counters
+        self.is_plain = False  # and the policy asks nothing more of it
 
 
 class Cache:
@@ -228,12 +241,13 @@ class Cache:
     groups read has changed.
     """
 
-    __slots__ = ("calm", "due_us", "next_due_us", "places")
+    __slots__ = ("calm", "due_us", "failing", "next_due_us", "places")
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
         self.calm: dict[str, set[str]] = {}  # by group; see Place
         self.next_due_us = 0  # no deadline is due before; 0: not known
+        self.failing: set[str] = set()  # masters whose last probes failed and were not refused
         self.due_us: dict[str, int] = {}  # the same for each group; one that lacks is not known
 
     def stir(self, group: str) -> None:
@@ -342,7 +356,15 @@ def reindex(state: State) -> None:
 def index(state: State, group: GroupState, name: str) -> None:
     """Derive the place of one master again."""
     calm = state.cache.calm[group.id]
-    state.cache.places[name] = Place(group, group.masters[name], calm)
+    master = group.masters[name]
+    state.cache.places[name] = Place(group, master, calm)
+    if fails_softly(master):
+        state.cache.failing.add(name)
+
+
+def fails_softly(master: MasterState) -> bool:
+    """Return whether the engine's own last probes of `master` failed and none was refused."""
+    return bool(master.failures) and not master.refused and not master.is_hard
 
 
 def control_of(group: GroupState) -> GroupControl:

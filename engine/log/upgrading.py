@@ -181,11 +181,12 @@ def differences(recorded: Iterable[Recorded], again: Iterable[Recorded]) -> Iter
     """Return each observation whose decisions are not the same in both.
 
     Both have the same observations. As soon as one log has an event more than the other, all seqs
-    after it differ; so from there on only kind, subject and time are compared.
+    after it differ; so from there on only kind, subject and time are compared. A release may say
+    more of what a decision rests on than the one before: figures are not compared.
     """
     shift = False
     for ours, theirs in zip(_turns(recorded), _turns(again), strict=True):
-        if ours == theirs:
+        if ours == theirs or list(map(_bare, ours)) == list(map(_bare, theirs)):
             continue
         if shift and list(map(_outline, ours)) == list(map(_outline, theirs)):
             continue
@@ -208,6 +209,14 @@ def _difference(ours: list[Recorded], theirs: list[Recorded], *, is_shifted: boo
         recorded=named(ours, theirs),
         again=named(theirs, ours),
     )
+
+
+def _bare(recorded: Recorded) -> Recorded:
+    """Return an event without the figures that it rests on."""
+    event = recorded.event
+    if getattr(event, "figures", ()):
+        return msgspec.structs.replace(recorded, event=msgspec.structs.replace(event, figures=()))
+    return recorded
 
 
 def _outline(recorded: Recorded) -> tuple[str, str, int]:

@@ -25,13 +25,19 @@ SEEDS = 100
 
 # Nothing cuts a log off here, and a source that drains is seldom struck at the right moment: the
 # story below is for that. A tape has no disk that fills up. Its masters replicate nothing from one
-# another, and nobody has programs there.
+# another and say nothing of their load, one eye watches them, and nobody has programs there; its
+# policy lets nobody flap. Other tests are for these.
 UNREACHED = {
-    "LoadReported",
     "FollowChanged",
     "HookStarted",
     "HookEnded",
     "RecoveryStarted",
+    "LoadReported",
+    "ClockStepped",
+    "ObserversAgree",
+    "ObserversDisagree",
+    "FlappingStarted",
+    "FlappingEnded",
     "LogBased",
     "DrainCancelled",
     "ObservationsDropped",

@@ -5,10 +5,16 @@ from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
 from engine.core.folds.places import group_of, part_of, place_of, unsettle
+from engine.core.seen import SILENT
 from engine.core.state import GroupState, MasterState, State
 
 
 def deadline_passed(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.DeadlinePassed)
+    place = state.cache.places.get(recorded.subject)
+    if event.what == SILENT and place is not None and place.master.report is not None:
+        place.master.report.is_silent = True
     group = state.group_of(recorded.subject)
     if group is not None:
         _stir(state, group)
@@ -24,6 +30,20 @@ def engine_started(state: State, recorded: Recorded) -> None:
     if isinstance(event, ev.EngineStarted):
         state.fleet.release = event.release
     unsettle(state)
+
+
+def clock_stepped(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.ClockStepped)
+    part_of(state, recorded)
+    state.fleet.clock_offset_us = event.offset_us
+
+
+def doubt_changed(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.DoubtChanged)
+    part_of(state, recorded)
+    state.fleet.doubt_seq = recorded.seq if event.doubted else 0
 
 
 def configuration_loaded(state: State, recorded: Recorded) -> None:
@@ -91,6 +111,7 @@ def master_removed(state: State, recorded: Recorded) -> None:
     if place.group.assigned == recorded.subject:
         place.group.assigned = ""
     del state.cache.places[recorded.subject]
+    state.cache.failing.discard(recorded.subject)
 
 
 def paused(state: State, recorded: Recorded) -> None:

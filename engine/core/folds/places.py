@@ -28,7 +28,7 @@ def place_of(state: State, recorded: Recorded) -> Place:
     if type(recorded.event) not in _PASSING:
         place.group.version += 1
     place.calm.clear()
-    place.is_plain = False
+    place.is_plain = place.is_steady = False
     state.cache.stir(place.group.id)
     return place
 
@@ -64,7 +64,7 @@ def unsettle(state: State) -> None:
     for calm in state.cache.calm.values():
         calm.clear()
     for place in state.cache.places.values():
-        place.is_plain = False
+        place.is_plain = place.is_steady = False
     state.cache.stir_all()
 
 

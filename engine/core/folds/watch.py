@@ -1,48 +1,118 @@
-"""The fold over what was seen of masters, and over the verdicts on them."""
+"""The fold over what was seen of masters, and over the verdicts on them.
+
+The engine's own eye has its counters in the master's state. Another observer has an `Eye` of its
+own; where the engine has never looked itself (an import), what others saw moves both.
+"""
+
+from typing import Final
 
 from engine.core import events as ev
-from engine.core.events import Evidence, Recorded
-from engine.core.fleet import Role
+from engine.core import flapping, suspicion
+from engine.core.events import TRAFFIC, Evidence, Recorded
+from engine.core.fleet import Health, Role
 from engine.core.folds.places import place_of
+from engine.core.limits import over, speaks, speaks_of_limits
 from engine.core.machines import HEALTH
-from engine.core.seen import FIGURES, Report
-from engine.core.state import MasterState, Place, State, forget_follow
+from engine.core.policy import LIMITLESS
+from engine.core.seen import FIGURES, Eye, Flaps, Gaps, Report
+from engine.core.state import MasterState, Place, State, fails_softly, forget_follow
+
+_OWN: Final = ""  # the engine's own eye
 
 
 def answered(
     state: State, place: Place, event: ev.ProbeOk | ev.ProbeDegraded, recorded: Recorded
 ) -> None:
-    """Count a good answer; the caller has checked its n."""
+    """Count a good answer; the caller has checked its n and noted it."""
+    master = place.master
+    if event.observer:
+        _answered_elsewhere(place, event.observer, recorded)
+        if _OWN in master.observers:
+            return
+    probe = state.policy_of(place.group).probe
+    # An interval is like the master if nothing failed in it and the engine did not stand still.
+    is_alike = master.good and not master.question and master.good_us > state.fleet.started_us
+    if probe.phi is not None and is_alike:
+        gaps = master.gaps = master.gaps or Gaps()
+        suspicion.note_gap(gaps, recorded.at_us - master.good_us, upto=probe.phi.warm_up)
+    master.heard_us = master.good_us = recorded.at_us
+    master.good_seq = recorded.seq
+    said = (event.epoch, event.boot, event.role)
+    is_slow = 0 < probe.slow_us < event.latency_us
+    if (
+        place.is_steady
+        and not is_slow
+        and type(event) is ev.ProbeOk
+        and said == (master.reported_epoch, master.boot, master.reported_role)
+    ):
+        master.good += 1
+        return
     place.calm.clear()
     state.cache.stir(place.group.id)
-    master = place.master
     if master.question:
         # Answered on a fresh connection: the question is closed and no counter moves.
         master.question = 0
     else:
         master.good += 1
-        if type(event) is ev.ProbeDegraded:
+        if is_slow or type(event) is ev.ProbeDegraded:
             master.poor += 1
             master.poor_at = master.good
         else:
             master.poor = 0
-        master.failures.clear()
-        master.refused = 0
-        master.is_hard = False
-    is_other = bool(event.boot) and event.boot != master.boot
-    if is_other:
-        if master.boot and master.fence is not None:
-            master.fence.is_restarted = True
-        if master.follow_epoch:
-            forget_follow(master)  # another process, which was told nothing
-        master.boot = event.boot
+        _note_end_of_failures(master)
+        _forget_failures(state, recorded.subject, master)
+    is_other = _note_boot(master, event.boot, recorded.seq)
     master.reported_epoch, master.reported_role = event.epoch, event.role
     if event.role != Role.ACTIVE.value:
         master.is_claim_known = False
     if master.is_unjudged:
         master.is_unjudged, master.excused_seq = False, recorded.seq
     # What is owed to another process is not what was owed to the last one.
-    place.is_plain = not (master.failures or master.poor or master.refused or is_other)
+    place.is_steady = not (master.failures or master.poor or master.refused or is_other)
+    place.is_plain = place.is_steady and probe.phi is None and not probe.slow_us
+
+
+def _note_end_of_failures(master: MasterState) -> None:
+    if master.flaps is not None and master.flaps.bad:
+        flapping.noted_good(master.flaps)
+    if master.failures and master.health not in (Health.FAILED, Health.RECOVERING):
+        master.blips += 1
+        master.blip_max = max(master.blip_max, len(master.failures))
+
+
+def _note_boot(master: MasterState, boot: str, seq: int) -> bool:
+    """Note the boot id that was answered; return whether it is that of another process."""
+    if not boot or boot == master.boot:
+        return False
+    if master.boot:
+        master.restarts += 1
+        master.restart_seq = seq
+        if master.fence is not None:
+            master.fence.is_restarted = True
+    if master.follow_epoch:
+        forget_follow(master)  # another process, which was told nothing
+    master.boot = boot
+    return True
+
+
+def _forget_failures(state: State, name: str, master: MasterState) -> None:
+    master.failures.clear()
+    master.failing_us = master.refused = 0
+    master.is_hard = False
+    state.cache.failing.discard(name)
+
+
+def _answered_elsewhere(place: Place, observer: str, recorded: Recorded) -> None:
+    eye = place.master.eyes.setdefault(observer, Eye())
+    if eye.failures or eye.question or place.master.disagree_seq:
+        place.calm.clear()
+    if eye.question:
+        eye.question = 0
+    else:
+        eye.failures.clear()
+        eye.failing_us = eye.refused = 0
+    eye.heard_us = eye.good_us = recorded.at_us
+    eye.good_seq = recorded.seq
 
 
 def probe_degraded(state: State, recorded: Recorded) -> None:
@@ -52,8 +122,6 @@ def probe_degraded(state: State, recorded: Recorded) -> None:
     master = place.master
     if event.n > master.observers.get(event.observer, 0):
         master.observers[event.observer] = event.n
-        master.heard_us = master.good_us = recorded.at_us
-        master.good_seq = recorded.seq
         answered(state, place, event, recorded)
 
 
@@ -68,38 +136,81 @@ def probe_failed(state: State, recorded: Recorded) -> None:
     probe = state.policy_of(place.group).probe
     if event.evidence is Evidence.OVERDUE and event.late_us > probe.late_us_max:
         return  # the observer was late itself: nothing was heard of the master, good or bad
-    master.heard_us = recorded.at_us
-    if master.question:
-        if event.evidence is Evidence.REFUSED:
-            master.failures.append(master.question)
-            master.is_hard, master.gone_seq = True, recorded.seq
-        master.question = 0
-    master.failures.append(recorded.seq)
-    del master.failures[: -max(probe.fall + 1, 2)]
+    if event.observer:
+        _count_failure(master.eyes.setdefault(event.observer, Eye()), event, recorded, probe.fall)
+        if _OWN in master.observers:
+            return
+    if probe.flap_high_ppm:
+        flaps = master.flaps = master.flaps or Flaps()
+        flapping.noted_bad(flaps, master.good)
+    if _count_failure(master, event, recorded, probe.fall):
+        master.is_hard = True
     master.good = master.poor = master.poor_at = 0
-    master.refused = master.refused + 1 if event.evidence is Evidence.REFUSED else 0
+    if fails_softly(master):
+        state.cache.failing.add(recorded.subject)
+    else:
+        state.cache.failing.discard(recorded.subject)
+
+
+def _count_failure(
+    counters: MasterState | Eye, event: ev.ProbeFailed, recorded: Recorded, fall: int
+) -> bool:
+    """Count a failed probe; return whether it is the refusal that answers a closed connection."""
+    is_gone = False
+    counters.heard_us = recorded.at_us
+    if not counters.failures:
+        counters.failing_us = recorded.at_us
+    if counters.question:
+        if event.evidence is Evidence.REFUSED:
+            counters.failures.append(counters.question)
+            counters.gone_seq = recorded.seq
+            is_gone = True
+        counters.question = 0
+    counters.failures.append(recorded.seq)
+    del counters.failures[: -max(fall + 1, 2)]
+    counters.refused = counters.refused + 1 if event.evidence is Evidence.REFUSED else 0
+    return is_gone
 
 
 def connection_closed(state: State, recorded: Recorded) -> None:
-    place_of(state, recorded).master.question = recorded.seq
+    """Note the question; what traffic met is asked by the engine's own eye."""
+    event = recorded.event
+    assert isinstance(event, ev.ConnectionClosed)
+    master = place_of(state, recorded).master
+    is_own = event.observer in (_OWN, TRAFFIC)
+    if not is_own:
+        master.eyes.setdefault(event.observer, Eye()).question = recorded.seq
+    if is_own or _OWN not in master.observers:
+        master.question = recorded.seq
 
 
 def load_reported(state: State, recorded: Recorded) -> None:
     """Keep what is said; what is not said anew is as it was."""
     event = recorded.event
     assert isinstance(event, ev.LoadReported)
-    master = place_of(state, recorded).master
-    report = master.report = master.report or Report()
+    place = place_of(state, recorded)
+    report = place.master.report = place.master.report or Report()
     report.seq, report.at_us = recorded.seq, recorded.at_us
     for name in FIGURES:
         value = getattr(event, name)
         if value >= 0:
             setattr(report, name, value)
     report.follows = event.follows or report.follows
-    if max(event.cpu_ppm, event.memory_ppm, event.queue, event.active) >= 0:
-        report.load_us = recorded.at_us
+    if speaks(event):
+        report.load_us, report.is_silent = recorded.at_us, False
     if event.position >= 0:
         report.position_us = recorded.at_us
+    degraded = state.policy_of(place.group).degraded or LIMITLESS
+    if speaks_of_limits(degraded, event):
+        if over(degraded, report):
+            report.over.append(recorded.seq)
+            del report.over[: -degraded.reports]
+            report.within = 0
+        elif report.over:
+            report.within += 1
+            if len(report.over) < degraded.reports or report.within >= degraded.reports:
+                report.over.clear()
+                report.within = 0
 
 
 def health(state: State, recorded: Recorded) -> MasterState:
@@ -112,9 +223,8 @@ def health(state: State, recorded: Recorded) -> MasterState:
 def master_well(state: State, recorded: Recorded) -> None:
     master = health(state, recorded)
     master.recovery = None
-    master.is_hard = master.is_doubted = False
-    master.failures.clear()
-    master.refused = 0
+    master.is_doubted = False
+    _forget_failures(state, recorded.subject, master)
 
 
 def master_failed(state: State, recorded: Recorded) -> None:
@@ -124,7 +234,10 @@ def master_failed(state: State, recorded: Recorded) -> None:
     if not master.is_doubted:
         master.is_doubted = True
         master.failed_us, master.failed_seq = recorded.at_us, recorded.seq
+    master.verdicts += 1
     master.is_hard = event.hard
+    if event.hard:
+        state.cache.failing.discard(recorded.subject)
 
 
 def master_recovering(state: State, recorded: Recorded) -> None:
@@ -133,10 +246,29 @@ def master_recovering(state: State, recorded: Recorded) -> None:
 
 def master_unknown(state: State, recorded: Recorded) -> None:
     master = health(state, recorded)
-    master.good = master.poor = master.poor_at = master.refused = 0
-    master.failures.clear()
-    master.is_hard = False
+    master.good = master.poor = master.poor_at = 0
+    _forget_failures(state, recorded.subject, master)
 
 
 def activation_lost(state: State, recorded: Recorded) -> None:
     place_of(state, recorded).master.lost_seq = recorded.seq
+
+
+def observers_disagree(state: State, recorded: Recorded) -> None:
+    place_of(state, recorded).master.disagree_seq = recorded.seq
+
+
+def observers_agree(state: State, recorded: Recorded) -> None:
+    place_of(state, recorded).master.disagree_seq = 0
+
+
+def flapping_started(state: State, recorded: Recorded) -> None:
+    master = place_of(state, recorded).master
+    flaps = master.flaps = master.flaps or Flaps()
+    flaps.since_seq = recorded.seq
+
+
+def flapping_ended(state: State, recorded: Recorded) -> None:
+    master = place_of(state, recorded).master
+    flaps = master.flaps = master.flaps or Flaps()
+    flaps.since_seq = 0

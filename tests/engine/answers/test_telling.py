@@ -32,7 +32,8 @@ def test_a_failover_is_told_from_the_verdict_to_its_end_and_nothing_else() -> No
     ]
     started = story.last(ev.FailoverStarted)
     assert [said for kind, said in told if kind != "Outcome"] == [
-        "a has failed: closed-then-refused (failures 2, fall 1)",
+        "a has failed: closed-then-refused (failures 2, fall 1, probes 4, blips 0, blip_max 0, "
+        "verdicts 0)",
         f"failover {started} from a begins: failed",
         "the heir is b, under epoch 2",
         "a is fenced: epoch 1 revoked",

@@ -36,7 +36,9 @@ def test_nothing_named_is_the_last_failover_down_to_single_observations() -> Non
     (failed,) = found["because"]
     assert (failed["kind"], failed["subject"]) == ("MasterFailed", "a")
     assert failed["rule"] == "closed-then-refused"
-    assert failed["figures"] == {"failures": 2, "fall": 1}
+    assert failed["figures"] == {
+        "failures": 2, "fall": 1, "probes": 4, "blips": 0, "blip_max": 0, "verdicts": 0
+    }  # fmt: skip
     assert kinds(failed["because"]) == ["ConnectionClosed", "ProbeFailed"]
     assert [node["rule"] for node in failed["because"]] == ["closed", "refused"]
 

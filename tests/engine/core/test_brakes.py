@@ -72,6 +72,7 @@ def test_it_is_abandoned_when_the_active_recovers_and_then_counts_for_nothing() 
     hold_us = tale.group.hold_until_us
     tale.wait(MS)
     tale.fails("b")
+    tale.ok("c")
     assert len(tale.group.counted_us) == len(counted) + 1
     ended = only(tale.ok("b"), ev.FailoverEnded)
     assert (ended.result, ended.reason) == ("abandoned", "the active recovered")

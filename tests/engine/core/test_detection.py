@@ -30,7 +30,14 @@ def test_fall_failed_probes_in_a_row_fail_a_master() -> None:
     taken = tale.fails("b")
     failed = only(taken, ev.MasterFailed)
     assert (failed.rule, failed.hard) == ("fall", False)
-    assert failed.figures == (("failures", 4), ("fall", 4))
+    assert failed.figures == (
+        ("failures", 4),
+        ("fall", 4),
+        ("probes", tale.n),
+        ("blips", 0),
+        ("blip_max", 0),
+        ("verdicts", 0),
+    )
     assert failed.evidence == tuple(range(tale.state.seq - 4, tale.state.seq))
 
 

@@ -47,6 +47,7 @@ CODES = {
     "SpaceReturned": 27,
     "BodiesRemoved": 28,
     "LoadReported": 29,
+    "ClockStepped": 30,
     "PolicyAdopted": 101,
     "MasterAdded": 102,
     "MasterRemoved": 103,
@@ -87,6 +88,11 @@ CODES = {
     "HookStarted": 143,
     "HookEnded": 144,
     "RecoveryStarted": 145,
+    "ObserversDisagree": 137,
+    "ObserversAgree": 138,
+    "FlappingStarted": 139,
+    "FlappingEnded": 140,
+    "DoubtChanged": 141,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
@@ -244,6 +250,20 @@ STORED: list[tuple[int, str, AnyEvent]] = [
             observer="o",
         ),
     ),
+    (30, "92d2ff676980ce00989680", ev.ClockStepped(offset_us=-10_000_000, step_us=10_000_000)),
+    (
+        137,
+        "9491a091a26f329203079192a5766f74657301",
+        ev.ObserversDisagree(against=("",), well=("o2",), evidence=(3, 7), figures=(("votes", 1),)),
+    ),
+    (138, "919108", ev.ObserversAgree(evidence=(8,))),
+    (
+        139,
+        "92ce0004c4b49192a8686967685f70706dce000493e0",
+        ev.FlappingStarted(percent_ppm=312_500, figures=(("high_ppm", 300_000),)),
+    ),
+    (140, "92ce00030d4090", ev.FlappingEnded(percent_ppm=200_000)),
+    (141, "93c30303", ev.DoubtChanged(doubted=True, failing=3, masters=3)),
     (101, "9281a667726f75707380a164", ev.PolicyAdopted(policy=Policy(groups={}), digest="d")),
     (
         102,

@@ -178,6 +178,7 @@ def test_a_narrower_time_out_finds_a_hang_sooner() -> None:
     tale.wait(200 * MS)
     tale.n += 1
     tale.see(ev.ProbeFailed(n=tale.n, evidence=ev.Evidence.OVERDUE, waited_us=100 * MS), "a")
+    tale.ok("b")  # an heir has to be heard since the failure
     tale.work()
     tale.ok("b")
     failed = next(one for one in tale.log if isinstance(one.event, ev.MasterFailed))
