@@ -4,7 +4,7 @@ Without a stored view, sealed blocks are folded by their columns. The answers ar
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from engine.log.protocol import Log, Projection, V, ViewParked
 from projections.audit import AUDIT, rows
 from projections.base import fold
 from projections.incidents import INCIDENTS, Incidents, failover_at, phases
+from projections.incidents import Row as Incident
 from projections.incidents import rows as incidents
 from projections.uptime import (
     UPTIME,
@@ -29,6 +30,8 @@ from projections.uptime import (
     answer,
     window,
 )
+
+SHOWN_MAX: Final = 10  # incidents that are named in place of one that there is not
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +119,20 @@ def incidents_at(log: Log, position: str | None = None) -> Incidents:
     if position is None:
         return _view(log, INCIDENTS)
     return log.as_of(INCIDENTS, resolve(log, position))
+
+
+def incident_at(log: Log, number: int) -> Incident:
+    """Return one incident of a log.
+
+    Raises:
+        ConfigurationError: There is no such incident.
+    """
+    found = incidents(incidents_at(log))
+    row = next((row for row in found if row.id == number), None)
+    if row is None:
+        there = ", ".join(str(row.id) for row in found[-SHOWN_MAX:]) or "none"
+        raise ConfigurationError([f"no incident {number} in the log (the last ones: {there})"])
+    return row
 
 
 def incident_rows(view: Incidents) -> list[dict[str, object]]:

@@ -21,7 +21,8 @@ _REMOVED: Final = codes_of((BodiesRemoved,))
 class BodyCheck:
     """Holds the bodies of a log against its events."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, are_kept: bool = True) -> None:
+        """Look at every stored body; unless they `are_kept` by a log like this, none need be."""
         self.problems: Final[list[str]] = []
         self.checked = 0  # bodies [count]
         self.unread = 0  # of them: their key is not given, so that only the sealed bytes were
@@ -30,6 +31,7 @@ class BodyCheck:
         self.removed_at: Final[deque[int]] = deque(maxlen=SHOWN_MAX)
         self.purged_at: Final[deque[int]] = deque(maxlen=SHOWN_MAX)  # those of them by somebody
         self._log = log
+        self._are_kept = are_kept
         self._seq = 0
         self._sizes: dict[bytes, int] = {}  # of those that are stored
         self._bad: dict[bytes, str] = {}  # of them: what is wrong, until an event named it
@@ -84,7 +86,8 @@ class BodyCheck:
         """Take note that this was the last event."""
         for digest, problem in self._bad.items():
             self.problems.append(f"the body {digest.hex()}, of no event, is damaged: {problem}")
-        self.problems.extend(self._missing())
+        if self._are_kept:
+            self.problems.extend(self._missing())
 
     def _missing(self) -> Iterator[str]:
         absent = self._absent

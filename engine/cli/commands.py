@@ -137,6 +137,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "Bring a log of an older release to the newest format, with a way back.",
         ),
         Command(
+            "incident",
+            "engine.cli.cutting:incident",
+            "Cut an incident out of the log, as one file that stands for the log.",
+        ),
+        Command(
             "purge",
             "engine.cli.purging:purge",
             "Remove the body of a message that is done, or of state that was replaced.",

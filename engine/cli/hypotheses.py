@@ -1,14 +1,13 @@
 """Replay: what would have been decided under another policy, or without something."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 from engine.cli import output, places
 from engine.cli.main import NO
 from engine.cli.options import File, FilePlace, Json, duration_us
-from engine.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from engine.answers.hypotheses import Stretch
     from engine.log.sqlite import SqliteLog
     from engine.whatif.again import WhatIf
-SHOWN_MAX: Final = 10  # incidents that are named in place of one that there is not
 
 FalseWithin: TypeAlias = Annotated[
     str, Parameter(help="Whoever answers again so soon after a verdict was left without need.")
@@ -97,14 +95,9 @@ def _around(log: "SqliteLog", incident: int) -> "tuple[Stretch, Callable[[WhatIf
         ConfigurationError: There is no such incident.
     """
     from engine.answers.hypotheses import stretch
-    from engine.cli.accounting import incidents_at
-    from projections.incidents import rows
+    from engine.cli.accounting import incident_at
 
-    found = rows(incidents_at(log))
-    row = next((row for row in found if row.id == incident), None)
-    if row is None:
-        there = ", ".join(str(row.id) for row in found[-SHOWN_MAX:]) or "none"
-        raise ConfigurationError([f"no incident {incident} in the log (the last ones: {there})"])
+    row = incident_at(log, incident)
     last = next(iter(log.read(row.events[-1] - 1, row.events[-1])), None)
     ends_us = row.detected_us if last is None else last.at_us
     part = stretch(log, after=row.events[0] - 1)

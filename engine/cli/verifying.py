@@ -20,6 +20,7 @@ from engine.core.state import State
 from engine.log.checking import SnapshotCheck
 from engine.log.codec import CHAIN_BYTES
 from engine.log.copying import chain_at
+from engine.log.excerpt import check_end, excerpt_of
 from engine.log.protocol import Log
 from engine.log.verify import PROBLEMS_MAX, verify
 
@@ -112,7 +113,8 @@ class _Fold:
         self._controls: dict[tuple[int, str], GroupControl | None] = {}
         self._begin = 0  # what was before this seq cannot be folded any more
         self._snapshots = SnapshotCheck(log)
-        self.bodies: Final = BodyCheck(log)
+        self._excerpt: Final = excerpt_of(log)
+        self.bodies: Final = BodyCheck(log, are_kept=self._excerpt is None)
         self._report = report
         self._head = head
 
@@ -146,4 +148,9 @@ class _Fold:
         if is_whole:
             self._snapshots.end()
             self.bodies.end()
+            if self._excerpt is not None:
+                try:
+                    check_end(self._excerpt, self.state)
+                except LogCorrupted as err:
+                    return [str(err)]
         return [*self._snapshots.problems, *self.bodies.problems][:PROBLEMS_MAX]

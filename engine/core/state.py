@@ -325,6 +325,11 @@ def restore(data: bytes) -> State:
     return state
 
 
+def assembled(*, seq: int, at_us: int, fleet: FleetState, groups: dict[str, GroupState]) -> State:
+    """Return the state of these parts, which it owns from here on."""
+    return _taken(_Dumped(seq=seq, at_us=at_us, fleet=fleet, groups=groups))
+
+
 def copy(state: State) -> State:
     """Return an independent copy of `state`; half the time of `restore` and `dump`."""
     stored = _Dumped(seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=state.groups)

@@ -130,7 +130,7 @@ def copy(
     _check_destination(source, path)
     with arriving(path, force=force) as part:
         with _connected(part, "rwc", connect) as writer:
-            _create(writer, release)
+            create_alone(writer, release)
             with _connected(source.path, "ro", connect) as reader:
                 begun = source.head.seq
                 _copy_bodies(reader, writer)
@@ -157,8 +157,9 @@ def _connected(path: Path, mode: str, connect: Connect) -> Iterator[Connection]:
         connection.close()
 
 
-def _create(writer: Connection, release: str) -> None:
-    # Nobody sees the file before it is whole, so no journal of it has to outlive a crash.
+def create_alone(writer: Connection, release: str) -> None:
+    """Create an empty log in a file that nobody sees before it is whole."""
+    # So no journal of it has to outlive a crash.
     writer.fetch("PRAGMA journal_mode = MEMORY")
     writer.fetch("PRAGMA synchronous = OFF")
     writer.fetch("PRAGMA auto_vacuum = INCREMENTAL")
