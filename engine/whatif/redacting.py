@@ -51,10 +51,11 @@ class Sort(enum.Enum):
 
 # Every field of a struct that can hold text, bytes or a place, by name; a test holds it complete.
 FIELDS: Final[dict[str, Sort]] = {
-    **dict.fromkeys(("heir", "master", "source", "spent", "target", "to", "masters"), Sort.MASTER),
+    **dict.fromkeys(("active", "heir", "master", "masters", "source"), Sort.MASTER),
+    **dict.fromkeys(("spent", "target", "to"), Sort.MASTER),
     **dict.fromkeys(("assigned", "weights", "unseen"), Sort.MASTER),
     **dict.fromkeys(("group", "groups"), Sort.GROUP),
-    **dict.fromkeys(("observer", "observers"), Sort.OBSERVER),
+    **dict.fromkeys(("against", "eyes", "observer", "observers", "well"), Sort.OBSERVER),
     **dict.fromkeys(("author",), Sort.AUTHOR),
     **dict.fromkeys(("key", "by_key", "done", "kept", "keeps"), Sort.KEY),
     **dict.fromkeys(("lane", "lanes"), Sort.LANE),
@@ -78,7 +79,8 @@ FIELDS: Final[dict[str, Sort]] = {
     **dict.fromkeys(
         (
             "chain", "clients", "digest", "digests", "effects", "failback", "figures",
-            "file_digest", "how", "kind", "phases", "policy_digest", "preflight", "preset",
+            "file_digest", "hook", "hooks", "how", "kind", "phases", "policy_digest", "preflight",
+            "preset",
             "release", "reported_role", "result", "role", "rule", "scope", "state", "stayed",
             "step", "strategy", "transfer_digest", "waits", "what", "why",
         ),
