@@ -11,6 +11,7 @@ from engine.cli.places import CONFIGURATION
 from engine.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from engine.core.policy import Probe
     from engine.runtime.survey import Seen
 
 
@@ -59,6 +60,18 @@ def init(
             help="The addresses of the masters, the first choice first.",
         ),
     ] = (),
+    redis: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            negative="",
+            show_default=False,
+            help="The redis:// addresses of a primary and its replicas.",
+        ),
+    ] = (),
+    password_env: Annotated[
+        str, Parameter(help="The variable of the environment with the password of Redis.")
+    ] = "",
     preset: Annotated[
         Literal["lan", "zone", "region", "bench"] | None,
         Parameter(
@@ -73,31 +86,56 @@ def init(
 
     Every key is in it, with the value in force. It is written as an engine that only observes: it
     logs what it would do. Addresses are probed first, and the preset follows from how fast they
-    answer; it says who would be promoted first. An existing file is never replaced.
+    answer; it says who would be promoted first. Of Redis servers the primary comes first, whatever
+    the order. An existing file is never replaced.
 
-    Example: tanist init --http http://10.0.0.1:8080 http://10.0.0.2:8080 --preset lan
+    Example: tanist init --redis redis://10.0.0.1:6379 redis://10.0.0.2:6379
     """
     import msgspec
 
     from engine.answers.words import harmless
-    from engine.cli.surveying import described, first, first_said, hints, preset_reason
+    from engine.cli.surveying import (
+        described,
+        first,
+        first_said,
+        hints,
+        preset_reason,
+        primary_first,
+        redis_hints,
+    )
     from engine.config import template
     from engine.runtime.survey import fitting_preset
 
     if file.exists():
         raise ConfigurationError([f"{file} exists, and is not replaced: name another"])
-    template(http or None, preset or "zone")  # addresses that are none are named before the look
-    seen = _looked_at(http, seconds=look) if http and preset is None else []
+    if http and redis:
+        raise ConfigurationError(["expected --http or --redis, found both: a group has one kind"])
+    if password_env and not redis:
+        raise ConfigurationError(["--password-env: expected --redis with it, found none"])
+    addresses = http or redis
+
+    def written(order: tuple[str, ...], preset: str) -> str:
+        return template(order or None, preset, redis=bool(redis), password_env=password_env)
+
+    written(addresses, preset or "zone")  # what is no address is named before the look
+    is_looked = addresses and (preset is None or redis)
+    seen = (
+        _looked_at(addresses, _asked(password_env, redis=bool(redis)), seconds=look)
+        if is_looked
+        else []
+    )
+    if redis:
+        addresses = primary_first(addresses, seen)
     chosen = preset or fitting_preset(seen)
-    text = template(http or None, chosen)
+    text = written(addresses, chosen)
     try:
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError as err:
         raise ConfigurationError([f"{file} exists, and is not replaced: name another"]) from err
-    names = {address: f"m{number}" for number, address in enumerate(http, start=1)}
-    begins = first(seen) if seen else (http or ("",))[0]
-    name = names.get(begins, "m1" if not http else "")
+    names = {address: f"m{number}" for number, address in enumerate(addresses, start=1)}
+    begins = first(seen) if seen else (addresses or ("",))[0]
+    name = names.get(begins, "m1" if not addresses else "")
     if json:
         found = {"file": str(file), "preset": chosen, "first": name or None}
         output.document({**found, "seen": msgspec.to_builtins(seen)})
@@ -106,15 +144,29 @@ def init(
         output.text(harmless(described(one)))
     if seen:
         output.text(preset_reason(chosen, seen))
-    for hint in hints(seen, file=str(file)):
+    for hint in (redis_hints if redis else hints)(seen, file=str(file)):
         output.text(hint)
     output.text(first_said(name, seen))
-    if not http:
+    if not addresses:
         output.text(f"the addresses in {file} are examples: write your own")
     output.text(f"{file} is written. Look at it, then: tanist check {file}")
 
 
-def _looked_at(addresses: tuple[str, ...], *, seconds: float) -> list["Seen"]:
+def _asked(password_env: str, *, redis: bool) -> "Probe":
+    """Return how the addresses are probed."""
+    import msgspec
+
+    from engine.core.policy import Secret
+    from engine.core.policy import preset as policy_of
+
+    base = policy_of("zone").probe
+    if not redis:
+        return base
+    secret = Secret(env=password_env) if password_env else None
+    return msgspec.structs.replace(base, kind="redis", password=secret)
+
+
+def _looked_at(addresses: tuple[str, ...], probe: "Probe", *, seconds: float) -> list["Seen"]:
     """Return what a look at `addresses` shows; it tells its progress on standard error."""
     import asyncio
 
@@ -125,7 +177,7 @@ def _looked_at(addresses: tuple[str, ...], *, seconds: float) -> list["Seen"]:
         return asyncio.run(
             survey(
                 addresses,
-                path="/health",
+                probe,
                 length_us=length_us,
                 progress=lambda spent_us: report(spent_us // 1000, length_us // 1000),
             )

@@ -14,6 +14,8 @@ def described(seen: Seen) -> str:
     if not seen.answered:
         return f"{seen.address}: no good answer to {seen.failed} probes ({_failure(seen)})"
     role = f", reports itself {seen.role}" if seen.role else ""
+    if seen.follows:
+        role += f" and follows {seen.follows}"
     failed = f", {seen.failed} failed ({_failure(seen)})" if seen.failed else ""
     return (
         f"{seen.address}: {seen.answered} answers, median {lasting(seen.median_us)}, "
@@ -33,6 +35,26 @@ def preset_reason(preset: str, seen: Sequence[Seen]) -> str:
     return f"preset {preset}: nobody answered well, so nothing is known of the network"
 
 
+def redis_hints(seen: Sequence[Seen], *, file: str) -> Iterable[str]:
+    """Yield what is amiss with Redis servers that should stand in for one another."""
+    silent = [one for one in seen if not one.answered]
+    if any("NOAUTH" in one.last_failure or "WRONGPASS" in one.last_failure for one in silent):
+        yield "they ask for a password: name its variable with --password-env"
+    active = [one for one in seen if one.role == Role.ACTIVE.value]
+    if len(active) > 1:
+        names = ", ".join(one.address for one in active)
+        yield f"{names} are primaries, each with data of its own: make all but one replicas of it"
+    if seen and not active and not silent:
+        yield "none of them is a primary: name that one too"
+    named = {one.address.partition("://")[2] for one in seen}
+    for one in seen:
+        if one.follows and one.follows not in named:
+            yield (
+                f"{one.address} follows {one.follows}, which is none of those in {file}: if it is "
+                "the same server by another name, nothing is amiss"
+            )
+
+
 def hints(seen: Sequence[Seen], *, file: str) -> Iterable[str]:
     """Yield what to change in `file` for masters that do not speak the protocol of Tanist."""
     silent = [one for one in seen if not one.answered]
@@ -45,6 +67,14 @@ def hints(seen: Sequence[Seen], *, file: str) -> Iterable[str]:
             "masters that report no role may be plain HTTP upstreams, which take no commands: set "
             f'effects = {{ kind = "none" }} in {file}, and nothing is ever sent to them'
         )
+
+
+def primary_first(addresses: tuple[str, ...], seen: Sequence[Seen]) -> tuple[str, ...]:
+    """Return the addresses with the primary in front, if one alone says that it is it."""
+    active = [one.address for one in seen if one.role == Role.ACTIVE.value]
+    if len(active) != 1:
+        return addresses
+    return (active[0], *(address for address in addresses if address != active[0]))
 
 
 def first(seen: Sequence[Seen]) -> str:

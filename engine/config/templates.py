@@ -23,6 +23,7 @@ from engine.core.policy import preset as policy_of
 COMMENT_COLUMN: Final = 32  # where the comments behind values begin, if the value is that short
 _COMMENT: Final = re.compile(r"(?m)^(.*?\S  |  +)# ")
 
+REDIS_SCHEMES: Final = kinds.PROBED_SCHEMES["redis"]
 EXAMPLES: Final = ("http://127.0.0.1:7001", "http://127.0.0.1:7002", "http://127.0.0.1:7003")
 
 _FILE: Final = """\
@@ -61,7 +62,10 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
                         #     attempts = {heals}, backoff = {backoff}, timeout = {heal_timeout} }}
 
 [groups.main.probe]
-# path = {path}  # asked of each master: a path that answers 200 while all is well
+{probe_kind}
+                        # https and redis: verify = false, ca = "FILE"; tcp: send, expect;
+                        # redis: user, password = {{ env = "NAME" }}; command = ["PROGRAM"]
+{path_is}path = {path}  # asked of each master: a path that answers 200 while all is well
 # interval = {interval}  # from the start of one probe to the start of the next
 # timeout = {timeout}  # a later answer is overdue
 # recheck = {recheck}  # the interval after a failed probe
@@ -72,7 +76,7 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 # unknown_after = {unknown_after}  # silence until health is unknown, or "never"
 
 [groups.main.effects]
-# kind = "http"  # the masters take the control protocol
+{effects_kind}
                  # "redis": real primaries and replicas, with probe.kind = "redis"; it logs in
                  # as the probe does, or with user and password = {{ env = "NAME" }} of its own
                  # "command": a program, command = ["/usr/local/bin/act"], does what is in
@@ -81,8 +85,8 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
                  # "none": nothing is ever sent, as to plain HTTP upstreams
 
 [groups.main.fence]
-kind = "gate"  # the committed epoch is the fence; needs clients = "route"
-clients = "route"  # where clients hold a master's own address: "direct", with kind = "confirmed"
+kind = "{fence}"  # gate: the committed epoch is the fence; needs clients = "route"
+clients = "{clients}"  # direct where clients hold a master's own address: with "confirmed"
                    # or kind = "lease", lease = {lease}: by then it stops by itself
 
 [groups.main.failover]
@@ -117,8 +121,33 @@ _MASTER_REST: Final = """\
 """
 
 
-def template(http: tuple[str, ...] | None, preset: str) -> str:
-    """Return the text of a first configuration, for the masters at the addresses `http`.
+# What is written for masters that speak HTTP, and for Redis servers.
+_HTTP: Final = {
+    "probe_kind": '# kind = "http"  # or https, tcp, redis, command, push, python',
+    "path_is": "# ",
+    "effects_kind": '# kind = "http"  # the masters take the control protocol',
+    "fence": "gate",
+    "clients": "route",
+}
+_REDIS: Final = {
+    "probe_kind": 'kind = "redis"  # or http, https, tcp, command, push, python',
+    "path_is": "# of http: ",
+    "effects_kind": 'kind = "redis"  # or "http": the masters take the control protocol',
+    "fence": "confirmed",
+    "clients": "direct",
+}
+
+
+def template(
+    addresses: tuple[str, ...] | None, preset: str, *, redis: bool = False, password_env: str = ""
+) -> str:
+    """Return the text of a first configuration, for the masters at `addresses`.
+
+    Args:
+        addresses: Where they listen, the first choice first; None: examples are written.
+        preset: Its name.
+        redis: They are Redis servers.
+        password_env: The variable of the environment with their password; "": they ask for none.
 
     Raises:
         ConfigurationError: An address is none, or is there twice; or there is no such preset.
@@ -128,7 +157,11 @@ def template(http: tuple[str, ...] | None, preset: str) -> str:
         raise ConfigurationError(
             [f"--preset: expected one of {names}, found {shown(preset)}; write --preset zone"]
         )
+    written = dict(_REDIS if redis else _HTTP)
+    if password_env:
+        written["probe_kind"] += f"\npassword = {{ env = {json.dumps(password_env)} }}"
     text = _FILE.format(
+        **written,
         **_figures(policy_of(preset)),
         flush=_q(PRESETS[preset].flush_us),
         seal_after=_q(SEAL_AFTER_US),
@@ -138,7 +171,7 @@ def template(http: tuple[str, ...] | None, preset: str) -> str:
         reserve=json.dumps(spell_size(RESERVE_BYTES)),
         fleet_limit=json.dumps(kinds.spell_fleet_limit(PRESETS[preset].fleet)),
     )
-    for number, address in enumerate(_addresses(http or EXAMPLES), start=1):
+    for number, address in enumerate(_addresses(addresses or EXAMPLES, redis=redis), start=1):
         text += _MASTER.format(
             id=json.dumps(f"m{number}"), address=json.dumps(address), priority=number
         )
@@ -151,18 +184,19 @@ def _aligned(found: re.Match[str]) -> str:
     return f"{found[1]:<{COMMENT_COLUMN}}# "
 
 
-def _addresses(http: tuple[str, ...]) -> list[str]:
+def _addresses(written_as: tuple[str, ...], *, redis: bool) -> list[str]:
+    option, schemes = ("--redis", REDIS_SCHEMES) if redis else ("--http", ("http",))
     taken: list[str] = []
     mistakes = []
-    for written in http:
+    for written in written_as:
         try:
-            taken.append(kinds.address(written))
+            taken.append(kinds.address(written, schemes=schemes))
         except Unfit as unfit:
             mistakes.append(
-                f"--http: expected {unfit.expected}, found {shown(written)}; {unfit.remedy}"
+                f"{option}: expected {unfit.expected}, found {shown(written)}; {unfit.remedy}"
             )
     mistakes += [
-        f"--http: expected each address once, found {shown(address)} again; leave it out"
+        f"{option}: expected each address once, found {shown(address)} again; leave it out"
         for number, address in enumerate(taken)
         if address in taken[:number]
     ]

@@ -6,11 +6,10 @@ from typing import Final
 
 import msgspec
 
-from engine.core.policy import MS, PRESETS
+from engine.core.fleet import Master
+from engine.core.policy import MS, PRESETS, Probe
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import Place
-from engine.runtime.dialects import Http
-from engine.runtime.probing import HeldLink
+from engine.runtime.eyes import Eyes
 from engine.runtime.seen import Answer, Failure
 
 INTERVAL_US: Final = 250 * MS
@@ -30,21 +29,23 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     slowest_us: int
     role: str  # as the master reports it; "" if it says nothing
     last_failure: str
+    follows: str = ""  # whom it says that it replicates from, host:port
 
 
 async def survey(
     addresses: tuple[str, ...],
+    probe: Probe,
     *,
-    path: str,
     length_us: int,
     progress: Callable[[int], None] = lambda spent_us: None,
 ) -> list[Seen]:
     """Return what probes of `addresses` saw within `length_us` [us].
 
-    `progress` is told how much of the time is spent [us].
+    Each is probed as `probe` says, but as often and as patiently as a look has to be. `progress` is
+    told how much of the time is spent [us].
     """
     began_us = monotonic_us()
-    looks = [_look(address, path, began_us + length_us) for address in addresses]
+    looks = [_look(address, probe, began_us + length_us) for address in addresses]
     watched = asyncio.gather(*looks)
     while not watched.done():
         progress(min(length_us, monotonic_us() - began_us))
@@ -53,11 +54,11 @@ async def survey(
     return list(watched.result())
 
 
-async def _look(address: str, path: str, until_us: int) -> Seen:
+async def _look(address: str, probe: Probe, until_us: int) -> Seen:
     latencies: list[int] = []
-    failed, role, last_failure = 0, "", ""
-    place = Place(address)
-    link = HeldLink(place, Http(path, host=place.host), on_closed=lambda evidence: None)
+    failed, role, follows, last_failure = 0, "", "", ""
+    master = Master(id="master", group="main", address=address)
+    link = Eyes("tanist init").link(master, probe, on_closed=lambda evidence: None)
     try:
         while True:
             began_us = monotonic_us()
@@ -65,6 +66,7 @@ async def _look(address: str, path: str, until_us: int) -> Seen:
             if isinstance(seen, Answer):
                 latencies.append(seen.latency_us)
                 role = seen.role
+                follows = seen.report.follows if seen.report else ""
             elif isinstance(seen, Failure):
                 failed += 1
                 last_failure = f"{seen.evidence.value} {seen.detail}".strip()
@@ -81,6 +83,7 @@ async def _look(address: str, path: str, until_us: int) -> Seen:
         median_us=latencies[len(latencies) // 2] if latencies else 0,
         slowest_us=latencies[-1] if latencies else 0,
         role=role,
+        follows=follows,
         last_failure=last_failure,
     )
 

@@ -12,6 +12,7 @@ import pytest
 from engine.core import events as ev
 from engine.runtime.probing import SHORT_MAX
 from tests.engine.runtime.peers import answer, free_port, resets, says, says_then_closes, server
+from tests.faults.reloading import SUBJECTS, lacking, reloaded
 from tests.faults.watching import nginx, nginx_program, watching
 
 RELOADS: Final = 50
@@ -98,3 +99,16 @@ def test_a_server_that_resets_every_fresh_connection_has_failed(tmp_path: Path) 
             assert (event.rule, event.hard) == ("fall", False)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("subject", [name for name in SUBJECTS if name != "nginx reload"])
+def test_reloads_of_other_servers_are_no_failure(subject: str, tmp_path: Path) -> None:
+    if lacking(subject):
+        pytest.skip(lacking(subject))
+    count = asyncio.run(
+        reloaded(subject, tmp_path, times=5, name="lan", progress=lambda done: None)
+    )
+    assert count.detections == 0
+    assert count.probes >= 10
+    if subject != "gunicorn HUP":  # which says with an answer that it will close
+        assert count.closed >= 4

@@ -1,19 +1,32 @@
 """What `tanist init` says of masters that are there, of plain upstreams, and of nobody."""
 
+import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.cli.surveying import first, first_said, hints, preset_reason
+from engine.cli.surveying import (
+    first,
+    first_said,
+    hints,
+    preset_reason,
+    primary_first,
+    redis_hints,
+)
 from engine.config import load
+from engine.core.policy import Secret
 from engine.runtime.survey import Seen
-from tests.engine.cli.shell import answer, tanist
+from tests.engine.cli.shell import answer, complaint, environment, tanist
+from tests.engine.runtime.peers import free_port
+from tests.engine.runtime.redises import needs_redis, redis_server
 
 
 @contextlib.contextmanager
@@ -65,7 +78,7 @@ def test_what_it_hints_at_is_what_a_configuration_takes(tmp_path: Path) -> None:
     assert tanist("init", cwd=tmp_path).returncode == 0
     path = tmp_path / "tanist.toml"
     text = path.read_text().replace('# path = "/health"', 'path = "/"')
-    path.write_text(text.replace('# kind = "http"', 'kind = "none"'))
+    path.write_text(re.sub(r'# kind = "http" +# the masters', 'kind = "none"  # the masters', text))
     group = load(path).policy.groups["main"]
     assert (group.probe.path, group.effects) == ("/", "none")
 
@@ -143,3 +156,75 @@ def test_the_preset_says_what_it_rests_on() -> None:
     assert "above the slowest answer" in preset_reason("lan", [seen("x")])
     assert "nobody answered" in preset_reason("zone", [seen("x", answered=0)])
     assert list(hints([seen("x", role="standby")], file="f")) == []
+
+
+@needs_redis
+def test_of_redis_servers_the_primary_comes_first_whatever_the_order(tmp_path: Path) -> None:
+    password = "secret"
+    with (
+        redis_server(tmp_path, password=password) as one,
+        redis_server(tmp_path, "--replicaof", "127.0.0.1", str(one.port), password=password) as two,
+    ):
+        asyncio.run(two.until("replication", "master_link_status:up"))
+        words = ("init", "--look", "0", "--redis", two.address, one.address)
+        env = environment(REDIS_PASSWORD=password)
+        done = tanist(*words, "--password-env", "REDIS_PASSWORD", cwd=tmp_path, env=env)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert f"reports itself standby and follows 127.0.0.1:{one.port}" in lines[0]
+        assert "reports itself active" in lines[1]
+        assert any(line.startswith("m1 is active and stays so") for line in lines)
+        found = load(tmp_path / "tanist.toml")
+        assert [master.address for master in found.masters] == [one.address, two.address]
+        group = found.policy.groups["main"]
+        assert (group.probe.kind, group.probe.password) == ("redis", Secret(env="REDIS_PASSWORD"))
+        assert (group.effects, group.fence.clients) == ("redis", "direct")
+        (tmp_path / "tanist.toml").unlink()
+        assert "they ask for a password" in tanist(*words, cwd=tmp_path).stdout
+
+
+def redis_of(address: str, role: str, follows: str = "") -> Seen:
+    return msgspec.structs.replace(seen(address, role=role), follows=follows)
+
+
+@pytest.mark.parametrize(
+    ("masters", "says"),
+    [
+        ([("redis://a:1", "active"), ("redis://b:1", "active")], "are primaries, each with data"),
+        ([("redis://a:1", "standby", "c:1")], "none of them is a primary"),
+        ([("redis://a:1", "active"), ("redis://b:1", "standby", "c:1")], "b:1 follows c:1, which"),
+    ],
+)
+def test_redis_servers_that_cannot_stand_in_for_one_another_are_named(
+    masters: list[tuple[str, ...]], says: str
+) -> None:
+    found = [redis_of(*master) for master in masters]
+    assert any(says in hint for hint in redis_hints(found, file="t.toml"))
+
+
+def test_redis_servers_that_follow_their_primary_are_fine() -> None:
+    found = [redis_of("redis://a:1", "active"), redis_of("redis://b:1", "standby", "a:1")]
+    assert list(redis_hints(found, file="t.toml")) == []
+    assert primary_first(("redis://b:1", "redis://a:1"), found) == ("redis://a:1", "redis://b:1")
+    assert primary_first(("x", "y"), []) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("words", "starts"),
+    [
+        (("--http", "http://a:1", "--redis", "redis://b:1"), "expected --http or --redis"),
+        (("--password-env", "X"), "--password-env: expected --redis with it"),
+        (("--redis", "http://a:1"), "--redis: expected an redis:// URL"),
+    ],
+)
+def test_a_wrong_use_is_one_line(words: tuple[str, ...], starts: str, tmp_path: Path) -> None:
+    assert complaint(tanist("init", *words, cwd=tmp_path), 2).startswith(starts)
+    assert not (tmp_path / "tanist.toml").exists()
+
+
+def test_where_no_redis_listens_the_file_is_written_and_that_is_said(tmp_path: Path) -> None:
+    words = ("init", "--look", "0", "--redis", f"redis://127.0.0.1:{free_port()}")
+    done = tanist(*words, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no good answer to 1 probes (refused" in done.stdout
+    load(tmp_path / "tanist.toml")

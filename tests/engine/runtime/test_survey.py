@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from engine.core.policy import preset
 from engine.runtime.survey import Seen, fitting_preset, survey
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"role":"active"}'
@@ -24,7 +25,7 @@ def test_answers_roles_and_refusals_are_told_apart() -> None:
         try:
             seen = await survey(
                 (f"http://127.0.0.1:{port}", "http://127.0.0.1:1"),
-                path="/health",
+                preset("zone").probe,
                 length_us=50_000,
                 progress=spent.append,
             )
@@ -42,13 +43,13 @@ def test_answers_roles_and_refusals_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slowest_us", "preset"),
+    ("slowest_us", "fitting"),
     [(0, "zone"), (300, "lan"), (25_000, "lan"), (25_001, "zone"), (125_000, "zone"),
      (125_001, "region"), (900_000, "region")],
 )  # fmt: skip
-def test_the_preset_is_the_fastest_with_a_margin(slowest_us: int, preset: str) -> None:
+def test_the_preset_is_the_fastest_with_a_margin(slowest_us: int, fitting: str) -> None:
     seen = Seen(
         address="http://127.0.0.1:1", answered=1, failed=0, median_us=slowest_us,
         slowest_us=slowest_us, role="", last_failure="",
     )  # fmt: skip
-    assert fitting_preset([seen]) == preset
+    assert fitting_preset([seen]) == fitting
