@@ -42,6 +42,23 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.look:why",
             "The causal chain of a decision, down to single observations.",
         ),
+        Command(
+            "why-not",
+            "engine.cli.asking:why_not",
+            "Why a master was not chosen, or would not be chosen now.",
+        ),
+        Command("diff", "engine.cli.asking:diff", "What is different between two positions."),
+        Command("messages", "engine.cli.asking:messages", "Where each message is."),
+        Command(
+            "weights",
+            "engine.cli.asking:weights",
+            "Who gets which share of the work, with the arithmetic.",
+        ),
+        Command(
+            "config",
+            "engine.cli.asking:config",
+            "What is in force, where it came from, and what the file says otherwise.",
+        ),
     ),
     "Act": (
         Command("pause", "engine.cli.act:pause", "Start no new failover; observing goes on."),

@@ -18,13 +18,33 @@ def status(
         str | None,
         Parameter(help="A position: a seq, a time with its zone or the name of a checkpoint."),
     ] = None,
+    brief: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="What is wrong, what was done, what comes next and when, what you can type.",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Draw it again each second, until q, Ctrl-C or --seconds.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        float | None, Parameter(help="With --watch: how long [s]; left out: without end.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Groups, masters, roles, health, and what is waited for.
 
     Of a log that an engine runs, it is what the engine says now; at rest, the status at the last
     event; with --at, at any position. The first line says whether an engine runs, and who paused.
-    A group that only observes shows what it would have done.
+    A group that only observes shows what it would have done. Last, what would happen if each master
+    failed now: the engine's own rules, tried on a copy.
 
     Example: tanist status tanist.db --at 2026-01-31T12:00:00Z
     """
@@ -32,6 +52,28 @@ def status(
     from engine.cli.statuses import status_at, status_now
 
     target, _ = places.split((place,), log, most=0)
+    if seconds is not None and not watch:
+        raise ConfigurationError(["--seconds goes with --watch"])
+    if watch:
+        if at is not None or json:
+            raise ConfigurationError(
+                ["--watch is for people, and of now: leave out --at and --json"]
+            )
+        from engine.cli.watching import watched
+
+        watched(target, brief=brief, seconds=seconds)
+        return
+    if brief:
+        from engine.cli.statuses import brief_at
+
+        found = brief_at(target, at)
+        if json:
+            output.document(found)
+        else:
+            from engine.answers.briefing import lines
+
+            output.text("\n".join(lines(found)))
+        return
     if at is None:
         found = status_now(target)
     elif places.is_address(target):

@@ -38,6 +38,7 @@ def replay(
     Example: tanist replay tanist.db --to before-upgrade
     """
     from engine.answers.folds import state_at
+    from engine.answers.foresight import with_foresight
     from engine.answers.positions import resolve
     from engine.answers.proposals import in_log, with_proposals
     from engine.answers.status import status
@@ -50,8 +51,8 @@ def replay(
         return _check(target, json=json)
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         seq = None if to is None else resolve(opened, to)
-        found = status(state_at(opened, seq, progress=report))
-        found = with_proposals(found, in_log(opened))
+        state = state_at(opened, seq, progress=report)
+        found = with_foresight(with_proposals(status(state), in_log(opened)), state)
     if json:
         output.document(found)
     else:

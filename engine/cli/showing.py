@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]  # an answer, as it would be printed as JSON
 
+FORESEEN_MAX: Final = 12  # rows of what would happen
 SAID_MAX: Final = 200  # of what an event says, where a line has to do [characters]
 
 _COLORS: Final = {
@@ -72,6 +73,7 @@ def show_status(found: Document) -> None:
     ]
     columns = ("master", "group", "health", "since", "role", "epoch.", "weight.", "fence")
     console.print(output.table(columns, masters))
+    _show_foreseen(found)
     output.text(
         f"{found['events']} events until {output.moment(found['at'])}, digest {found['digest']}"
     )
@@ -79,6 +81,21 @@ def show_status(found: Document) -> None:
 
 def _is_paused(found: Document) -> bool:
     return bool(found["paused"]) or found.get("paused_by_file") is not None
+
+
+def _show_foreseen(found: Document) -> None:
+    """Print what would happen if each master that serves, or any of a few, failed now."""
+    rows = [
+        (group, name, one["says"])
+        for group, document in found["groups"].items()
+        for name, one in (document.get("if_failed") or {}).items()
+    ]
+    if len(rows) > FORESEEN_MAX:
+        serving = {name for one in found["groups"].values() for name in one["active"]}
+        rows = [row for row in rows if row[1] in serving][:FORESEEN_MAX]
+    if rows:
+        columns = ("group", "if it failed now", "what would happen")
+        output.console().print(output.table(columns, rows))
 
 
 def _engine(found: Document) -> Iterable[str]:

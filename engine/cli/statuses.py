@@ -30,7 +30,7 @@ def status_now(target: str) -> Document:
         at_rest = {"paused_by_file": _file_beside(target), "failure": None, "disk_full": None}
         return {**_of_log(target), **at_rest, "engine": None}
     try:
-        found = _asked(engine.url, places.token(target))
+        found = _foreseen(target, _asked(engine.url, places.token(target)))
     except (LogError, ConfigurationError) as err:
         if places.is_address(target):
             raise
@@ -71,12 +71,40 @@ def status_at(target: str, position: str) -> Document:
         return _status(opened, resolve(opened, position))
 
 
+def brief_at(target: str, position: str | None) -> Document:
+    """Return the status of a log in brief, at a position or at its end."""
+    from engine.answers.briefing import brief
+    from engine.answers.folds import state_at
+    from engine.answers.positions import resolve
+
+    with places.open_for_reading(target) as opened:
+        seq = None if position is None else resolve(opened, position)
+        return brief(opened, state_at(opened, seq))
+
+
 def _status(log: "SqliteLog", seq: int | None) -> Document:
     from engine.answers.folds import state_at
+    from engine.answers.foresight import with_foresight
     from engine.answers.proposals import in_log, with_proposals
     from engine.answers.status import status
 
-    return with_proposals(status(state_at(log, seq)), in_log(log))
+    state = state_at(log, seq)
+    return with_foresight(with_proposals(status(state), in_log(log)), state)
+
+
+def _foreseen(target: str, found: Document) -> Document:
+    """Return what an engine said, with what its log says would happen if each master failed."""
+    from engine.answers.folds import state_at
+    from engine.answers.foresight import with_foresight
+
+    if places.is_address(target):
+        return found
+    try:
+        with places.open_for_reading(target) as opened:
+            return with_foresight(found, state_at(opened))
+    except LogError as err:
+        output.note(f"what would happen cannot be told: {err}")
+        return found
 
 
 def _asked(url: str, token: str) -> Document:

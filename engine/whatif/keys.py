@@ -93,7 +93,6 @@ _SPELLED: Final = {
     "failover.delay_crash_us": "failover.delay.crash",
     "failover.delay_staleness_us": "failover.delay.staleness",
     "failover.attempts_max": "failover.attempts",
-    "failover.limit_window_us": "failover.limit",
     "probe.late_us_max": "probe.late_max",
     "failover.lag_us_max": "failover.lag_max",
     "probe.flap_high_ppm": "probe.flap_high",
