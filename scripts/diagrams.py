@@ -55,7 +55,7 @@ def presets() -> str:
     rows = [("setting", *PRESETS), ("---", *("---:" for _ in PRESETS))]
     for field in next(iter(PRESETS.values())).__struct_fields__:
         values = (cell(field, getattr(base, field)) for _, base, _ in columns)
-        rows.append((field.removesuffix("_us"), *values))
+        rows.append((field.removesuffix("_us").removesuffix("_ppm"), *values))
     for field in columns[0][2].__struct_fields__:
         values = (cell(field, getattr(total, field)) for _, _, total in columns)
         rows.append((f"*{field.removesuffix('_us')}*", *values))
@@ -68,6 +68,8 @@ def cell(field: str, value: object) -> str:
         return duration(value)
     if field == "fleet":
         return spell_fleet_limit(cast("FleetPolicy | None", value))
+    if isinstance(value, int) and field.endswith("_ppm"):
+        return f"{value / 10_000:g} %"
     return str(getattr(value, "value", value))
 
 

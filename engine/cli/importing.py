@@ -34,6 +34,7 @@ from engine.observations import Observations, Record, default_unknown_after_us, 
 BATCH_EVENTS: Final = 2_000  # in one transaction
 PRESET: Final = "zone"
 UNKNOWN_AFTER: Final = "probe.unknown_after"
+FLAP_HIGH: Final = "probe.flap_high"
 
 
 class Import:
@@ -103,9 +104,14 @@ class Import:
         self, name: str, found: GroupPolicy, policy: Path | None, changes: Sequence[str]
     ) -> GroupPolicy:
         """Return the policy of a group with the silence that makes unknown, where nobody said."""
+        named = {change.partition("=")[0].strip() for change in changes}
+        if policy is None and name not in self._state.groups and FLAP_HIGH not in named:
+            # What was recorded is accounted for as it is; how steady it was is asked for.
+            probe = msgspec.structs.replace(found.probe, flap_high_ppm=0, flap_low_ppm=0)
+            found = msgspec.structs.replace(found, probe=probe)
         is_said = (
             name in self._state.groups
-            or any(change.partition("=")[0].strip() == UNKNOWN_AFTER for change in changes)
+            or UNKNOWN_AFTER in named
             or (policy is not None and _says_unknown_after(policy, name))
         )
         members = {master.id for master in self._masters if master.group == name}

@@ -8,7 +8,17 @@ from engine.config.durations import spell
 from engine.config.groups import sum_spelled
 from engine.core.events import ProbeOk, encode
 from engine.core.fleet import Master, Mode
-from engine.core.policy import DAY, FenceKind, GroupPolicy, Policy, lease_wait_us, sums
+from engine.core.policy import (
+    ALONE,
+    DAY,
+    LIMITLESS,
+    FenceKind,
+    GroupPolicy,
+    Policy,
+    lease_wait_us,
+    sums,
+)
+from engine.core.suspicion import one_in
 
 # A cell of SQLite: its length and header, seq, at_us, kind, cause and crc; without an index.
 ROW_BYTES: Final = 36
@@ -34,6 +44,7 @@ class GroupDescription(TypedDict):
     blip_us: int  # the longest that is ignored
     restore_crash_us: int
     restore_staleness_us: int
+    verdicts: str  # who comes to them, and by what
     fence: str
     warnings: list[str]
     log_probes_a_day: int
@@ -78,11 +89,57 @@ def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
         blip_us=total.blip_us,
         restore_crash_us=total.restore_crash_us,
         restore_staleness_us=total.restore_staleness_us,
+        verdicts=verdict_sentence(policy),
         fence=fence_sentence(policy),
         warnings=list(_warnings(policy, masters)),
         log_probes_a_day=len(masters) * _probes_a_day(policy),
         log_bytes_a_day=sum(_bytes_a_day(policy, master) for master in masters),
     )
+
+
+def verdict_sentence(policy: GroupPolicy) -> str:
+    """Return in one sentence by what a master fails, flaps and is degraded."""
+    probe, observers = policy.probe, policy.observers or ALONE
+    times = "one failed probe" if probe.fall == 1 else f"{probe.fall} failed probes in a row"
+    fails = f"{times} fail{'s' if probe.fall == 1 else ''} a master"
+    if probe.phi is not None:
+        fails = (
+            f"phi {probe.phi.threshold_milli / 1_000:g} fails a master (one false alarm in "
+            f"{one_in(probe.phi.threshold_milli):.0e} silences), {times} at the latest"
+        )
+        if probe.phi.suspicion_us_max:
+            fails += (
+                f", after a suspicion of {spell(probe.phi.suspicion_us_min)} to "
+                f"{spell(probe.phi.suspicion_us_max)}"
+            )
+    if observers.quorum > 1:
+        fails += (
+            f", if {observers.quorum} observers say so within {spell(observers.vote_ttl_us)} of "
+            "one another"
+        )
+    flaps = ""
+    if probe.flap_high_ppm:
+        flaps = (
+            f"; it flaps from {probe.flap_high_ppm / 10_000:g} % of changed results down to "
+            f"{probe.flap_low_ppm / 10_000:g} %"
+        )
+    return f"{fails}{flaps}{_limits(policy)}."
+
+
+def _limits(policy: GroupPolicy) -> str:
+    degraded = policy.degraded or LIMITLESS
+    named = (
+        ("processor", f"{degraded.cpu_ppm / 10_000:g} %", degraded.cpu_ppm),
+        ("memory", f"{degraded.memory_ppm / 10_000:g} %", degraded.memory_ppm),
+        ("errors", f"{degraded.errors_ppm / 10_000:g} %", degraded.errors_ppm),
+        ("queue", str(degraded.queue), degraded.queue),
+    )
+    found = [f"{name} above {most}" for name, most, value in named if value]
+    if policy.probe.slow_us:
+        found.append(f"answers slower than {spell(policy.probe.slow_us)}")
+    if degraded.silent_after_us:
+        found.append(f"no word of its load for {spell(degraded.silent_after_us)}")
+    return f"; degraded by {', '.join(found)}" if found else ""
 
 
 def fence_sentence(policy: GroupPolicy) -> str:
@@ -196,6 +253,7 @@ def render(description: Description) -> str:
             f"{spell(group['detect_within_us'])}: {kept}",
             f"                        {group['sum']}",
             f"  longest blip ignored  {spell(group['blip_us'])}",
+            f"  verdicts              {group['verdicts']}",
             f"  worst restoration     {spell(group['restore_crash_us'])} after a crash, "
             f"{spell(group['restore_staleness_us'])} after silence",
             f"  fence                 {group['fence']}",

@@ -20,6 +20,7 @@ from engine.config.acting import (
 from engine.config.durations import spell
 from engine.config.secrets import secret
 from engine.config.tables import Table, shown
+from engine.config.watching import read_degraded, read_observers, read_watching
 from engine.core.fleet import Mode
 from engine.core.policy import (
     DAY,
@@ -49,7 +50,7 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
-GROUP_LATER: Final = ("balance", "drivers", "observers")
+GROUP_LATER: Final = ("balance", "drivers")
 FAILOVER_LATER: Final = ("across_regions",)
 
 _INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
@@ -124,6 +125,8 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
             table.table("hooks"), base.hooks, step_timeout_us=failover.step_timeout_us
         ),
         recover=read_recover(table.table("recover"), base.recover),
+        observers=read_observers(table.table("observers"), base.observers, probe),
+        degraded=read_degraded(table.table("degraded"), base.degraded),
     )
     if sound and (runs or table.has("detect_within")):
         _hold_to_promise(table, policy)
@@ -158,6 +161,7 @@ def _probe(table: Table, base: Probe) -> Probe:
         times,
         late_us_max=table.take("late_max", kinds.duration(), late_us),
         unknown_after_us=table.take("unknown_after", silence, unknown_us),
+        **read_watching(table, base, times.timeout_us),
     )
     table.finish()
     return probe
@@ -313,6 +317,13 @@ def sum_spelled(policy: GroupPolicy) -> str:
     """Return the worst detection with the slack, as the sum that it is."""
     probe, total = policy.probe, sums(policy)
     again = max(probe.recheck_us, probe.timeout_us)
+    phi = probe.phi
+    if phi is not None and phi.suspicion_us_max > (probe.fall - 2) * again:
+        return (
+            f"interval {spell(probe.interval_us)} + timeout {spell(probe.timeout_us)}"
+            f" + suspicion {spell(phi.suspicion_us_max)} + {spell(again)}"
+            f" + slack {spell(probe.late_us_max)} = {spell(total.detect_us + total.slack_us)}"
+        )
     return (
         f"interval {spell(probe.interval_us)} + (fall {probe.fall} - 1) x {spell(again)}"
         f" + timeout {spell(probe.timeout_us)} + slack {spell(probe.late_us_max)}"

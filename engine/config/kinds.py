@@ -239,6 +239,32 @@ def percent(value: object) -> int:
     return int(exact)
 
 
+def percent_or_never(value: object) -> int:
+    """Return a percentage above 0 and below 100, or "never" [ppm; 0 for never]."""
+    return _or("never", 0, percent)(value)
+
+
+def count_or_never(*, most: int) -> Callable[[object], int]:
+    """Return the kind of a number that is a limit, 1 at least, or "never" [0 for never]."""
+    return _or("never", 0, count(least=1, most=most))
+
+
+def thousandths(*, most: int) -> Callable[[object], int]:
+    """Return the kind of a number above 0, with three decimals at most [1/1000]."""
+
+    def kind(value: object) -> int:
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        exact = Decimal(str(value)) * 1_000 if numeric else Decimal("nan")
+        if not exact.is_finite() or exact != int(exact) or not 0 < exact <= most * 1_000:
+            raise Unfit(
+                f"a number above 0, {most} at most, with at most three decimals",
+                "write a number without quotes, as in 8 or 5.5",
+            )
+        return int(exact)
+
+    return kind
+
+
 def location(value: object) -> tuple[int, int]:
     """Return a latitude and a longitude, written in degrees [microdegrees]."""
     if isinstance(value, list) and len(value) == 2:

@@ -74,6 +74,24 @@ automation = "observe"  # decides and logs what it would do, and acts on nothing
 # hold_open = {hold_open}  # keeps a connection open: its end is the earliest sign
 # late_max = {late_max}  # an overdue answer does not count if the observer was later
 # unknown_after = {unknown_after}  # silence until health is unknown, or "never"
+# slow = "never"  # an answer that takes longer, as "200ms", is a poor one
+# flap_high = {flap_high}  # percent of changed results from which a master flaps, or "never"
+# flap_low = {flap_low}  # and up to which it is steady again
+# detector = "consecutive"  # or "phi": by what is usual for each master, with
+                 #   phi = {{ threshold = 8, deviation = {timeout}, warm_up = 20 }}
+                 #   suspicion = {{ least = "2s", most = "30s", confirmations = 3 }}
+
+[groups.main.observers]
+# quorum = 1  # observers that have to agree, this engine included; others: tanist observer
+# vote_ttl = "5s"  # what another one said holds for so long
+
+[groups.main.degraded]
+# cpu = "never"  # percent beyond which a master is degraded, by what it says of itself
+# memory = "never"  # likewise
+# errors = "never"  # likewise, of what it was asked
+# queue = "never"  # likewise, a number
+# reports = 3  # so many in a row
+# silent_after = "never"  # no word of its load for so long degrades it too
 
 [groups.main.effects]
 {effects_kind}
@@ -209,6 +227,10 @@ def _q(duration_us: int) -> str:
     return f'"{spell(duration_us)}"'
 
 
+def _percent(ppm: int) -> str:
+    return f"{ppm / (kinds.PPM // 100):g}" if ppm else '"never"'
+
+
 def _figures(policy: GroupPolicy) -> dict[str, object]:
     probe, failover = policy.probe, policy.failover
     window = spell(failover.limit_window_us)
@@ -228,6 +250,8 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "hold_open": json.dumps(probe.hold_open),
         "late_max": _q(probe.late_us_max),
         "unknown_after": _q(probe.unknown_after_us),
+        "flap_high": _percent(probe.flap_high_ppm),
+        "flap_low": _percent(probe.flap_low_ppm),
         "deadline": _q(failover.deadline_us),
         "step_timeout": _q(failover.step_timeout_us),
         "attempts": failover.attempts_max,

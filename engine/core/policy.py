@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from engine.core import suspicion
 from engine.core.fleet import Master, Mode
 
 MS: Final = 1_000  # [us]
@@ -269,12 +270,30 @@ def sums(policy: GroupPolicy) -> Sums:
 
     One probe is in flight for each master, and a re-check is scheduled from the start of the probe
     before. `slack_us` is what the observer itself may be late by: an overdue answer seen later than
-    that does not count. On soft evidence within a hold-down, what is left of it comes on top of
-    `restore_staleness_us`.
+    that does not count. Phi may fail a master before `fall` does, so the blip is no longer than its
+    least silence less the time-out; a suspicion that nobody confirms comes on top of detection, and
+    one that all confirm is the least blip. On soft evidence within a hold-down, what is left of it
+    comes on top of `restore_staleness_us`.
     """
     probe, failover = policy.probe, policy.failover
     blip_us = (probe.fall - 1) * max(probe.recheck_us, probe.timeout_us) + probe.timeout_us
     detect_us = probe.interval_us + blip_us
+    phi = probe.phi
+    if phi is not None:
+        silence_us = suspicion.silence_us(
+            phi.threshold_milli, mean_us=probe.interval_us, deviation_us=phi.deviation_us_min
+        )
+        blip_us = max(
+            min(blip_us, max(0, silence_us - probe.timeout_us)),
+            phi.suspicion_us_min if phi.suspicion_us_max else 0,
+        )
+    if phi is not None and phi.suspicion_us_max:
+        # It ends with the first failed probe after it.
+        again_us = max(probe.recheck_us, probe.timeout_us)
+        detect_us = max(
+            detect_us,
+            probe.interval_us + probe.timeout_us + phi.suspicion_us_max + again_us,
+        )
     restore_us = detect_us + probe.late_us_max + failover.deadline_us + lease_wait_us(policy)
     return Sums(
         detect_us=detect_us,
@@ -309,6 +328,8 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     keep_observations_us: int
     max_size: int  # of the log [bytes]
     lease_us: int  # of a fence by lease
+    flap_high_ppm: int = 300_000  # of changed results
+    flap_low_ppm: int = 200_000
 
 
 PRESETS: Final[dict[str, _Preset]] = {
@@ -319,6 +340,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
         limit_window_us=HOUR, fleet=None, grace_us=SECOND, unknown_after_us=5 * SECOND,
         flush_us=5 * MS, keep_observations_us=DAY, max_size=2 * GIB, lease_us=200 * MS,
+        flap_high_ppm=0, flap_low_ppm=0,  # who is struck for show is no flapper
     ),
     "lan": _Preset(
         interval_us=100 * MS, timeout_us=100 * MS, recheck_us=100 * MS, fall=3, rise=5,
@@ -378,6 +400,8 @@ def preset(name: str, *, mode: Mode = Mode.ACTIVE_STANDBY) -> GroupPolicy:
             hold_open=True,
             late_us_max=base.late_us_max,
             unknown_after_us=base.unknown_after_us,
+            flap_high_ppm=base.flap_high_ppm,
+            flap_low_ppm=base.flap_low_ppm,
         ),
         fence=Fence(kind=FenceKind.GATE, clients="route"),
         failover=Failover(

@@ -16,11 +16,14 @@ from engine.core.policy import (
     PRESETS,
     SECOND,
     Automation,
+    Degraded,
     Failover,
     Fence,
     FenceKind,
     GroupPolicy,
     Messages,
+    Observers,
+    Phi,
     Probe,
     Slo,
     preset,
@@ -58,6 +61,24 @@ fall = 7
 hold_open = false
 late_max = "10ms"
 unknown_after = "never"
+detector = "phi"
+phi = { threshold = 5.5, deviation = "700ms", warm_up = 30 }
+suspicion = { least = "1s", most = "8s", confirmations = 2 }
+flap_high = 40
+flap_low = 12.5
+slow = "900ms"
+
+[groups.cache.observers]
+quorum = 2
+vote_ttl = "9s"
+
+[groups.cache.degraded]
+cpu = 91
+memory = 92
+errors = 0.5
+queue = 1000
+reports = 4
+silent_after = "30s"
 
 [groups.cache.failover]
 deadline = "20s"
@@ -135,6 +156,17 @@ def test_every_key_reaches_its_field() -> None:
             hold_open=False,
             late_us_max=10 * MS,
             unknown_after_us=0,
+            phi=Phi(
+                threshold_milli=5_500,
+                deviation_us_min=700 * MS,
+                warm_up=30,
+                suspicion_us_min=SECOND,
+                suspicion_us_max=8 * SECOND,
+                confirmations=2,
+            ),
+            flap_high_ppm=400_000,
+            flap_low_ppm=125_000,
+            slow_us=900 * MS,
         ),
         fence=Fence(kind=FenceKind.CONFIRMED, clients="direct"),
         failover=Failover(
@@ -151,6 +183,15 @@ def test_every_key_reaches_its_field() -> None:
         ),
         messages=Messages(deliver_timeout_us=3 * SECOND, remember_max=50, open_max=7),
         slo=Slo(objective_ppm=999_500, window_us=7 * DAY),
+        observers=Observers(quorum=2, vote_ttl_us=9 * SECOND),
+        degraded=Degraded(
+            cpu_ppm=910_000,
+            memory_ppm=920_000,
+            errors_ppm=5_000,
+            queue=1_000,
+            reports=4,
+            silent_after_us=30 * SECOND,
+        ),
     )
     assert found.policy.groups["web"] == preset("lan", mode=Mode.ACTIVE_ACTIVE)
     assert found.masters == (

@@ -50,8 +50,8 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
         't.toml:2: engine.listen: expected HOST:PORT with a port from 0 to 65535, found "8600"; '
         'write as in "127.0.0.1:8600"',
         "t.toml:6: groups.cache.probe.fal: expected one of kind, path, interval, timeout, "
-        "recheck, rise, fall, hold_open, late_max, unknown_after, found the unknown key "
-        '"fal" (4); did you mean fall?',
+        "recheck, rise, fall, hold_open, late_max, unknown_after, detector, phi, suspicion, "
+        'flap_high, flap_low, slow, found the unknown key "fal" (4); did you mean fall?',
         "t.toml:7: groups.cache.slo.window: expected a duration, found 30; write a string with "
         'a unit: us, ms, s, m, h or d, as in "500ms" or "1.5s"',
         "t.toml:14: groups.cache.masters[1].id: expected a name that nothing else has, found "
