@@ -94,6 +94,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.incidents:incidents",
             "What went wrong: from the first symptom to the recovery.",
         ),
+        Command(
+            "report",
+            "engine.cli.report:report",
+            "Write what happened, for people who were not there.",
+        ),
     ),
     "Replay": (
         Command(
