@@ -45,7 +45,7 @@ class FollowedGroup:
     __slots__ = (
         "accepted", "acting", "attempts", "counted_us", "done", "epoch", "failover", "force",
         "heir", "id", "is_approved", "maintenance", "masters", "open", "owned", "phase", "policy",
-        "queued", "spent",
+        "queued", "spent", "started_us",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: GroupPolicy) -> None:
@@ -56,6 +56,7 @@ class FollowedGroup:
         self.epoch = 0  # the newest one drawn
         self.phase = Phase.IDLE
         self.failover: ev.FailoverStarted | None = None  # the open one
+        self.started_us = 0  # when it was
         self.attempts = 0
         self.heir = ""
         self.spent: set[str] = set()
@@ -136,7 +137,7 @@ def _begin_group(group: FollowedGroup, part: GroupState) -> None:
     if saga is not None:
         group.phase = saga.phase
         group.attempts, group.heir, group.spent = saga.attempt, saga.heir, set(saga.spent)
-        group.is_approved = saga.is_approved
+        group.is_approved, group.started_us = saga.is_approved, saga.started_us
         group.failover = ev.FailoverStarted(
             id=saga.id, why=saga.why, source=saga.source, to=saga.to, planned=saga.planned,
             waits=saga.waits, counts=saga.counts,

@@ -260,6 +260,7 @@ class Invariants:
         group.failover, group.attempts, group.heir = event, 0, ""
         group.spent.clear()
         group.is_approved = False
+        group.started_us = recorded.at_us
         if event.counts:
             group.counted_us = [*group.counted_us[-COUNTED_MAX:], recorded.at_us]
 
@@ -324,6 +325,8 @@ class Invariants:
         found = 0 if group.failover is None else group.failover.id
         if found != event.id:
             self._break("one failover", recorded, f"{event.id} ends, {found} is open")
+        elif event.result != "completed" and group.started_us in group.counted_us:
+            group.counted_us.remove(group.started_us)  # it neither counts nor holds anything down
         group.failover = None
 
     def _released(self, recorded: Recorded, event: ev.Released) -> None:

@@ -275,12 +275,17 @@ class SimulatedMaster:
         self._heard += 1
         return not self.deaf or self._heard % self.deaf == 0
 
+    @property
+    def reported_epoch(self) -> int:
+        """Return the epoch that it acts under, or else the newest that it knows."""
+        return self.epoch if self.role == "active" else self._newest
+
     def health(self) -> Answer:
-        """Return its boot, the epoch that it acts under, and its role."""
+        """Return its boot, the epoch that it acts under or else the newest it knows, its role."""
         return Answer(
             status=Status.OK,
             boot=self.boot,
-            epoch=self.epoch,
+            epoch=self.reported_epoch,
             role=self.role,
             is_poor=self.is_poor,
         )

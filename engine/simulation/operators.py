@@ -9,7 +9,7 @@ from engine.core.replay import control_at
 from engine.core.state import State, control_digest
 from engine.simulation.masters import Phase, SimulatedMaster
 from engine.simulation.outside import Outside
-from engine.simulation.schedule import GROUP, Turn
+from engine.simulation.schedule import Turn
 
 AUTHOR: Final = "simulated operator"
 
@@ -82,7 +82,7 @@ def group_of(turn: Turn, world: Outside) -> str:
     for group in world.setting.groups():
         if turn.subject in group.names():
             return group.id
-    return turn.group or GROUP
+    return turn.group or world.setting.first
 
 
 def _rollback(

@@ -53,6 +53,7 @@ class Rim:
         self._starved_until_us = 0
         self._late_until_us = 0
         self._is_flush_set = False
+        self._append_from_us = 0  # of the world: not before
         self._backlog: list[tuple[int, Late]] | None = None  # while it stalls
 
     def _folded(self) -> State:
@@ -232,6 +233,8 @@ class Rim:
         self._set_alarm()
 
     def _write(self) -> None:
+        if self._outside.now_us < self._append_from_us:
+            return
         batch = self.driver.take_batch(self.now_us)
         if batch is None:
             if not self._is_flush_set:
@@ -255,12 +258,7 @@ class Rim:
         except Torn:
             outside.end_engine()
         except LogError:
-            self.driver.reset(self._folded())
-            self._waiting.clear()
-            self._note_start()
-            if not self._has_started:
-                self._say_started()
-            self._pump()
+            self._begin_again()
             return
         outside.boundary("appended")
         events = self.driver.durable()
@@ -274,10 +272,30 @@ class Rim:
         else:
             self._pump()
 
+    def _begin_again(self) -> None:
+        """Fold the log anew, after an append that failed or of which nothing is known."""
+        self.driver.reset(self._folded())
+        behind_us = self.driver.working.at_us - self.now_us
+        if behind_us > 0:  # somebody else has appended, whose clock is ahead: time must not stand
+            self._base_us += behind_us
+        self._waiting.clear()
+        self._note_start()
+        if self._outside.tape.is_locked:
+            if not self._has_started:
+                self._outside.end_engine()
+            self._append_from_us = self._outside.now_us + RETRY_US
+            self.later(RETRY_US, lambda _: self._pump())
+            return
+        if not self._has_started:
+            self._say_started()
+        self._pump()
+
     def _note_start(self) -> None:
         """Look whether an append of which nothing was known has stored this life's start."""
-        head = self._outside.tape.head
-        self._has_started = self._has_started or head > self._taken_up_at
+        since = self._outside.tape.log[self._taken_up_at :]
+        self._has_started = self._has_started or any(
+            isinstance(recorded.event, ev.EngineStarted) for recorded in since
+        )
 
     def _give_receipts(self) -> None:
         durable = self.driver.durable_state.seq
@@ -303,9 +321,11 @@ class Rim:
         self._alarm += 1
         if due_us is None:
             return
+        waits_us = self._append_from_us - self._outside.now_us
         if has_fired and due_us <= now_us:
-            self._outside.spins()
-            due_us = now_us + MS
+            if waits_us <= 0:
+                self._outside.spins()
+            due_us = now_us + max(MS, waits_us)
         after_us = max(0, due_us - now_us)
         if self._drift_ppm and after_us:
             after_us = after_us * MILLION // (MILLION + self._drift_ppm) + 1

@@ -7,7 +7,7 @@ from engine.core.owed import Effect
 from engine.core.state import State
 from engine.invariants import Invariants
 from engine.simulation.masters import SimulatedMaster, Sink
-from engine.simulation.schedule import GROUP, Schedule
+from engine.simulation.schedule import Schedule
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,4 +58,4 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def sink(self) -> Sink:
         """Return where the work of the first group ends."""
-        return self.sinks[GROUP]
+        return self.sinks[self.schedule.setting.first]

@@ -14,7 +14,7 @@ import msgspec
 from engine.core.fleet import Master, Mode
 from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy, preset
 
-GROUP: Final = "g"  # the first one
+GROUP: Final = "g"  # the first one, where nobody says otherwise
 WEIGHTS: Final = 26  # different ones in a group [count]
 
 # Each kind of turn, by what it strikes. `subject` is a master, `count` what the comment says.
@@ -154,10 +154,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     flush_us: int = 0  # how long good probes wait for company
     down_us: int = 50 * MS  # from a crash of the engine to its next start
     more: tuple[GroupSetting, ...] = ()  # groups besides the first one
+    first: str = GROUP  # its id
 
     def groups(self) -> tuple[GroupSetting, ...]:
         """Return all groups, the first one first."""
-        return (GroupSetting(id=GROUP, policy=self.policy, masters=self.masters), *self.more)
+        return (GroupSetting(id=self.first, policy=self.policy, masters=self.masters), *self.more)
 
     def names(self) -> tuple[str, ...]:
         """Return the ids of all masters, group by group."""

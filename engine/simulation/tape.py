@@ -36,6 +36,7 @@ class Tape:
         self._locked_until_us = 0  # of the world; 0: it is not locked
         self.lost: Final[list[Recorded]] = []  # what the log had before older copies were put back
         self._orders: list[_Order] = []
+        self._ends: Final[list[int]] = []  # the head after each append
 
     @property
     def head(self) -> int:
@@ -55,13 +56,24 @@ class Tape:
         """Let no append succeed until then."""
         self._locked_until_us = max(self._locked_until_us, until_us)
 
+    @property
+    def is_locked(self) -> bool:
+        """Return whether no append succeeds for now."""
+        return self._locked_until_us > 0
+
     def unlock(self, at_us: int) -> None:
         """Let appends succeed again, if it was not locked for longer meanwhile."""
         if at_us >= self._locked_until_us:
             self._locked_until_us = 0
 
     def restore(self, upto: int) -> None:
-        """Put back a copy of the log that ends with the event `upto`."""
+        """Put back a copy of the log that ends with the append that `upto` belongs to, or before.
+
+        No append is ever there in part.
+        """
+        while self._ends and self._ends[-1] > upto:
+            self._ends.pop()
+        upto = self._ends[-1] if self._ends else 0
         self.lost.extend(self.log[upto:])
         del self.log[upto:]
 
@@ -75,12 +87,12 @@ class Tape:
             Torn: The process ends here.
         """
         fault = self._fault()
-        self.struck += bool(self._locked_until_us)
+        self.struck += self.is_locked
         if batch.events[0].seq != self.head + 1:
             raise LogConflict(f"expected seq {self.head + 1}, found {batch.events[0].seq}")
         if fault == "torn":
             raise Torn
-        if fault == "append-fails" or self._locked_until_us:
+        if fault == "append-fails" or self.is_locked:
             raise LogFull("no space is left")
         if fault != "append-lost":
             for recorded in batch.events:
@@ -91,6 +103,7 @@ class Tape:
                 event = decode(*encode(recorded.event), seq=recorded.seq)
                 self.log.append(msgspec.structs.replace(recorded, event=event))
             self.bodies.update(batch.bodies)
+            self._ends.append(self.head)
         if fault:
             raise LogUncertain("the disk did not answer")
 

@@ -56,7 +56,7 @@ class Late(Protocol):
 class Watched:
     """One master, as the engine probes it."""
 
-    __slots__ = ("asked", "is_held", "is_silent", "master", "n", "name", "pair", "said_lag_us")
+    __slots__ = ("asked", "is_held", "is_silent", "master", "n", "name", "pair")
 
     def __init__(self, name: str, master: SimulatedMaster, pair: Pair) -> None:
         self.name = name
@@ -66,7 +66,6 @@ class Watched:
         self.n = 0
         self.is_held = False  # a connection is held open to it
         self.is_silent = False  # its last probe failed
-        self.said_lag_us = 0
 
 
 class Probes:
@@ -149,7 +148,7 @@ class Probes:
                 n=watched.n,
                 latency_us=self._outside.now_us - started_us,
                 boot=master.boot,
-                epoch=master.epoch,
+                epoch=master.reported_epoch,
                 role=master.role,
             ),
             started_us,
@@ -220,7 +219,8 @@ class Probes:
             watched.is_silent = True
         else:
             watched.is_held = driver.working.policy_of(place.group).probe.hold_open
-            if watched.master.lag_us != watched.said_lag_us:
+            report = place.master.report
+            if watched.master.lag_us or report is not None:
                 self._report(watched)
             if watched.is_silent:
                 watched.is_silent = False
@@ -251,5 +251,4 @@ class Probes:
         said = ev.LoadReported(lag_us=watched.master.lag_us)
         rim = self._rim
         if is_worth_recording(rim.driver.working, watched.name, said, rim.now_us):
-            watched.said_lag_us = watched.master.lag_us
             rim.seen(said, watched.name)
