@@ -36,7 +36,7 @@ def consider_saga(state: State, group: GroupState, saga: Saga, at_us: int) -> To
         case Phase.FENCING:
             return _consider_fencing(state, group, saga, at_us)
         case Phase.TRANSFERRING | Phase.PROMOTING | Phase.VERIFYING:
-            return _consider_heir(group, saga)
+            return _consider_heir(state, group, saga)
         case Phase.COMPENSATING:
             return _compensate(group, saga)
         case Phase.COMPLETED:
@@ -152,9 +152,14 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
     return saga.heir, ev.TransferStarted(digest=kept_digest(group.kept), count=len(group.kept))
 
 
-def _consider_heir(group: GroupState, saga: Saga) -> Todo | None:
+def _consider_heir(state: State, group: GroupState, saga: Saga) -> Todo | None:
     if group.masters[saga.heir].health is Health.FAILED:
         return _attempt_failed(saga, f"the heir failed while {saga.phase.value}")
+    if saga.phase is Phase.TRANSFERRING and is_told(state, group):
+        for name, master in group.masters.items():
+            if name != saga.heir and candidates.is_stray(master):
+                # Nobody is promoted beside it; the next attempt fences it first.
+                return _attempt_failed(saga, f"{name} acts as well")
     return None
 
 

@@ -91,16 +91,17 @@ def endure(
     """
     rng = random.Random(seed)  # noqa: S311
     interval_us = setting.policy.probe.interval_us
+    failing, repair = ((), ()) if history is None else (history.to_failure_us, history.to_repair_us)
     moments: list[tuple[int, str, str]] = []
     for name in setting.names():
         at_us = 0
         while True:
-            at_us += _drawn(rng, history and history.to_failure_us, 200 * interval_us)
+            at_us += _drawn(rng, failing, 200 * interval_us)
             if at_us >= for_us:
                 break
             fault = rng.choice(("crash", "crash", "hang", "cut", "mute"))
             moments.append((at_us, fault, name))
-            at_us += _drawn(rng, history and history.to_repair_us, 10 * interval_us)
+            at_us += _drawn(rng, repair, 10 * interval_us)
             moments.append((min(at_us, for_us), HEALS[fault], name))
     moments.sort()
     moments.append((for_us, "rest", ""))
@@ -111,7 +112,7 @@ def endure(
     return Schedule(setting=setting, turns=tuple(turns))
 
 
-def _drawn(rng: random.Random, recorded: Sequence[int] | None, mean_us: int) -> int:
+def _drawn(rng: random.Random, recorded: Sequence[int], mean_us: int) -> int:
     return rng.choice(recorded) if recorded else max(1, int(rng.expovariate(1 / mean_us)))
 
 

@@ -158,3 +158,16 @@ def test_a_fence_that_is_older_than_what_its_master_knows_is_drawn_anew() -> Non
     assert (fenced.confirm_at, fenced.revokes) == (confirm_at + 6, 1)
     tale.ok("b", "c")
     assert "TransferStarted" in kinds(tale.answers("fence"))
+
+
+def test_who_acts_while_state_is_on_its_way_to_the_heir_ends_the_attempt_and_is_fenced() -> None:
+    tale = served(fence=FenceKind.CONFIRMED)
+    tale.dead.add("a")
+    tale.crashes("a")
+    tale.answers("fence")
+    assert ("transfer", "b") in tale.owed()
+    taken = promoted_by_hand(tale, "c")
+    assert only(taken, ev.AttemptFailed).reason == "c acts as well"
+    assert subjects(taken, ev.PromotionStarted) == []
+    assert subjects(taken, ev.AttemptStarted) == ["g"]
+    assert only(taken, ev.AttemptStarted).heir == "c"
