@@ -24,8 +24,11 @@ needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not in
 class RedisProcess:
     """A redis-server, on a port of its own, that saves nothing."""
 
-    def __init__(self, directory: Path, *arguments: str, port: int = 0) -> None:
-        """Start it; it is ready when this returns."""
+    def __init__(
+        self, directory: Path, *arguments: str, port: int = 0, file: Path | None = None
+    ) -> None:
+        """Start it; it is ready when this returns. With a `file` it is a sentinel."""
+        self._file: Final = file
         self.port: Final = port or free_port()
         self.directory: Final = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -34,16 +37,17 @@ class RedisProcess:
 
     def _start(self) -> None:
         assert PROGRAM is not None
-        self._popen = subprocess.Popen(
-            [
+        if self._file is not None:
+            command = [PROGRAM, str(self._file), "--sentinel"]
+        else:
+            command = [
                 PROGRAM,
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
                 *("--save", "", "--appendonly", "no", "--daemonize", "no"),
                 *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
                 *self._arguments,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+            ]
+        self._popen = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until(self._answers)
 
     def _answers(self) -> bool:

@@ -276,7 +276,8 @@ KILLS = story(
 )  # fmt: skip
 # Who is fenced is gone, and cannot say which epoch it knows.
 TWO_GONE = story(
-    (100, "crash", "a", 0), (100, "crash", "b", 0), (200, "restart", "a", 0), (0, "restart", "b", 0),
+    (100, "crash", "a", 0), (100, "crash", "b", 0),
+    (200, "restart", "a", 0), (0, "restart", "b", 0),
 )  # fmt: skip
 BACK = story(
     (60, "checkpoint", "", 1), (30, "strategy", "", 1), (30, "rollback", "", 1),

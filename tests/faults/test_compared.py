@@ -1,0 +1,46 @@
+"""The comparison with Redis Sentinel, in small: what it holds, and that it can fail."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.engine.redis import needs_redis
+from tests.faults.comparing import FAULTS, engine_rounds, sentinel_rounds
+from tests.faults.replicas import patient_policy
+
+pytestmark = [needs_redis, pytest.mark.alone]
+
+
+def test_nothing_that_went_through_the_route_is_lost_and_the_old_primary_is_fenced(
+    tmp_path: Path,
+) -> None:
+    found, routed = asyncio.run(
+        engine_rounds(tmp_path, [*FAULTS, *FAULTS], chance=random.Random(1))
+    )
+    assert [each.fault for each in found] == [*FAULTS, *FAULTS]
+    assert routed["routed_lost"] == 0
+    assert routed["routed"]
+    # Each round ended with every server at the new primary, the old one among them: `rounds`
+    # waits for that. Whoever goes around the engine may lose what it wrote, and it is counted.
+    assert all(0 <= each.leaked <= each.leaked_tries for each in found)
+    assert all(0 < each.detected_ms <= each.over_ms for each in found)
+
+
+def test_kills_alone_are_detected_without_any_time_out(tmp_path: Path) -> None:
+    found, routed = asyncio.run(
+        engine_rounds(tmp_path, ["kill"] * 3, chance=random.Random(2), policy=patient_policy())
+    )
+    assert len({each.victim for each in found}) > 1
+    assert routed["routed_lost"] == 0
+    assert routed["failovers_without_a_fault"] == []
+
+
+def test_sentinel_is_driven_the_same_way(tmp_path: Path) -> None:
+    (found,) = asyncio.run(
+        sentinel_rounds(tmp_path, ["kill"], chance=random.Random(3), down_after_ms=200)
+    )
+    assert found.victim == "a"
+    assert 0 < found.detected_ms <= found.over_ms
+    assert found.write_ms > 0

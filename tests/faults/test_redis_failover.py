@@ -1,0 +1,146 @@
+"""Real Redis servers: a primary that is lost is replaced, and cannot come back as one."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.events import Result
+from engine.core.evolve import evolve
+from engine.core.state import State
+from engine.log.sqlite import open_log
+from engine.log.verify import verify
+from engine.runtime.carriers.redis_facts import key_of
+from engine.runtime.resp import Refusal
+from tests.engine.redis import RedisProcess, needs_redis, redis_servers, until
+from tests.faults.replicas import GROUP, patient_policy, redis_policy, replicated
+
+pytestmark = needs_redis
+
+
+def test_a_primary_that_is_killed_is_replaced_and_follows_when_it_returns(tmp_path: Path) -> None:
+    log = tmp_path / "tanist.db"
+
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        async with replicated(servers, log, patient_policy()) as at:
+            await at.at_rest("a")
+            a, b, c = servers.values()
+            assert a.ask("GET", key_of(GROUP, "epoch")) == b"1"
+            assert a.ask("SET", "k", "v") == b"OK"
+            until(lambda: b.ask("GET", "k") == b"v")
+            a.kill()
+            place = await at.next(ev.Switched, subject="b")
+            await at.until(lambda: at.master("c").follows == "b")
+            assert b.ask("SET", "k", "w") == b"OK"
+            until(lambda: c.ask("GET", "k") == b"w")
+            # It comes back as what it was configured to be, a primary, without its data.
+            a.start_again()
+            await at.at_rest("b")
+            until(lambda: a.ask("GET", "k") == b"w")
+            assert a.info()["role"] == "slave"
+            assert isinstance(a.ask("SET", "k", "x"), Refusal)
+            kinds = at.kinds(place)
+            assert kinds.count("Switched") == 1
+            outcomes = [each.event for each in at.log if isinstance(each.event, ev.Outcome)]
+            steps = {each.step for each in outcomes if each.result is Result.OK}
+            assert steps >= {"transfer", "promote", "verify", "switch", "fence", "follow"}
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+    with open_log(log) as reading:
+        state = State()
+        assert verify(reading, lambda recorded: evolve(state, recorded)).ok
+
+
+@pytest.mark.alone
+def test_a_primary_that_hangs_is_replaced_and_fenced_when_it_goes_on(tmp_path: Path) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        async with replicated(servers, tmp_path / "tanist.db", redis_policy()) as at:
+            await at.at_rest("a")
+            a = servers["a"]
+            a.strike(signal.SIGSTOP)
+            # On soft evidence it is whoever was heard since: b, or c if that was asked first.
+            heir = at.log[await at.next(ev.Switched)].subject
+            b = servers[heir]
+            assert b.ask("SET", "k", "w") == b"OK"
+            a.strike(signal.SIGCONT)
+            await at.at_rest(heir)
+            until(lambda: a.ask("GET", "k") == b"w")
+            assert isinstance(a.ask("SET", "k", "x"), Refusal)
+            assert b.ask("GET", key_of(GROUP, "epoch")) == str(at.master(heir).epoch).encode()
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+
+
+def test_a_planned_change_loses_nothing(tmp_path: Path) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
+            await at.at_rest("a")
+            a, b, c = servers.values()
+            written = 0
+            is_over = asyncio.Event()
+
+            def writes() -> int:
+                """Count what a client that holds the primary's address was told is written."""
+                count = 0
+                with a.client() as client:
+                    while not is_over.is_set():
+                        try:
+                            said = client.ask("SET", f"n{count}", "x")
+                        except ConnectionError:
+                            return count  # it was sent away
+                        if said != b"OK":
+                            return count
+                        count += 1
+                return count
+
+            writing = asyncio.create_task(asyncio.to_thread(writes))
+            await at.until(lambda: True)
+            await at.engine.switchover(GROUP, to="b")
+            await at.at_rest("b")
+            is_over.set()
+            written = await writing
+            assert written > 0
+            for server in (a, b, c):
+                until(
+                    lambda server=server: all(
+                        server.ask("GET", f"n{n}") == b"x" for n in (0, written - 1)
+                    )
+                )
+            assert int(b.ask("DBSIZE")) >= written  # type: ignore[call-overload]
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+
+
+def test_an_heir_with_older_data_is_passed_over_for_the_one_that_has_it(tmp_path: Path) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
+            await at.at_rest("a")
+            a, b, c = servers.values()
+            # The first choice gets nothing any more, which the engine has no time to see.
+            b.ask("REPLICAOF", "127.0.0.1", "1")
+            until(lambda: a.info()["connected_slaves"] == "1")
+            with a.client() as client:
+                assert client.ask("SET", "k", "v") == b"OK"
+                assert client.ask("WAIT", "1", "0") == 1
+            a.kill()
+            place = await at.next(ev.Switched)
+            assert at.log[place].subject == "c"
+            assert c.ask("GET", "k") == b"v"
+            refused = next(
+                each.event
+                for each in at.log
+                if isinstance(each.event, ev.Outcome) and each.event.result is Result.REFUSED
+            )
+            assert refused.step == "transfer"
+            assert "c has" in refused.detail
+            assert "bytes more" in refused.detail
+            await at.at_rest("c", without="a")
+            until(lambda: b.ask("GET", "k") == b"v")
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
