@@ -53,6 +53,7 @@ from engine.runtime.requests import Requests
 from engine.runtime.routes import Routes
 from engine.runtime.space import Space
 from engine.runtime.tasked import Check
+from engine.runtime.tending import Tending
 from engine.runtime.traffic import Traffic
 from engine.runtime.watch import Watch
 from projections.kept import KEPT
@@ -66,7 +67,7 @@ PPM: Final = 1_000_000
 GOLDEN_PPM: Final = 618_034
 
 
-class Engine(Commands, Requests):
+class Engine(Commands, Tending, Requests):
     """One engine, which decides for one log.
 
     What operators can ask of it are its `Commands`, what services can are its `Requests`.

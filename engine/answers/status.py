@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.answers.alerting import standing
 from engine.answers.times import iso
 from engine.answers.waiting import sentence, wait_of
 from engine.core import candidates
@@ -38,6 +39,7 @@ def status(state: State) -> dict[str, object]:
         "paused": _pause(fleet.pause_until_us, fleet.pause_reason, state.at_us),
         "paused_by_file": fleet.file_pause,
         "policy_differs_from_file": _differs(state),
+        "alerts": standing(state),
         "groups": groups,
         "masters": {
             name: _master(group, master, weight)

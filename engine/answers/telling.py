@@ -6,6 +6,7 @@ Probes, messages and what only serves them are no news, so a quiet fleet is sile
 from collections.abc import Mapping
 from typing import Final
 
+from engine.answers.alerting import says
 from engine.answers.words import figures, harmless, lasting, moment, parts
 from engine.core import events as ev
 from engine.core.events import Recorded
@@ -256,6 +257,13 @@ def _command(recorded: Recorded) -> str:
         case ev.MaintenanceDeclared():
             span = f"{moment(event.from_us)} to {moment(event.to_us)}"
             return f"maintenance of {who} from {span}: {event.reason} (by {event.author})"
+        case ev.AlertRaised():
+            said = says(event.kind, who, dict(event.figures))
+            return f"ALERT ({event.severity}): {said}"
+        case ev.AlertCleared() if event.alert:
+            return f"alert {event.alert} ({event.kind}) is over after {lasting(event.lasted_us)}"
+        case ev.AlertAcked():
+            return f"alert {event.alert} is acknowledged (by {event.author})"
         case ev.StrategyChanged():
             return f"balances by {event.strategy}"
         case ev.ExclusionChanged():

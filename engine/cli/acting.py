@@ -11,9 +11,11 @@ from engine.cli import places
 from engine.config.durations import microseconds
 from engine.core import events as ev
 from engine.core import state as st
+from engine.core.alerts import find
 from engine.core.errors import CommandRefused, ConfigurationError
 from engine.core.events import FLEET, Observation
 from engine.core.replay import control_in
+from engine.core.state import State
 from engine.log.states import state_at
 
 WORDS_MAX: Final = 1
@@ -30,6 +32,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False  # a running engine answers when it is over
     is_of_master: bool = False  # `group` may be a master as well
     needs_engine: bool = False  # there would be nothing to wait for without one
+    # Where `group` says nothing: the subject of the event, as the state has it.
+    locate: Callable[[State], str] | None = None
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +161,28 @@ def release(subject: str | None, *, fleet: bool = False) -> Command:
     return Command(
         name="release", group=subject, needs_group=True, body=body, event=event, is_of_master=True
     )
+
+
+def ack(alert: str | None) -> Command:
+    """Return the command to silence an alert."""
+    if alert is None or not (alert.isascii() and alert.isdigit()):
+        found = "none" if alert is None else repr(alert)
+        raise ConfigurationError([f"expected the number of an alert, found {found}"])
+    number = int(alert)
+
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        return ev.AlertAcked(alert=number, author=who, at_rest=True)
+
+    def locate(state: State) -> str:
+        found = find(state, number)
+        if found is None:
+            raise CommandRefused([f"no alert {number}: it is over, or there never was one"])
+        return found[0]
+
+    return Command(
+        name="ack", group=None, needs_group=False, body={"alert": number}, event=event,
+        locate=locate,
+    )  # fmt: skip
 
 
 def checkpoint(name: str | None) -> Command:

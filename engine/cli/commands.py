@@ -77,6 +77,7 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.act:release",
             "Lift the brakes of a group or the fleet, or the fence of a lost master.",
         ),
+        Command("ack", "engine.cli.alerts:ack", "Silence an alert, and nothing else."),
         Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
         Command(
             "rollback", "engine.cli.act:rollback", "Take a group back to what it was at a position."
@@ -98,6 +99,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "report",
             "engine.cli.report:report",
             "Write what happened, for people who were not there.",
+        ),
+        Command(
+            "alerts",
+            "engine.cli.alerts:alerts",
+            "What people have to hear of now, or had to at any position.",
         ),
     ),
     "Replay": (

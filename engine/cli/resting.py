@@ -113,6 +113,8 @@ def _group(state: State, command: Command) -> str:
         CommandRefused: There is no such group.
         ConfigurationError: One has to be named.
     """
+    if command.locate is not None:
+        return command.locate(state)
     if command.group is not None:
         if command.is_of_master and command.group in state.cache.places:
             return command.group

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.answers import views
 from engine.answers.room import SOON_DAYS
 from engine.answers.telling import proposal
-from engine.answers.words import figures, harmless, spent
+from engine.answers.words import figures, harmless, lasting, spent
 from engine.cli import output
 from engine.config.describing import size
 
@@ -41,6 +41,9 @@ def show_status(found: Document) -> None:
     head = " · ".join([*_pauses(found), *_engine(found)])
     if head:
         console.print(Text(harmless(head), style="bold yellow" if _is_paused(found) else "bold"))
+    for alert in found.get("alerts") or ():
+        style = "bold red" if alert["severity"] == "critical" else "bold yellow"
+        console.print(Text(harmless(alert_line(alert)), style="" if alert["acked"] else style))
     for line in (*_warnings(found), *_views(found), *_room(found)):
         console.print(Text(harmless(line), style="bold yellow"))
     groups = [
@@ -77,6 +80,42 @@ def show_status(found: Document) -> None:
     output.text(
         f"{found['events']} events until {output.moment(found['at'])}, digest {found['digest']}"
     )
+
+
+def alert_line(alert: Document) -> str:
+    """Return an alert that stands as one line: how bad, what, since when, what can be typed."""
+    typed = f": {alert['type']}" if alert["type"] else ""
+    acked = f" (acknowledged by {alert['acked']})" if alert["acked"] else ""
+    return (
+        f"{alert['severity'].upper()} {alert['says']}, for {lasting(alert['lasts_us'])}"
+        f"{typed} [alert {alert['id']}]{acked}"
+    )
+
+
+def show_alerts(found: Iterable[Document], *, history: bool) -> None:
+    """Print alerts: those that stand a line each, or all that ever were as a table."""
+    rows = list(found)
+    if not history:
+        for alert in rows:
+            output.text(harmless(alert_line(alert)))
+        if not rows:
+            output.text("no alert")
+        return
+    cells = [
+        (
+            alert["id"],
+            output.moment(alert["raised"]),
+            alert["severity"],
+            alert["kind"],
+            alert["subject"],
+            "stands" if alert["lasted_us"] is None else lasting(alert["lasted_us"]),
+            alert["acked"] or "-",
+            alert["says"],
+        )
+        for alert in rows
+    ]
+    columns = ("alert.", "raised", "severity", "kind", "subject", "lasted", "acked by", "says")
+    output.console().print(output.table(columns, cells))
 
 
 def _is_paused(found: Document) -> bool:

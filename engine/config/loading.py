@@ -12,7 +12,7 @@ import msgspec
 
 from engine.config import kinds
 from engine.config.acting import speaks_http
-from engine.config.fleets import read_fleet
+from engine.config.fleets import read_alerts, read_fleet
 from engine.config.groups import GROUP_LATER, read_base, read_group
 from engine.config.places import lines_of
 from engine.config.secrets import NO_SECRETS, Secret, secrets
@@ -29,7 +29,7 @@ FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # a thousand bytes for each of 10,000 
 RESERVED: Final = "fleet"  # the subject of what concerns all groups
 
 # What the design has and this release has not.
-TOP_LATER: Final = ("alerts", "auth")
+TOP_LATER: Final = ("auth",)
 SEAL_AFTER_US: Final = 10 * MINUTE
 KEEP_BODIES_US: Final = DAY
 RESERVE_BYTES: Final = 64 << 20
@@ -190,7 +190,8 @@ def _fleet(
             )
         table.finish()
     fleet = read_fleet(root.table("fleet"), preset_name=preset_name)
-    return Policy(groups=policies, fleet=fleet), tuple(masters)
+    alerts = read_alerts(root.table("alerts"))
+    return Policy(groups=policies, fleet=fleet, alerts=alerts), tuple(masters)
 
 
 class _Names:

@@ -17,7 +17,7 @@ from engine.config.loading import (
 from engine.config.sizes import spell_size
 from engine.config.tables import Unfit, shown
 from engine.core.errors import ConfigurationError
-from engine.core.policy import PRESETS, GroupPolicy
+from engine.core.policy import ALERTS, PRESETS, GroupPolicy
 from engine.core.policy import preset as policy_of
 
 COMMENT_COLUMN: Final = 32  # where the comments behind values begin, if the value is that short
@@ -47,6 +47,14 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 
 [fleet]
 # limit = {fleet_limit}  # failovers of all groups in a window, or "none"; then approve
+
+[alerts]
+# no_heir_warning = {no_heir}  # nobody could take over
+# no_heir_critical = {no_heir_critical}  # the same for so long
+# failovers = "{failovers}/{failovers_window}"  # of one group in a window, or "none"
+# recovery = {recovery}  # a failover is open for longer; or "never"
+# paused = {paused}  # paused, or only observing although there are effects; or "never"
+# late = {late}  # how long it is said that the engine itself stood still
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
@@ -235,6 +243,13 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
     probe, failover = policy.probe, policy.failover
     window = spell(failover.limit_window_us)
     return {
+        "no_heir": _q(ALERTS.no_heir_warning_us),
+        "no_heir_critical": _q(ALERTS.no_heir_critical_us),
+        "failovers": ALERTS.failovers,
+        "failovers_window": spell(ALERTS.failovers_window_us),
+        "recovery": _q(ALERTS.recovery_us),
+        "paused": _q(ALERTS.paused_us),
+        "late": _q(ALERTS.late_us),
         "log": json.dumps(DEFAULT_LOG),
         "listen": json.dumps(DEFAULT_LISTEN),
         "preset": json.dumps(policy.preset),

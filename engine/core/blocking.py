@@ -14,9 +14,18 @@ from engine.core.candidates import is_blind, leaves_no_doubt
 from engine.core.fleet import Health, Role
 from engine.core.leasing import lease_ends_us
 from engine.core.policy import Automation, FenceKind
-from engine.core.state import GroupState, Phase, Saga, State, active_of, paused_until
+from engine.core.state import (
+    ASKED as ASKED,
+)
+from engine.core.state import (
+    GroupState,
+    Phase,
+    Saga,
+    State,
+    active_of,
+    paused_until,
+)
 
-ASKED: Final = ("switchover", "forced", "rollback")  # brakes bind automatic choices only
 RETRY_US: Final = 1_000_000  # the first back-off of a headless group [us]; doubles
 RETRY_US_MAX: Final = 64 * RETRY_US
 

@@ -350,6 +350,31 @@ class DoubtChanged(Event, frozen=True, kw_only=True):
     masters: int  # that it watches [count]
 
 
+class AlertPending(Event, frozen=True, kw_only=True):
+    """A condition began to hold, of which people hear if it lasts; about whatever has it."""
+
+    kind: str
+    figures: Figures = ()
+
+
+class AlertRaised(Event, frozen=True, kw_only=True):
+    """A condition has held since `since_us` for as long as its severity asks for."""
+
+    kind: str
+    severity: str  # warning, critical
+    since_us: int
+    figures: Figures = ()
+    evidence: tuple[int, ...] = ()
+
+
+class AlertCleared(Event, frozen=True, kw_only=True):
+    """The condition is over; `alert` is the event that raised it first, 0 if none had."""
+
+    kind: str
+    alert: int
+    lasted_us: int
+
+
 Decision: TypeAlias = (
     PolicyAdopted
     | MasterAdded
@@ -396,4 +421,7 @@ Decision: TypeAlias = (
     | FlappingStarted
     | FlappingEnded
     | DoubtChanged
+    | AlertPending
+    | AlertRaised
+    | AlertCleared
 )

@@ -10,7 +10,7 @@ call the same functions. Neither reads a clock: time is an argument.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from engine.core import ailing, candidates, commands, detection, outcomes
+from engine.core import ailing, alerts, candidates, commands, detection, outcomes
 from engine.core import events as ev
 from engine.core.blocking import (
     blocked,
@@ -46,6 +46,9 @@ Due: TypeAlias = tuple[int, str, str, str]  # when [us], the part, what, the sub
 
 SILENCE: Final = "unknown_after"
 STALENESS: Final = (SILENCE, SILENT)  # deadlines that only say that something is not known any more
+ALERT: Final = "alert"
+# What only passes through a group's queue: no condition that is alerted rests on it.
+_WORK: Final = (ev.MessageAccepted, ev.MessageAcked)
 _FAR_US: Final = 1 << 62  # later than any deadline
 
 
@@ -82,6 +85,8 @@ def decide(step: Step, event: Observation) -> None:
             commands.decide_strategy(step, event)
         case ev.ExclusionAsked():
             commands.decide_exclusion(step, event)
+        case ev.AlertAcked():
+            alerts.decide_acked(step, event)
         case ev.CheckpointMarked():
             commands.decide_checkpoint(step, event)
         case _:
@@ -127,11 +132,17 @@ def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
     Staleness deadlines say that something is not known any more; acting ones are the ends of what
     `blocked` and `waiting` wait for.
     """
-    for group in state.groups.values():
+    for group in (*state.groups.values(), None):
         yield from _deadlines_of(state, group)
 
 
-def _deadlines_of(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+def _deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool, Due]]:
+    """Return the deadlines of a part; None: those of the fleet."""
+    part = FLEET if group is None else group.id
+    for due_us in alerts.alert_deadlines(state, group):
+        yield True, (due_us, part, ALERT, part)
+    if group is None:
+        return
     yield from _staleness(state, group)
     yield from _maintenance(state, group)
     for at_us, name in healing_due(state, group):
@@ -201,15 +212,16 @@ def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:
         return None
     found: Due | None = None
     first_us = _FAR_US
-    for group in state.groups.values():
-        group_us = cache.due_us.get(group.id, 0)
+    for group in (*state.groups.values(), None):
+        part = FLEET if group is None else group.id
+        group_us = cache.due_us.get(part, 0)
         if group_us <= upto_us:
             group_us = _FAR_US
             for is_acting, due in _deadlines_of(state, group):
                 group_us = min(group_us, due[0])
                 if (acting or not is_acting) and (found is None or due < found):
                     found = due
-            cache.due_us[group.id] = group_us
+            cache.due_us[part] = group_us
         first_us = min(first_us, group_us)
     cache.next_due_us = first_us
     return found if found is not None and found[0] <= upto_us else None
@@ -287,6 +299,8 @@ def _take(
         taken = len(sheet.recorded)
         decide(sheet, event)
         _settle(sheet, decide, place.group)
+        _settle_alerts(sheet, place.group)
+        _settle_alerts(sheet, None)
         if len(sheet.recorded) == taken and is_calm(state, place.group, place.master):
             place.calm.add(subject)
         return
@@ -294,8 +308,13 @@ def _take(
     if idle:
         return
     own = state.group_of(subject)
+    is_judged = not at_rest and type(event) not in _WORK
     for group in [own] if own is not None else list(state.groups.values()):
         _settle(sheet, decide, group, asked_only=at_rest)
+        if is_judged:
+            _settle_alerts(sheet, group)
+    if is_judged:
+        _settle_alerts(sheet, None)
 
 
 def _settle(sheet: Step, decide: Decide, group: GroupState, *, asked_only: bool = False) -> None:
@@ -310,6 +329,13 @@ def _settle(sheet: Step, decide: Decide, group: GroupState, *, asked_only: bool 
             sheet.emit(todo[1], subject=todo[0])
         elif not _assume(sheet, decide, group):
             return
+
+
+def _settle_alerts(sheet: Step, group: GroupState | None) -> None:
+    """Say which conditions of a part begin, are alerted or are over; None: those of the fleet."""
+    state = sheet.state
+    while (todo := alerts.consider_alerts(state, group, state.at_us)) is not None:
+        sheet.emit(todo[1], subject=todo[0])
 
 
 def _assume(sheet: Step, decide: Decide, group: GroupState) -> bool:

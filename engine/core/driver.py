@@ -66,6 +66,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
         ),
         ("group",),
     ),
+    ev.AlertAcked: ("group", "fleet"),
     ev.Paused: ("group", "fleet"),
     ev.Resumed: ("group", "fleet"),
     ev.Released: ("master", "group", "fleet"),

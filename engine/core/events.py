@@ -21,6 +21,9 @@ import msgspec
 from engine.core.decided import (
     Activated,
     ActivationLost,
+    AlertCleared,
+    AlertPending,
+    AlertRaised,
     ApprovalGiven,
     AttemptFailed,
     AttemptStarted,
@@ -76,6 +79,7 @@ from engine.core.facts import GroupControl as GroupControl
 from engine.core.facts import Result as Result
 from engine.core.facts import Verdict as Verdict
 from engine.core.observed import (
+    AlertAcked,
     Approved,
     BodiesRemoved,
     CheckpointMarked,
@@ -157,6 +161,7 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     28: BodiesRemoved,
     29: LoadReported,
     30: ClockStepped,
+    37: AlertAcked,
     101: PolicyAdopted,
     102: MasterAdded,
     103: MasterRemoved,
@@ -202,6 +207,9 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     143: HookStarted,
     144: HookEnded,
     145: RecoveryStarted,
+    146: AlertPending,
+    147: AlertRaised,
+    148: AlertCleared,
 }
 OBSERVATIONS: Final[frozenset[type]] = frozenset(get_args(Observation))
 

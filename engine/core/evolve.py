@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import ProbeOk, Recorded
-from engine.core.folds import beside, failover, fleet, watch, work
+from engine.core.folds import alerts, beside, failover, fleet, watch, work
 from engine.core.state import State
 from engine.core.step import Evolve
 
@@ -96,8 +96,12 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.CheckpointMarked: fleet.checkpoint,
     ev.ObservationsDropped: fleet.noted,
     ev.BodiesRemoved: fleet.noted,
-    ev.SpaceShort: fleet.noted,
-    ev.SpaceReturned: fleet.noted,
+    ev.SpaceShort: fleet.space,
+    ev.SpaceReturned: fleet.space,
+    ev.AlertAcked: alerts.acked,
+    ev.AlertPending: alerts.pending,
+    ev.AlertRaised: alerts.raised,
+    ev.AlertCleared: alerts.cleared,
     ev.DeadlinePassed: fleet.deadline_passed,
     ev.PolicyAdopted: fleet.policy_adopted,
     ev.MasterAdded: fleet.master_added,

@@ -195,6 +195,17 @@ class MaintenanceDeclared(Event, frozen=True, kw_only=True):
     at_rest: bool = False
 
 
+class AlertAcked(Event, frozen=True, kw_only=True):
+    """A person has seen the alert: it is silenced, and nothing else follows.
+
+    `alert` is the event that raised it first; the subject is the group or the fleet that has it.
+    """
+
+    alert: int
+    author: str
+    at_rest: bool = False
+
+
 class RollbackRequested(Event, frozen=True, kw_only=True):
     """The subject (a group) shall go back to `control`, what the log gave at `position`."""
 
@@ -333,4 +344,5 @@ Observation: TypeAlias = (
     | BodiesRemoved
     | LoadReported
     | ClockStepped
+    | AlertAcked
 )

@@ -157,6 +157,18 @@ class FleetPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return max(self.limit, groups * self.share_ppm // 1_000_000)
 
 
+class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When people have to hear of a condition: how long it may last before [us]; 0: never."""
+
+    no_heir_warning_us: int  # nobody could take over
+    no_heir_critical_us: int
+    failovers: int  # of a group within `failovers_window_us` [count]; 0: any
+    failovers_window_us: int
+    recovery_us: int  # a failover is open
+    paused_us: int  # paused, or observing although there are effects
+    late_us: int  # how long it is said that the engine itself stood still
+
+
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was promised to users."""
 
@@ -235,6 +247,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     groups: dict[str, GroupPolicy]
     fleet: FleetPolicy | None = None  # None: nothing brakes the fleet
+    alerts: AlertPolicy | None = None  # None: nobody is told anything
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -249,6 +262,15 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 ALONE: Final = Observers(quorum=1, vote_ttl_us=5 * SECOND)
 LIMITLESS: Final = Degraded()
+ALERTS: Final = AlertPolicy(
+    no_heir_warning_us=2 * MINUTE,
+    no_heir_critical_us=15 * MINUTE,
+    failovers=3,
+    failovers_window_us=30 * MINUTE,
+    recovery_us=5 * MINUTE,
+    paused_us=DAY,
+    late_us=MINUTE,
+)
 STRATEGIES: Final = ("priority", "round-robin")
 
 

@@ -25,7 +25,9 @@ from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
 from engine.core.seen import Eye, Flaps, Gaps, Report
 
-FOLD_VERSION: Final = 5  # a change that changes the digest of an old log gets a new one
+# Why a failover is open, where a person wants it: brakes bind automatic choices only.
+ASKED: Final = ("switchover", "forced", "rollback")
+FOLD_VERSION: Final = 6  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -90,6 +92,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_at_us: int = 0  # when it was last left by a failover; ranks it last
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     promote_owed: bool = False  # it serves, and has not been told its epoch
+    active_us: int = 0  # when it began to serve, under the activation that it has
     report: Report | None = None  # what it said of itself; None: nothing
     follows: str = ""  # the active that it was told to follow; "": nobody, or it was not told
     follow_epoch: int = 0  # the epoch it was told so under; 0: it was not told
@@ -105,6 +108,18 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     verdicts: int = 0  # that it had failed, ever [count]
     restarts: int = 0  # seen by its boot id, ever [count]
     restart_seq: int = 0  # the answer that showed the last one
+
+
+class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A condition that people have to hear of, once it has held for long enough."""
+
+    kind: str
+    subject: str  # a master, the group or the fleet
+    since_us: int  # when it began to hold
+    id: int = 0  # seq of the event that raised it first; 0: it is only pending
+    severity: str = ""  # warning, critical; "": it is only pending
+    acked: str = ""  # who silenced it, at this severity; "": nobody
+    figures: tuple[tuple[str, int], ...] = ()
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -198,6 +213,9 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest
     hooks: list[Hook] = msgspec.field(default_factory=list)  # after steps, and not ended
+    # What people have to hear of, by kind and subject.
+    alerts: dict[str, Alert] = msgspec.field(default_factory=dict)
+    failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
 
 class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -219,6 +237,12 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     counted: list[tuple[int, int]] = msgspec.field(default_factory=list)
     doubt_seq: int = 0  # the decision that the engine doubts itself; 0: it does not
     clock_offset_us: int = 0  # what was last said of the wall clock
+    alerts: dict[str, Alert] = msgspec.field(default_factory=dict)  # by kind and subject
+    space: tuple[int, int] | None = None  # left of what is kept for a full disk [bytes]; None: all
+    stalled_us: int = 0  # when the engine itself last said that it had stood still
+    stall_us: int = 0  # for how long
+    stepped_us: int = 0  # when the wall clock was last set
+    step_us: int = 0  # by how much
 
 
 class Place:

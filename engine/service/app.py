@@ -17,8 +17,8 @@ with its `reasons`, as for every command that is refused, and nothing is recorde
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,7 +33,7 @@ from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
-from engine.runtime.commands import Conditions
+from engine.service.commanding import COMMANDS, Body
 from engine.service.guard import NO_TOKEN, Guard, carries
 from engine.service.intake import Intake, read
 from engine.service.pacing import Paced
@@ -41,155 +41,7 @@ from engine.service.viewing import Kept, Viewing
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
-COUNT_MAX: Final = 1 << 53  # JSON carries no larger number exactly; in microseconds 285 years
 SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
-
-Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
-
-
-class Body:
-    """The fields of a command, each with the type that it must have."""
-
-    def __init__(self, fields: object, key: str = "") -> None:
-        if not isinstance(fields, dict):
-            raise TypeError("expected a JSON object")
-        self._fields = fields
-        self._key = key  # that the command came under; "": none
-
-    def text(self, name: str, *, default: str | None = None) -> str:
-        """Return a string field."""
-        value = self._fields.get(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str) or (default is None and not value):
-            raise TypeError(f"{name}: expected a text, found {json.dumps(value)}")
-        value.encode()  # half of a surrogate pair is no text, and no log can hold it
-        return value
-
-    def group(self) -> str | None:
-        """Return the group, None for the whole fleet."""
-        return self.text("group", default="") or None
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean field."""
-        value = self._fields.get(name, default)
-        if not isinstance(value, bool):
-            raise TypeError(f"{name}: expected true or false, found {json.dumps(value)}")
-        return value
-
-    def count(self, name: str, *, default: int | None = None) -> int:
-        """Return a whole number from 0 to COUNT_MAX."""
-        value = self._fields.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
-            raise TypeError(f"{name}: expected a count, found {json.dumps(value)}")
-        return value
-
-    def conditions(self) -> Conditions:
-        """Return what the command is given under."""
-        is_expecting = self._fields.get("expected_head") is not None
-        return {
-            "key": self._key,
-            "expected_head": self.count("expected_head") if is_expecting else None,
-            "expected_versions": self._versions(),
-        }
-
-    def _versions(self) -> dict[str, int]:
-        value = self._fields.get("expected_versions")
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            found = json.dumps(value)
-            raise TypeError(f"expected_versions: expected an object of counts, found {found}")
-        versions = Body(value)
-        return {name: versions.count(name) for name in value}
-
-
-async def _pause(engine: Engine, body: Body) -> int:
-    return await engine.pause(
-        body.group(),
-        for_us=body.count("for_us", default=0),
-        reason=body.text("reason"),
-        author=body.text("author"),
-        **body.conditions(),
-    )
-
-
-async def _resume(engine: Engine, body: Body) -> int:
-    return await engine.resume(body.group(), author=body.text("author"), **body.conditions())
-
-
-async def _approve(engine: Engine, body: Body) -> int:
-    author = body.text("author")
-    return await engine.approve(body.text("group"), author=author, **body.conditions())
-
-
-async def _release(engine: Engine, body: Body) -> int:
-    author = body.text("author")
-    return await engine.release(body.text("subject"), author=author, **body.conditions())
-
-
-async def _failover(engine: Engine, body: Body) -> int:
-    return await engine.failover(
-        body.text("group"),
-        to=body.text("to", default=""),
-        author=body.text("author"),
-        wait=body.flag("wait", default=False),
-        **body.conditions(),
-    )
-
-
-async def _switchover(engine: Engine, body: Body) -> int:
-    return await engine.switchover(
-        body.text("group"),
-        to=body.text("to", default=""),
-        author=body.text("author"),
-        wait=body.flag("wait", default=False),
-        **body.conditions(),
-    )
-
-
-async def _checkpoint(engine: Engine, body: Body) -> int:
-    author = body.text("author")
-    return await engine.checkpoint(body.text("name"), author=author, **body.conditions())
-
-
-async def _rollback(engine: Engine, body: Body) -> int:
-    return await engine.rollback(
-        body.count("position"),
-        group=body.text("group"),
-        force=body.flag("force", default=False),
-        author=body.text("author"),
-        wait=body.flag("wait", default=True),
-        **body.conditions(),
-    )
-
-
-async def _rebuild(engine: Engine, body: Body) -> int:
-    return await engine.rebuild(body.text("view"), retry=body.flag("retry", default=False))
-
-
-async def _purge(engine: Engine, body: Body) -> int:
-    return await engine.purge(
-        body.text("key"),
-        group=body.group() or "",
-        reason=body.text("reason", default=""),
-        author=body.text("author"),
-        **body.conditions(),
-    )
-
-
-COMMANDS: Final[dict[str, Command]] = {
-    "pause": _pause,
-    "resume": _resume,
-    "approve": _approve,
-    "release": _release,
-    "failover": _failover,
-    "switchover": _switchover,
-    "checkpoint": _checkpoint,
-    "rollback": _rollback,
-    "purge": _purge,
-    "rebuild": _rebuild,  # its seq is the position of the view
-}
 
 
 def _error(code: int, text: str) -> JSONResponse:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from engine.core.fleet import Master, Mode
-from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy, preset
+from engine.core.policy import MS, SECOND, AlertPolicy, Automation, FenceKind, GroupPolicy, preset
 
 GROUP: Final = "g"  # the first one, where nobody says otherwise
 WEIGHTS: Final = 26  # different ones in a group [count]
@@ -186,6 +186,18 @@ def _letters(index: int) -> str:
     """Return a, b, ... z, aa, ab ... for 0, 1 ..."""
     name = chr(ord("a") + index % 26)
     return name if index < 26 else _letters(index // 26 - 1) + name
+
+
+# Conditions last for parts of a second here, and so does what people are spared.
+ALERTS: Final = AlertPolicy(
+    no_heir_warning_us=60 * MS,
+    no_heir_critical_us=200 * MS,
+    failovers=2,
+    failovers_window_us=SECOND,
+    recovery_us=100 * MS,
+    paused_us=100 * MS,
+    late_us=100 * MS,
+)
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,8 +86,8 @@ def test_the_end_of_a_maintenance_is_a_deadline_of_its_own() -> None:
     made = run(Schedule(setting=setting, turns=told))
     assert violations(made) == []
     fired = [r for r in made.log if r.event == ev.DeadlinePassed(what="maintenance")]
-    (activated,) = [r for r in made.log if r.cause == fired[-1].seq]
-    assert isinstance(activated.event, ev.Activated)
+    since = [r for r in made.log if r.cause == fired[-1].seq]
+    (activated,) = [r for r in since if isinstance(r.event, ev.Activated)]
     assert activated.at_us == fired[-1].at_us == 1_000_000 + 151 * MS
 
 

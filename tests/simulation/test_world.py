@@ -44,6 +44,7 @@ UNREACHED = {
     "BodiesRemoved",
     "SpaceShort",
     "SpaceReturned",
+    "AlertAcked",
 }
 
 

@@ -26,6 +26,8 @@ def activated(state: State, recorded: Recorded) -> None:
     master.epoch = event.epoch
     group.epoch = max(group.epoch, event.epoch)
     master.is_unjudged = True
+    master.active_us = recorded.at_us
+    group.failed_id = 0
     master.promote_owed = master.reported_epoch != event.epoch
     st.forget_follow(master)
     group.proposed_seq = 0
@@ -40,6 +42,7 @@ def role(state: State, recorded: Recorded) -> None:
     master.role = ROLE.move(master.role, recorded)
     if master.role is Role.STANDBY:
         master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
+        master.active_us = 0
 
 
 def drain_ended(state: State, recorded: Recorded) -> None:
@@ -129,6 +132,7 @@ def master_fenced(state: State, recorded: Recorded) -> None:
         failover=0 if group.saga is None else group.saga.id,
     )
     master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
+    master.active_us = 0
     master.is_claim_known = master.reported_role == Role.ACTIVE.value
     st.forget_follow(master)
     group.epoch = max(group.epoch, event.confirm_at)
@@ -172,6 +176,8 @@ def switched(state: State, recorded: Recorded) -> None:
     saga = saga_of(group, recorded)
     master.role = ROLE.move(master.role, recorded)
     master.is_unjudged = True
+    master.active_us = recorded.at_us
+    group.failed_id = 0
     group.assigned = recorded.subject
     group.failovers += saga.why != "first"  # the first activation replaces nobody
     group.retry_us = group.retry_at_us = group.proposed_seq = 0
@@ -204,6 +210,8 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     if event.result != "completed" and (saga.started_us, saga.id) in state.fleet.counted:
         state.fleet.counted.remove((saga.started_us, saga.id))
         state.cache.stir_all()
+    if event.result != "completed" and saga.attempt and saga.why not in st.ASKED:
+        group.failed_id = saga.id
     group.saga = None
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)

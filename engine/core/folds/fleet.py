@@ -29,6 +29,8 @@ def engine_started(state: State, recorded: Recorded) -> None:
     state.fleet.started_us = recorded.at_us
     if isinstance(event, ev.EngineStarted):
         state.fleet.release = event.release
+    else:
+        state.fleet.stalled_us, state.fleet.stall_us = recorded.at_us, event.stall_us
     unsettle(state)
 
 
@@ -37,6 +39,7 @@ def clock_stepped(state: State, recorded: Recorded) -> None:
     assert isinstance(event, ev.ClockStepped)
     part_of(state, recorded)
     state.fleet.clock_offset_us = event.offset_us
+    state.fleet.stepped_us, state.fleet.step_us = recorded.at_us, event.step_us
 
 
 def doubt_changed(state: State, recorded: Recorded) -> None:
@@ -108,6 +111,8 @@ def _forget_answers(master: MasterState) -> None:
 def master_removed(state: State, recorded: Recorded) -> None:
     place = place_of(state, recorded)
     del place.group.masters[recorded.subject]
+    for key in [key for key, a in place.group.alerts.items() if a.subject == recorded.subject]:
+        del place.group.alerts[key]
     if place.group.assigned == recorded.subject:
         place.group.assigned = ""
     del state.cache.places[recorded.subject]
@@ -166,6 +171,14 @@ def maintenance(state: State, recorded: Recorded) -> None:
     ]
     if event.from_us < event.to_us:
         marked.maintenance.append((event.from_us, event.to_us))
+
+
+def space(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.SpaceShort | ev.SpaceReturned)
+    state.fleet.version += 1
+    state.cache.stir(ev.FLEET)
+    state.fleet.space = (event.left, event.reserve) if isinstance(event, ev.SpaceShort) else None
 
 
 def checkpoint(state: State, recorded: Recorded) -> None:

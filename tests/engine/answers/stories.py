@@ -5,7 +5,7 @@ from engine.core import state as st
 from engine.core.driver import Driver
 from engine.core.events import FLEET, Evidence, Observation
 from engine.core.fleet import Master, Mode
-from engine.core.policy import GroupPolicy, Policy, content_digest, preset
+from engine.core.policy import AlertPolicy, GroupPolicy, Policy, content_digest, preset
 from engine.log.memory import MemoryLog
 
 GROUP = "g"
@@ -16,7 +16,13 @@ STEP_US = 10_000
 class Story:
     """A driver, the log that it fills, and masters that answer as they are told."""
 
-    def __init__(self, policy: GroupPolicy | None = None, *, names: str = "abc") -> None:
+    def __init__(
+        self,
+        policy: GroupPolicy | None = None,
+        *,
+        names: str = "abc",
+        alerts: AlertPolicy | None = None,
+    ) -> None:
         self.log = MemoryLog()
         self.driver = Driver()
         self.at_us = BEGIN_US
@@ -24,7 +30,7 @@ class Story:
         self.names = names
         self.epochs = dict.fromkeys(names, 0)
         self.dead: set[str] = set()
-        policies = Policy(groups={GROUP: policy or preset("bench")})
+        policies = Policy(groups={GROUP: policy or preset("bench")}, alerts=alerts)
         masters = tuple(
             Master(id=name, group=GROUP, address=f"http://{name}:1", priority=number)
             for number, name in enumerate(names, start=1)

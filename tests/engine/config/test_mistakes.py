@@ -248,10 +248,18 @@ def test_what_is_needed_and_not_there_is_named() -> None:
         ('[engine]\nlogs = "x"', "engine.logs: expected one of preset, log, listen"),
         ('[log]\nflush = "2m"', "log.flush: expected a duration from 0s to 1m"),
         ('[log]\nreserve = "64MB"', "log.reserve: expected a size, found"),
-        ("[alerts]\n", "alerts: expected one of engine, log, groups"),
+        ("[auth]\n", "auth: expected one of engine, log, groups"),
+        ('[fleet]\nlimit = "2"', "fleet.limit: expected a count or a share of the groups and a"),
+        ('[fleet]\nlimit = "101%/1h"', "fleet.limit: expected a count or a share of the groups"),
+        ('[alerts]\nfailovers = "3"', "alerts.failovers: expected a count and a window"),
+        ('[alerts]\npaused = "0s"', "alerts.paused: expected a duration from 1s"),
+        (
+            '[alerts]\nno_heir_critical = "1m"',
+            "alerts.no_heir_critical: expected at least 2m, as long as no_heir_warning, found 1m",
+        ),
     ],
 )
 def test_a_mistake_outside_the_groups_is_named_at_its_line(table: str, starts: str) -> None:
     (mistake,) = mistakes(f"{small()}{table}\n")
-    line = 8 if table.startswith("[alerts]") else 9
+    line = 8 if table.startswith("[auth]") else 9
     assert mistake.startswith(f"t.toml:{line}: {starts}")

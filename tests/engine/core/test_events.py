@@ -46,6 +46,7 @@ CODES = {
     "SpaceShort": 26,
     "SpaceReturned": 27,
     "BodiesRemoved": 28,
+    "AlertAcked": 37,
     "LoadReported": 29,
     "ClockStepped": 30,
     "PolicyAdopted": 101,
@@ -93,6 +94,9 @@ CODES = {
     "FlappingStarted": 139,
     "FlappingEnded": 140,
     "DoubtChanged": 141,
+    "AlertPending": 146,
+    "AlertRaised": 147,
+    "AlertCleared": 148,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
@@ -358,6 +362,24 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (133, "91a172", ev.DrainStarted(reason="r")),
     (134, "90", ev.DrainCancelled()),
     (135, "90", ev.DrainEnded()),
+    (37, "9307a3616e6ec2", ev.AlertAcked(alert=7, author="ann")),
+    (
+        146,
+        "92a76e6f2d686569729192a76d61737465727302",
+        ev.AlertPending(kind="no-heir", figures=(("masters", 2),)),
+    ),
+    (
+        147,
+        "95a76e6f2d68656972a77761726e696e67089192a76d617374657273029107",
+        ev.AlertRaised(
+            kind="no-heir",
+            severity="warning",
+            since_us=8,
+            figures=(("masters", 2),),
+            evidence=(7,),
+        ),
+    ),
+    (148, "93a76e6f2d686569720709", ev.AlertCleared(kind="no-heir", alert=7, lasted_us=9)),
 ]
 
 
@@ -507,7 +529,7 @@ def test_json_opens_what_is_stored_as_arrays() -> None:
         ),
         (
             ev.ConfigurationLoaded(digest="d", policy=Policy(groups={})),
-            {"digest": "d", "policy": {"groups": {}, "fleet": None}, "masters": []},
+            {"digest": "d", "policy": {"groups": {}, "fleet": None, "alerts": None}, "masters": []},
         ),
         (ev.ConnectionClosed(evidence=Evidence.RESET), {"evidence": "reset", "observer": ""}),
     ],

@@ -1,12 +1,15 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core.fleet import Mode
+from engine.core.policy import ALERTS, Policy
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
-from engine.service.app import BODY_BYTES_MAX, COMMANDS, COUNT_MAX
+from engine.service.app import BODY_BYTES_MAX, COMMANDS
+from engine.service.commanding import COUNT_MAX
 from tests.engine.real import (
     GROUP,
     Fleet,
@@ -182,3 +185,27 @@ def test_a_taken_message_is_acknowledged_over_http(tmp_path: Path) -> None:
             assert "m" in engine.state.groups[GROUP].ledger.done
 
     run(main())
+
+
+def test_an_alert_is_acknowledged_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        declared = msgspec.structs.replace(nobody(), policy=alerted())
+        async with Engine(declared, log=log) as engine, api_on(engine, tmp_path) as api:
+            raised = await seen(engine, ev.AlertRaised)
+            body = {"alert": raised.seq, "author": "ann"}
+            code, said = await api.post("/api/commands/ack", body)
+            assert code == 200
+            assert isinstance(said, dict)
+            (recorded,) = log.read(after=said["seq"] - 1, until=said["seq"])
+            assert recorded.event == ev.AlertAcked(alert=raised.seq, author="ann")
+            code, said = await api.post("/api/commands/ack", {**body, "alert": 1})
+            assert code == 409
+            assert said == {"reasons": ["no alert 1: it is over, or there never was one"]}
+
+    run(main())
+
+
+def alerted() -> Policy:
+    """Return the policy of `nobody`, with alerts."""
+    return Policy(groups=nobody().policy.groups, alerts=ALERTS)

@@ -1,0 +1,157 @@
+"""Alerts in words: what stands, what each says, and what can be typed.
+
+The conditions are the core's own; here each becomes a sentence and, where there is one, a command.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from engine.answers.search import Finder
+from engine.answers.times import iso
+from engine.answers.words import lasting, moment, parts
+from engine.core import events as ev
+from engine.core.events import AnyEvent, Recorded
+from engine.core.state import Alert, State
+from engine.log.protocol import Log
+
+Said = dict[str, object]
+
+_RANKS: Final = {"critical": 0, "warning": 1, "": 2}
+_TYPED: Final = {
+    "approval": "tanist approve {subject}",
+    "limit": "tanist approve {subject}, or tanist release",
+    "held-down": "tanist approve {subject}",
+    "paused": "tanist resume",
+    "failover": "tanist why",
+    "failover-failed": "tanist why {id}",
+    "fence": "tanist release MASTER, if it cannot act any more",
+    "several-active": "end all of them but one",
+    "no-heir": "tanist status",
+    "disk-full": "make space on the disk of the log",
+}
+
+
+def says(kind: str, subject: str, figures: Mapping[str, int]) -> str:
+    """Return what an alert says, for people."""
+    match kind:
+        case "master-failed":
+            return f"{subject} has failed and is not trusted again"
+        case "all-down":
+            return f"no master left: all {figures['masters']} of {subject} are down"
+        case "no-active":
+            return f"nobody of {subject} serves"
+        case "no-heir":
+            return f"nobody of {subject} could take over if who serves failed now"
+        case "failover":
+            return f"{subject} fails over"
+        case "failover-failed":
+            return f"failover {figures['id']} of {subject} failed, and nobody took over since"
+        case "approval":
+            return f"failover {figures['id']} of {subject} waits for an approval"
+        case "limit":
+            until = moment(figures["until_us"])
+            return f"failover {figures['id']} of {subject}: the limit is spent until {until}"
+        case "held-down":
+            until = moment(figures["until_us"])
+            return f"failover {figures['id']} of {subject} is held down until {until}"
+        case "fence":
+            return f"failover {figures['id']} of {subject} waits for a fence to be confirmed"
+        case "failovers":
+            window = lasting(figures["window_us"])
+            return f"{figures['failovers']} failovers of {subject} within {window}"
+        case "recovery":
+            return f"failover {figures['id']} of {subject} takes long"
+        case "several-active":
+            return f"{figures['claims']} masters of {subject} report themselves active"
+        case "paused":
+            return f"{subject} is paused"
+        case "observing":
+            return f"{subject} only observes, although its masters could be told"
+        case "flapping":
+            return f"{subject} answers and fails by turns"
+        case "contradict":
+            return f"the observers of {subject} contradict one another: there is no verdict"
+        case "doubt":
+            return "every master fails at once: this engine may be the one that is cut off"
+        case "clock":
+            return f"the wall clock was set by {lasting(figures['step_us'])}"
+        case "engine-late":
+            return f"the engine itself stood still for {lasting(figures['stall_us'])}"
+        case "disk-full":
+            left = parts(figures["left"], figures["reserve"])
+            return f"the disk of the log is full: {left} of the reserve left"
+        case other:
+            return f"{other} of {subject}"
+
+
+def standing(state: State) -> list[Said]:
+    """Return the alerts that stand, the worst first, ready for JSON; pending ones are left out."""
+    found = [
+        (part, alert)
+        for part, alerts in (
+            (ev.FLEET, state.fleet.alerts),
+            *((group.id, group.alerts) for group in state.groups.values()),
+        )
+        for alert in alerts.values()
+        if alert.id
+    ]
+    found.sort(key=lambda pair: (_RANKS[pair[1].severity], pair[1].id))
+    return [_said(state, part, alert) for part, alert in found]
+
+
+def _said(state: State, part: str, alert: Alert) -> Said:
+    figures = dict(alert.figures)
+    typed = _TYPED.get(alert.kind, "").format(subject=alert.subject, **{"id": 0, **figures})
+    return {
+        "id": alert.id,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "subject": alert.subject,
+        "part": part,
+        "since": iso(alert.since_us),
+        "lasts_us": state.at_us - alert.since_us,
+        "acked": alert.acked or None,
+        "figures": figures,
+        "says": says(alert.kind, alert.subject, figures),
+        "type": typed,
+    }
+
+
+def history(log: Log) -> Iterator[Said]:
+    """Return every alert that was ever raised, the oldest first, and when it was over."""
+    finder = Finder(log)
+    kinds: tuple[type[AnyEvent], ...] = (ev.AlertRaised, ev.AlertCleared, ev.AlertAcked)
+    known: dict[int, Said] = {}
+    open_: dict[tuple[str, str], int] = {}
+    for recorded in finder.after(0, kinds):
+        _note(recorded, known, open_)
+    yield from known.values()
+
+
+def _note(recorded: Recorded, known: dict[int, Said], open_: dict[tuple[str, str], int]) -> None:
+    event, subject = recorded.event, recorded.subject
+    match event:
+        case ev.AlertRaised():
+            id_ = open_.setdefault((event.kind, subject), recorded.seq)
+            figures = dict(event.figures)
+            before = known.get(id_, {})
+            known[id_] = {
+                "id": id_,
+                "kind": event.kind,
+                "severity": event.severity,
+                "subject": subject,
+                "since": iso(event.since_us),
+                "raised": before.get("raised", iso(recorded.at_us)),
+                "cleared": None,
+                "lasted_us": None,
+                "acked": None,
+                "figures": figures,
+                "says": says(event.kind, subject, figures),
+            }
+        case ev.AlertCleared(alert=alert) if alert in known:
+            known[alert].update(cleared=iso(recorded.at_us), lasted_us=event.lasted_us)
+            open_.pop((event.kind, subject), None)
+        case ev.AlertAcked(alert=alert) if alert in known:
+            known[alert]["acked"] = known[alert]["acked"] or event.author
+        case _:
+            pass
