@@ -7,7 +7,8 @@ For each number of masters: a process that answers as so many masters over HTTP 
 connections, a hundred masters behind one port), and an engine in another process with the preset
 `zone`, so that each is probed every second, over held connections, and every answer goes into a
 durable log. Counted after all were heard once: the processor time of the engine, probes in the log,
-and what came too late. The goal is 10,000 masters on one core.
+and what came too late. The floor is a client that only asks and reads, as often, and that decides
+and stores nothing. The goal is 10,000 masters on one core.
 """
 
 import argparse
@@ -31,6 +32,7 @@ RESPONSE = (
     + b"\r\n\r\n"
     + ANSWER
 )
+REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PORTS_EACH = 100  # masters behind one port
 WARM_S_MAX = 60.0
 GROUP_MASTERS = 50
@@ -112,6 +114,46 @@ async def _watch(ports: list[int], masters: int, seconds: float, log: Path) -> d
     }
 
 
+class _Asking(asyncio.Protocol):
+    """Asks on a held connection, and takes whatever comes."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.answers = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.answers += 1
+
+
+async def _ask(ports: list[int], masters: int, seconds: float) -> dict[str, object]:
+    """Return what the same number of questions takes without an engine."""
+    loop = asyncio.get_running_loop()
+    held: list[_Asking] = []
+    for number in range(masters):
+        _, asking = await loop.create_connection(_Asking, "127.0.0.1", ports[number % len(ports)])
+        held.append(asking)
+
+    def ask(asking: _Asking, due_s: float) -> None:
+        asking.transport.write(REQUEST)
+        loop.call_at(due_s + 1, ask, asking, due_s + 1)
+
+    start_s = loop.time() + 0.5
+    for number, asking in enumerate(held):
+        loop.call_at(start_s + number / masters, ask, asking, start_s + number / masters)
+    await asyncio.sleep(2)
+    before, cpu_s, began_s = sum(each.answers for each in held), _cpu_s(), loop.time()
+    await asyncio.sleep(seconds)
+    answers = sum(each.answers for each in held) - before
+    took_s, spent_s = loop.time() - began_s, _cpu_s() - cpu_s
+    for asking in held:
+        asking.transport.abort()
+    return {
+        "floor_per_s": round(answers / took_s),
+        "floor_cpu": round(spent_s / took_s, 3),
+        "floor_us_each": round(1e6 * spent_s / max(1, answers), 1),
+    }
+
+
 def _cpu_s() -> float:
     times = os.times()
     return times.user + times.system
@@ -130,18 +172,21 @@ def _one(masters: int, seconds: float) -> dict[str, Any]:
         assert server.stdout is not None
         try:
             found = server.stdout.readline()
-            done = subprocess.run(
-                [sys.executable, __file__, "--engine", str(masters), "--seconds", str(seconds)],
-                input=found,
-                capture_output=True,
-                timeout=seconds + 3 * WARM_S_MAX,
-                check=False,
-            )
+            measured: dict[str, Any] = {}
+            for what in ("--engine", "--floor"):
+                done = subprocess.run(
+                    [sys.executable, __file__, what, str(masters), "--seconds", str(seconds)],
+                    input=found,
+                    capture_output=True,
+                    timeout=seconds + 3 * WARM_S_MAX,
+                    check=False,
+                )
+                if done.returncode:
+                    raise SystemExit(done.stderr.decode())
+                measured.update(json.loads(done.stdout))
         finally:
             server.stdin.close()
-    if done.returncode:
-        raise SystemExit(done.stderr.decode())
-    return dict(json.loads(done.stdout))
+    return measured
 
 
 def main() -> int:
@@ -152,6 +197,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--engine", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--floor", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 32_768)), hard))
@@ -164,6 +210,10 @@ def main() -> int:
             log = Path(directory) / "scale.db"
             found = asyncio.run(_watch(ports, given.engine, given.seconds, log))
         print(json.dumps(found))
+        return 0
+    if given.floor:
+        ports = json.loads(sys.stdin.readline())
+        print(json.dumps(asyncio.run(_ask(ports, given.floor, given.seconds))))
         return 0
     rows = []
     for masters in (int(each) for each in given.masters.split(",")):
