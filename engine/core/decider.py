@@ -67,8 +67,6 @@ def decide(step: Step, event: Observation) -> None:
             _decide_reported(step, event)
         case ev.DeadlinePassed():
             _decide_deadline(step, event)
-        case ev.LoadReported():
-            ailing.decide_ailing(step, step.state.cache.places[step.subject])
         case ev.ConfigurationLoaded():
             commands.decide_configuration(step, event)
         case ev.SwitchoverAsked():

@@ -51,6 +51,15 @@ def test_a_copy_is_independent() -> None:
     assert st.digest(tale.state) == st.digest(twin) != digest
 
 
+def test_a_state_is_assembled_from_its_parts() -> None:
+    state = busy().state
+    parts = st.assembled(
+        seq=state.seq, at_us=state.at_us, fleet=state.fleet, groups=dict(state.groups)
+    )
+    assert (parts, st.digest(parts)) == (state, st.digest(state))
+    assert parts.cache.places.keys() == state.cache.places.keys()
+
+
 def test_the_digest_is_of_the_fold_and_not_of_the_way_to_it() -> None:
     tale = busy()
     assert st.digest(replay(tale.log)) == st.digest(tale.state)
