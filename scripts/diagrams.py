@@ -9,14 +9,14 @@ So picture and code cannot drift apart.
 import re
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.config.kinds import spell_fleet_limit  # noqa: E402
 from engine.core.events import KINDS, OBSERVATIONS, RETIRED  # noqa: E402
-from engine.core.machines import FAILOVER, HEALTH, ROLE  # noqa: E402
+from engine.core.machines import FAILOVER, HEALTH, ROLE, Table  # noqa: E402
 from engine.core.policy import PRESETS, FleetPolicy, preset, sums  # noqa: E402
 
 DOCUMENT = ROOT / "ARCHITECTURE.md"
@@ -31,6 +31,31 @@ def machines() -> str:
         ("Failover of a group", FAILOVER.mermaid()),
     )
     return "\n\n".join(f"{title}:\n\n```mermaid\n{diagram}\n```" for title, diagram in drawn)
+
+
+def cells() -> str:
+    """Return what every event does in every state of every machine."""
+    return "\n\n".join(
+        f"{title}:\n\n{answers(machine)}"
+        for title, machine in (("Health", HEALTH), ("Role", ROLE), ("Failover", FAILOVER))
+    )
+
+
+def answers(machine: Table[Any]) -> str:
+    """Return the cells of one machine; what stays everywhere is said once."""
+    names = [state.value for state in machine.states]
+    rows: list[tuple[str, ...]] = [("event", *names), ("---", *("---" for _ in names))]
+    for kind, found in machine.cells():
+        said = (
+            "refused" if to is None else "stays" if to is source else f"→ **{to.value}**"
+            for source, to in zip(machine.states, found, strict=True)
+        )
+        rows.append((f"`{kind.__name__}`", *said))
+    others = len(KINDS) - len(machine.cells()) - 1
+    return (
+        f"{table(rows)}\n\nThe other {others} kinds leave it where it is, in every state, but for "
+        "`LogBased`, which may only begin a log."
+    )
 
 
 def events() -> str:
@@ -90,6 +115,7 @@ def filled(text: str) -> str:
     """Return the document with every marked part written anew; what has no marker is added."""
     for name, title, draw in (
         ("machines", "The machines", machines),
+        ("cells", "Every event in every state", cells),
         ("events", "The events", events),
         ("presets", "The presets", presets),
     ):

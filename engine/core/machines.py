@@ -5,7 +5,11 @@ is in the log its move is a fact, so a row has no condition and no callback.
 
 Rule 2: a log in which a machine would have to make a move that its table lacks is corrupt there.
 
-Rule 3: one `transitions.Machine` for each table, for all masters and groups: it is the declaration
+Rule 3: there is no cell without a rule (`Table.answer`): a kind that has a row in a table moves its
+machine from the sources of those rows and is refused in every other state; any other kind leaves
+the machine where it is, in every state.
+
+Rule 4: one `transitions.Machine` for each table, for all masters and groups: it is the declaration
 and the oracle. The fold uses the mapping compiled from it, some eighty times faster than a trigger;
 a test holds every cell of the mapping against the machine.
 """
@@ -18,8 +22,10 @@ from transitions import Machine
 
 from engine.core.errors import LogCorrupted
 from engine.core.events import (
+    KINDS,
     Activated,
     AnyEvent,
+    ApprovalGiven,
     AttemptFailed,
     AttemptStarted,
     Compensated,
@@ -28,6 +34,7 @@ from engine.core.events import (
     DrainStarted,
     FailoverEnded,
     FailoverStarted,
+    LogBased,
     MasterDegraded,
     MasterFailed,
     MasterFenced,
@@ -89,9 +96,23 @@ FAILOVER_ROWS: Final[tuple[Row[Phase], ...]] = (
 class Table(Generic[S]):
     """One table in its three forms: rows, machine, mapping."""
 
-    def __init__(self, states: type[S], rows: Iterable[Row[S]]) -> None:
+    def __init__(
+        self,
+        states: type[S],
+        rows: Iterable[Row[S]],
+        *,
+        refused: Iterable[tuple[type[AnyEvent], S]] = (),
+    ) -> None:
+        """Declare a machine.
+
+        Args:
+            states: Its states, the first one first.
+            rows: Every legal move.
+            refused: Where a kind that moves nothing cannot have happened.
+        """
         self.states: Final = states
         self.rows: Final = tuple(rows)
+        self.refused: Final = frozenset(refused)
         # auto_transitions=False: the default adds a to_<state>() trigger for every state, a back
         # door past the table. queued=False: a queued machine returns True for a refused move.
         self.machine: Final = Machine(
@@ -119,6 +140,25 @@ class Table(Generic[S]):
             found = f"{type(recorded.event).__name__} of {recorded.subject} while {source.value}"
             raise LogCorrupted(recorded.seq, found) from err
 
+    def answer(self, kind: type[AnyEvent], source: S) -> S | None:
+        """Return the state after an event of `kind` in `source`; None: the log is corrupt there."""
+        if any(moving is kind for moving, _, _ in self.rows):
+            return self.moves.get((kind, source))
+        is_refused = (kind, source) in self.refused or kind is LogBased
+        return None if is_refused else source
+
+    def cells(self) -> list[tuple[type[AnyEvent], list[S | None]]]:
+        """Return for each kind that does not stay everywhere its answer in every state, in order.
+
+        Every other kind stays, but for `LogBased`, which may only begin a log.
+        """
+        found = []
+        for kind in KINDS.values():
+            answers = [self.answer(kind, source) for source in self.states]
+            if answers != list(self.states) and kind is not LogBased:
+                found.append((kind, answers))
+        return found
+
     def mermaid(self) -> str:
         """Return the diagram for ARCHITECTURE.md, drawn from the rows."""
         arrows = (f"    {s.value} --> {d.value}: {kind.__name__}" for kind, s, d in self.rows)
@@ -127,4 +167,4 @@ class Table(Generic[S]):
 
 HEALTH: Final = Table(Health, HEALTH_ROWS)
 ROLE: Final = Table(Role, ROLE_ROWS)
-FAILOVER: Final = Table(Phase, FAILOVER_ROWS)
+FAILOVER: Final = Table(Phase, FAILOVER_ROWS, refused=((ApprovalGiven, Phase.IDLE),))

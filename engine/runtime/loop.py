@@ -278,10 +278,18 @@ class Turning:
                 self.driver.observe(resumed, at_us=at_us)
             self._kick()
 
+    def _notice_step(self) -> None:
+        """Say so if the wall clock was set; engine time does not follow it."""
+        stepped = self.clock.stepped()
+        if stepped is not None and not self._is_stopping:
+            offset_us, step_us = stepped
+            self._take(ev.ClockStepped(offset_us=offset_us, step_us=step_us), FLEET)
+
     def _beat(self) -> None:
         self._notice_stall()
         if self.failure is None:
             self._heed_file()
+            self._notice_step()
         if self.driver.is_holding:
             self._kick()  # the file may be gone
         self._heartbeat = self._loop.call_later(HEARTBEAT_US / 1e6, self._beat)

@@ -337,3 +337,24 @@ def test_it_ends_while_its_last_append_fails() -> None:
             await asked
 
     run(main())
+
+
+def test_a_wall_clock_that_is_set_is_in_the_log_and_engine_time_goes_on() -> None:
+    async def main() -> None:
+        log, boot, wall = MemoryLog(), Jumping(), Jumping()
+        clock = Clock(wall=wall, boot=boot)
+        async with turning_on(log, DECLARED, clock=clock) as at:
+            before_us = at.turning.clock.at_us()
+            for step_us in (-3_600 * SECOND, 24 * 3_600 * SECOND):
+                wall.us += step_us
+                at.turning._beat()
+                at.turning._beat()
+            assert at.turning.clock.at_us() == before_us
+            await at.turning.ask(marked("after"))
+        found = [seen.event for seen in log.read() if isinstance(seen.event, ev.ClockStepped)]
+        assert found == [
+            ev.ClockStepped(offset_us=-3_600 * SECOND, step_us=-3_600 * SECOND),
+            ev.ClockStepped(offset_us=23 * 3_600 * SECOND, step_us=24 * 3_600 * SECOND),
+        ]
+
+    run(main())
