@@ -15,6 +15,7 @@ Rules:
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias, assert_never
@@ -88,15 +89,24 @@ class Control:
     """The connections to one master over which it is told what to do.
 
     Args:
-        address: Where the master listens: http://host:port.
+        address: Where the master listens: http://host:port, or https://.
+        tls: What is trusted under https; None: what this machine trusts.
         clock: Returns the time since some fixed moment [us].
 
     Raises:
         ValueError: `address` is no such URL.
     """
 
-    def __init__(self, address: str, *, clock: Callable[[], int] = monotonic_us) -> None:
-        self._place = Place(address)
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        clock: Callable[[], int] = monotonic_us,
+    ) -> None:
+        self._place = Place(address, tls=tls)
+        if not address.startswith(("http:", "https:")):
+            raise ValueError(f"expected http://host:port, found {address!r}")
         self._clock = clock
         self._heads = {
             path: http1.post_head(path, host=self._place.host) for path in _PATHS.values()

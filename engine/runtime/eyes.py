@@ -1,7 +1,6 @@
 """What looks at a master: the link that its policy asks for."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from engine.config.secrets import password
@@ -10,12 +9,13 @@ from engine.core.fleet import Master
 from engine.core.policy import Probe
 from engine.runtime.awaiting import BeatLink
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import Place, trusting
+from engine.runtime.connection import Place
 from engine.runtime.dialects import Http, Tcp
 from engine.runtime.probing import HeldLink
 from engine.runtime.redis import Redis
 from engine.runtime.seen import Link, OnClosed
 from engine.runtime.tasked import Check, FunctionLink, ProgramLink
+from engine.runtime.trust import tls_of
 
 
 class Eyes:
@@ -78,7 +78,8 @@ class Eyes:
         clock: Callable[[], int],
         told: str,
     ) -> Link:
-        place = self._place(master.address, probe, name)
+        tls = tls_of(probe, group=master.group, source=self._source)
+        place = Place(master.address, tls=tls)
         match probe.kind:
             case "http" | "https":
                 http = Http(probe.path, host=place.host)
@@ -93,21 +94,6 @@ class Eyes:
                     secret = password(probe.password, name=where, source=self._source)
                 redis = Redis(master.group, user=probe.user, password=secret, told=told)
                 return HeldLink(place, redis, on_closed, hold_open=probe.hold_open, clock=clock)
-
-    def _place(self, address: str, probe: Probe, name: str) -> Place:
-        if probe.verify and not probe.ca:
-            return Place(address)
-        ca = str(self._beside(probe.ca)) if probe.ca else ""
-        try:
-            return Place(address, tls=trusting(verify=probe.verify, ca=ca))
-        except OSError as err:
-            said = (err.strerror or str(err)).lower()
-            raise ConfigurationError(
-                [f"{self._source}: {name}.ca: expected a file of certificates, found {said}: {ca}"]
-            ) from err
-
-    def _beside(self, file: str) -> Path:
-        return Path(self._source).parent / file
 
     def _check(self, group: str) -> Check:
         check = self.checks.get(group)

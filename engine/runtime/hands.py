@@ -63,7 +63,7 @@ class HttpHands:
         self._failpoint: Final = failpoint
         self._on_switch: Final = on_switch
         self.functions: Final = functions or Functions()
-        self._http: Final = HttpCarrier()
+        self._http: Final = HttpCarrier(self._access)
         self._redis: Final = RedisCarrier(self._access)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._steps: dict[Effect, asyncio.Task[None]] = {}
@@ -246,7 +246,11 @@ class HttpHands:
             return Delivery(kind="failed", detail="not sent: it was revoked")
         self._failpoint("deliver.before", deliver.key)
         place = self._turning.state.cache.places[deliver.master]
-        control = self._http.control(deliver.master, place.master.declared.address)
+        address = place.master.declared.address
+        try:
+            control = self._http.control(deliver.group, deliver.master, address)
+        except ConfigurationError as err:  # a file that is not where it should be
+            return Delivery(kind="failed", detail=line(str(err)))
         sent = await control.deliver(
             epoch=deliver.epoch,
             key=deliver.key,

@@ -2,15 +2,13 @@
 
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 
 from engine.config.secrets import password
-from engine.core.errors import ConfigurationError
 from engine.core.policy import GroupPolicy
-from engine.runtime.connection import trusting
+from engine.runtime.trust import tls_of
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,17 +39,4 @@ def access_of(policy: GroupPolicy, *, group: str, source: str) -> Access:
     if reach is not None and (reach.user or reach.password):
         user, where, name = reach.user, reach.password, f"groups.{group}.effects.password"
     secret = "" if where is None else password(where, name=name, source=source)
-    tls: ssl.SSLContext | None = None
-    if probe.ca or not probe.verify:
-        ca = str(Path(source).parent / probe.ca) if probe.ca else ""
-        try:
-            tls = trusting(verify=probe.verify, ca=ca)
-        except OSError as err:
-            said = (err.strerror or str(err)).lower()
-            raise ConfigurationError(
-                [
-                    f"{source}: groups.{group}.probe.ca: expected a file of certificates, "
-                    f"found {said}: {ca}"
-                ]
-            ) from err
-    return Access(user=user, password=secret, tls=tls)
+    return Access(user=user, password=secret, tls=tls_of(probe, group=group, source=source))

@@ -3,6 +3,7 @@
 import base64
 from typing import Final
 
+from engine.runtime.carriers.access import AccessOf
 from engine.runtime.carriers.asked import Asked, Carried, Member
 from engine.runtime.control import Control
 
@@ -10,17 +11,24 @@ from engine.runtime.control import Control
 class HttpCarrier:
     """Asks masters for their steps, and holds the connections that messages take as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: AccessOf) -> None:
+        """`access` says what connections under TLS are held to."""
+        self._access: Final = access
         self._controls: Final[dict[str, tuple[str, Control]]] = {}
         self._left: Final[list[Control]] = []  # of addresses that masters have no more
 
-    def control(self, master: str, address: str) -> Control:
-        """Return the connections to `master`, which is at `address` now."""
+    def control(self, group: str, master: str, address: str) -> Control:
+        """Return the connections to `master` of `group`, which is at `address` now.
+
+        Raises:
+            ConfigurationError: A file of certificates is not there.
+        """
         known = self._controls.get(master)
         if known is None or known[0] != address:
             if known is not None:
                 self._left.append(known[1])
-            known = self._controls[master] = address, Control(address)
+            tls = self._access(group).tls if address.startswith("https:") else None
+            known = self._controls[master] = address, Control(address, tls=tls)
         return known[1]
 
     def close_idle(self, master: str) -> None:
@@ -34,7 +42,7 @@ class HttpCarrier:
 
     async def carry(self, asked: Asked) -> Carried:
         """Ask under one key until the master has answered or the time is up."""
-        control = self.control(asked.master, asked.address)
+        control = self.control(asked.group, asked.master, asked.address)
         reply = await control.step(asked.step, body_of(asked), timeout_us=asked.timeout_us)
         return Carried(
             result=reply.result,
