@@ -6,6 +6,7 @@ from typing import Final, TypedDict
 from engine.config.acting import needs_hands
 from engine.config.durations import spell
 from engine.config.groups import sum_spelled
+from engine.config.looking import look_sentence, look_warnings
 from engine.core.events import ProbeOk, encode
 from engine.core.fleet import Master, Mode
 from engine.core.policy import (
@@ -44,6 +45,7 @@ class GroupDescription(TypedDict):
     blip_us: int  # the longest that is ignored
     restore_crash_us: int
     restore_staleness_us: int
+    probe: str  # how masters are looked at, and what that does not show
     verdicts: str  # who comes to them, and by what
     fence: str
     warnings: list[str]
@@ -89,6 +91,7 @@ def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
         blip_us=total.blip_us,
         restore_crash_us=total.restore_crash_us,
         restore_staleness_us=total.restore_staleness_us,
+        probe=look_sentence(policy.probe),
         verdicts=verdict_sentence(policy),
         fence=fence_sentence(policy),
         warnings=list(_warnings(policy, masters)),
@@ -203,6 +206,7 @@ def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
             f"{spell(policy.probe.timeout_us)}: one probe is in flight at a time, so a hang is "
             "re-checked after the time-out"
         )
+    yield from look_warnings(policy)
     if policy.mode is Mode.ACTIVE_STANDBY and len(masters) == 1:
         yield "there is no standby: if its only master fails, the group is down"
     if needs_hands(policy):
@@ -253,6 +257,7 @@ def render(description: Description) -> str:
             f"{spell(group['detect_within_us'])}: {kept}",
             f"                        {group['sum']}",
             f"  longest blip ignored  {spell(group['blip_us'])}",
+            f"  probe                 {group['probe']}",
             f"  verdicts              {group['verdicts']}",
             f"  worst restoration     {spell(group['restore_crash_us'])} after a crash, "
             f"{spell(group['restore_staleness_us'])} after silence",
