@@ -91,7 +91,12 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
         return Block(reason="observing")
     if not candidates.has_heir(state, group, at_us):
         return Block(reason="blind" if is_blind(state, group, at_us) else "no fit heir")
-    return None
+    return _better(state, group, at_us)
+
+
+def _better(state: State, group: GroupState, at_us: int) -> Block | None:
+    until_us = candidates.better_heard_us(state, group, at_us)
+    return Block(reason="better heir", until_us=until_us) if until_us else None
 
 
 def restores(state: State, group: GroupState, wanted: Want, at_us: int) -> bool:
@@ -129,7 +134,7 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
         return Block(reason="it answers again")
     if block is None and not candidates.has_heir(state, group, at_us):
         return Block(reason="blind") if is_blind(state, group, at_us) else None
-    return block
+    return block or _better(state, group, at_us)
 
 
 def fence_waits(state: State, group: GroupState) -> Block | None:

@@ -32,48 +32,77 @@ def table(
     master of which nothing is known may be chosen (it is looked at before anything is taken from
     others).
     """
-    left_last_us = max((master.left_at_us for master in group.masters.values()), default=0)
-    last = group.masters.get(group.assigned)
-    region = "" if last is None else last.declared.region
     fit: list[tuple[tuple[int | str, ...], Verdict]] = []
     unfit: list[Verdict] = []
-    for name, master in sorted(group.masters.items()):
+    for name in sorted(group.masters):
         passed = passed_over(state, group, name, at_us, is_tolerant=is_tolerant)
         if passed is not None:
             rule, figures = passed
             unfit.append(Verdict(master=name, fit=False, rank=0, rule=rule, figures=figures))
             continue
-        just_left = int(0 < left_last_us == master.left_at_us)
-        acts = int(is_stray(master))
-        flaps = int(master.flaps is not None and master.flaps.since_seq > 0)
-        away = int(bool(region) and master.declared.region != region)
-        key = (
-            -acts,
-            flaps,
-            _health_rank(master),
-            just_left,
-            master.declared.priority,
-            *freshness(master),
-            business(master),
-            away,
-            name,
-        )
-        figures = (
-            *((("acts", acts),) if acts else ()),
-            *((("flaps", flaps),) if flaps else ()),
-            ("health_rank", _health_rank(master)),
-            ("just_left", just_left),
-            ("priority", master.declared.priority),
-            ("good_age_us", at_us - master.good_us),
-            *told(master),
-            *((("away", away),) if region else ()),
-        )
+        key, figures = _rank(group, name, at_us)
         fit.append((key, Verdict(master=name, fit=True, rank=0, rule="ranked", figures=figures)))
     ranked = [
         Verdict(master=verdict.master, fit=True, rank=rank, rule="ranked", figures=verdict.figures)
         for rank, (_, verdict) in enumerate(sorted(fit, key=lambda pair: pair[0]), start=1)
     ]
     return (*ranked, *unfit)
+
+
+def _rank(group: GroupState, name: str, at_us: int) -> tuple[tuple[int | str, ...], Figures]:
+    """Return what a master is ranked by, the best first, and the same as figures."""
+    master = group.masters[name]
+    left_last_us = max(each.left_at_us for each in group.masters.values())
+    last = group.masters.get(group.assigned)
+    region = "" if last is None else last.declared.region
+    just_left = int(0 < left_last_us == master.left_at_us)
+    acts = int(is_stray(master))
+    flaps = int(master.flaps is not None and master.flaps.since_seq > 0)
+    away = int(bool(region) and master.declared.region != region)
+    key = (
+        -acts,
+        flaps,
+        _health_rank(master),
+        just_left,
+        master.declared.priority,
+        *freshness(master),
+        business(master),
+        away,
+        name,
+    )
+    figures = (
+        *((("acts", acts),) if acts else ()),
+        *((("flaps", flaps),) if flaps else ()),
+        ("health_rank", _health_rank(master)),
+        ("just_left", just_left),
+        ("priority", master.declared.priority),
+        ("good_age_us", at_us - master.good_us),
+        *told(master),
+        *((("away", away),) if region else ()),
+    )
+    return key, figures
+
+
+def better_heard_us(state: State, group: GroupState, at_us: int) -> int:
+    """Return until when a better heir than those that were heard may still be heard [us]; 0: none.
+
+    On soft evidence whoever answers first would be chosen otherwise, whatever its rank. The next
+    probe of each comes within an interval, and its answer within a time-out.
+    """
+    active = group.masters.get(active_of(group))
+    if active is None or not active.failing_us:
+        return 0
+    probe = state.policy_of(group).probe
+    until_us = active.failing_us + probe.interval_us + probe.timeout_us
+    if at_us >= until_us:
+        return 0
+    passed = {name: passed_over(state, group, name, at_us) for name in group.masters}
+    heard = [name for name, rule in passed.items() if rule is None]
+    unheard = [name for name, rule in passed.items() if rule is not None and rule[0] == UNHEARD]
+    if not unheard or not heard:
+        return 0
+    keys = {name: _rank(group, name, at_us)[0] for name in (*heard, *unheard)}
+    return until_us if min(keys, key=keys.__getitem__) in unheard else 0
 
 
 def heir(verdicts: tuple[Verdict, ...]) -> str:

@@ -301,6 +301,8 @@ def _take(
         _settle_alerts(sheet, None)
         if len(sheet.recorded) == taken and is_calm(state, place.group, place.master):
             place.calm.add(subject)
+        else:
+            state.cache.stir(place.group.id)  # what is waited for may be another thing by now
         return
     decide(sheet, event)
     if idle:

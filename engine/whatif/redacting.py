@@ -41,6 +41,8 @@ class Sort(enum.Enum):
     BOOT = "boot"
     REGION = "region"
     CHECKPOINT = "checkpoint"
+    SUBJECT = "subject"  # a master, a group or the fleet
+    ALERT = "alert"  # a kind and a subject
     ADDRESS = "address"
     BODY = "body"  # the digest of one
     TEXT = "text"  # what somebody wrote
@@ -56,10 +58,12 @@ FIELDS: Final[dict[str, Sort]] = {
     **dict.fromkeys(("assigned", "weights", "unseen"), Sort.MASTER),
     **dict.fromkeys(("group", "groups"), Sort.GROUP),
     **dict.fromkeys(("against", "eyes", "observer", "observers", "well"), Sort.OBSERVER),
-    **dict.fromkeys(("author",), Sort.AUTHOR),
+    **dict.fromkeys(("acked", "author"), Sort.AUTHOR),
     **dict.fromkeys(("key", "by_key", "done", "kept", "keeps"), Sort.KEY),
     **dict.fromkeys(("lane", "lanes"), Sort.LANE),
     **dict.fromkeys(("boot",), Sort.BOOT),
+    **dict.fromkeys(("alerts",), Sort.ALERT),
+    **dict.fromkeys(("subject",), Sort.SUBJECT),
     **dict.fromkeys(("region",), Sort.REGION),
     **dict.fromkeys(("checkpoints",), Sort.CHECKPOINT),
     **dict.fromkeys(("address", "follows"), Sort.ADDRESS),
@@ -81,7 +85,8 @@ FIELDS: Final[dict[str, Sort]] = {
             "chain", "clients", "digest", "digests", "effects", "failback", "figures",
             "file_digest", "hook", "hooks", "how", "kind", "phases", "policy_digest", "preflight",
             "preset",
-            "release", "reported_role", "result", "role", "rule", "scope", "state", "stayed",
+            "release", "reported_role", "result", "role", "rule", "scope", "severity", "state",
+            "stayed",
             "step", "strategy", "transfer_digest", "waits", "what", "why",
         ),
         Sort.SPOKEN,
@@ -180,6 +185,11 @@ class Redactor:
                 return text
             case Sort.TEXT | Sort.SECRET:
                 return REDACTED if text else text
+            case Sort.SUBJECT:
+                return self.names.subject(text)
+            case Sort.ALERT:
+                kind, _, subject = text.partition(" ")
+                return f"{kind} {self.names.subject(subject)}"
             case _:
                 return self.names.of(sort, text)
 

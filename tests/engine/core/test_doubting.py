@@ -84,7 +84,24 @@ def test_soft_evidence_needs_an_heir_that_was_heard_since() -> None:
     row = next(row for row in rows if row.master == "b")
     assert (row.rule, row.figures) == ("unheard", (("heard_before_us", MS),))
     taken = tale.ok("c")
-    assert only(taken, ev.AttemptStarted).heir == "c"  # b, the first by priority, was not heard
+    assert kinds(taken) == []  # b, the first by priority, may still be heard
+    assert reason(tale) == "better heir"
+    assert only(tale.ok("b"), ev.AttemptStarted).heir == "b"
+
+
+def test_a_better_heir_is_waited_for_no_longer_than_it_takes_to_ask_it() -> None:
+    tale = story(fall=3)
+    tale.wait(MS)
+    tale.fails("a")
+    began_us = tale.at_us
+    tale.wait(MS)
+    tale.fails("a", "a")
+    tale.ok("c")
+    probe = tale.state.policy_of(tale.group).probe
+    tale.wait(probe.interval_us + probe.timeout_us)
+    attempt = next(one for one in tale.tick() if isinstance(one.event, ev.AttemptStarted))
+    assert attempt.event.heir == "c"
+    assert attempt.at_us == began_us + probe.interval_us + probe.timeout_us
 
 
 def test_hard_evidence_needs_nobody_heard_since() -> None:
