@@ -78,6 +78,7 @@ def _group(state: State, group: GroupState) -> dict[str, object]:
         "waits": _waits(state, group),
         "proposed_seq": group.proposed_seq,
         "failover": _failover(group),
+        "scheduled": _scheduled(group),
         "rollback": None if group.rollback is None else group.rollback.seq,
         "owed": [
             {"step": effect.step, "master": effect.master, "epoch": effect.epoch}
@@ -103,6 +104,8 @@ def _master(group: GroupState, master: MasterState, weight: int) -> dict[str, ob
         "since": iso(master.health_since_us) if master.health_seq else None,
         "address": master.declared.address,
         "excluded": master.is_excluded,
+        "drained": master.is_drained,
+        "by_command": master.by_command,
         "fence": None
         if master.fence is None
         else {
@@ -128,6 +131,18 @@ def _waits(state: State, group: GroupState) -> dict[str, object] | None:
         "reason": block.reason,
         "until": iso(block.until_us) if block.until_us else None,
         "says": sentence(state, group, block),
+    }
+
+
+def _scheduled(group: GroupState) -> dict[str, object] | None:
+    planned = group.scheduled
+    if planned is None:
+        return None
+    return {
+        "seq": planned.seq,
+        "to": planned.to,
+        "at": iso(planned.due_us),
+        "author": planned.author,
     }
 
 

@@ -242,6 +242,29 @@ def _command(recorded: Recorded) -> str:
             return f"resumed (by {event.author})"
         case ev.Approved():
             return f"approved (by {event.author})"
+        case ev.SwitchoverAsked() if event.due_us:
+            when = moment(event.due_us)
+            return f"a switchover {_to(event.to)}at {when} is asked for (by {event.author})"
+        case ev.SwitchoverScheduled():
+            return f"a switchover {_to(event.to)}is scheduled for {moment(event.due_us)}"
+        case ev.ScheduleEnded():
+            return f"the scheduled switchover of event {event.scheduled} is {event.how}"
+        case ev.ScheduleCancelled():
+            return f"the scheduled switchover is taken back (by {event.author})"
+        case ev.UndoAsked():
+            return f"failover {event.failover} shall be undone (by {event.author})"
+        case ev.ResetAsked():
+            return f"{who}: what was counted is forgotten (by {event.author})"
+        case ev.DrainAsked():
+            asked = "shall rest" if event.drained else "may serve again"
+            why = f": {event.reason}" if event.reason else ""
+            return f"{who} {asked}{why} (by {event.author})"
+        case ev.DrainChanged():
+            return f"{who} rests" if event.drained else f"{who} may serve and be chosen again"
+        case ev.MasterAddAsked():
+            return f"{event.master.id} shall belong to {event.master.group} (by {event.author})"
+        case ev.MasterRemoveAsked():
+            return f"{who} shall not belong to the fleet any more (by {event.author})"
         case ev.SwitchoverAsked():
             return f"a switchover {_to(event.to)}is asked for (by {event.author})"
         case ev.FailoverAsked():

@@ -175,6 +175,13 @@ def _warnings(found: Document) -> Iterable[str]:
         if proposed:
             when = f"at {output.moment(proposed['at'])}: tanist why {proposed['seq']}"
             yield f"{name}: {proposal(proposed)}, it said {when}"
+        if group["scheduled"]:
+            planned = group["scheduled"]
+            to = planned["to"] or "the best"
+            yield (
+                f"{name}: a switchover to {to} is scheduled for {output.moment(planned['at'])} "
+                f"(by {planned['author']}): tanist switchover {name} --cancel takes it back"
+            )
         if group["rollback"]:
             yield f"{name}: the rollback of event {group['rollback']} is under way"
         for owed in group["owed"]:

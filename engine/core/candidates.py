@@ -139,6 +139,8 @@ def every_rule(
         yield "promoting", (("epoch", master.epoch),)
     if master.is_excluded:
         yield "excluded", ()
+    if master.is_drained:
+        yield "drained", ()
     for from_us, to_us in windows(state, group, master):
         if from_us <= at_us < to_us:
             yield "maintenance", (("until_us", to_us),)

@@ -23,18 +23,28 @@ from engine.core.step import Step
 def decide_switchover(step: Step, event: ev.SwitchoverAsked) -> None:
     """Plan a change of the active master, or say why not."""
     group = step.state.groups[step.subject]
-    reasons = _unswitchable(step, group)
-    active = active_of(group)
-    if not reasons and not active:
-        reasons.append(f"{group.id} has no active master: a failover is needed")
-    to = event.to
-    if not reasons:
-        to, unfit = _target(step, group, event.to, is_tolerant=event.at_rest)
-        reasons.extend(unfit)
+    to, reasons = switchable(step, group, event.to, is_tolerant=event.at_rest)
     if reasons:
         step.emit(ev.Refused(what="switchover", reasons=tuple(reasons)))
         return
-    step.emit(_started(step, why="switchover", source=active, to=to, planned=True))
+    step.emit(planned(step, source=active_of(group), to=to, evidence=(step.seq,)))
+
+
+def switchable(
+    step: Step, group: GroupState, to: str, *, is_tolerant: bool
+) -> tuple[str, list[str]]:
+    """Return who would take over from the active of `group` as planned, or every reason why not."""
+    reasons = _unswitchable(step, group)
+    if not reasons and not active_of(group):
+        reasons.append(f"{group.id} has no active master: a failover is needed")
+    if reasons:
+        return to, reasons
+    return _target(step, group, to, is_tolerant=is_tolerant)
+
+
+def planned(step: Step, *, source: str, to: str, evidence: tuple[int, ...]) -> ev.FailoverStarted:
+    """Return that a switchover begins: the source is drained and the target looked at first."""
+    return _started(step, why="switchover", source=source, to=to, planned=True, evidence=evidence)
 
 
 def decide_failover(step: Step, event: ev.FailoverAsked) -> None:
@@ -59,10 +69,13 @@ def decide_failover(step: Step, event: ev.FailoverAsked) -> None:
                 retry_at_us=0,
             )
         )
-    step.emit(_started(step, why="forced", source=active_of(group), to=to, planned=False))
+    source, evidence = active_of(group), (step.seq,)
+    step.emit(_started(step, why="forced", source=source, to=to, planned=False, evidence=evidence))
 
 
-def _started(step: Step, *, why: str, source: str, to: str, planned: bool) -> ev.FailoverStarted:
+def _started(
+    step: Step, *, why: str, source: str, to: str, planned: bool, evidence: tuple[int, ...]
+) -> ev.FailoverStarted:
     return ev.FailoverStarted(
         id=step.state.seq + 1,
         why=why,
@@ -71,7 +84,7 @@ def _started(step: Step, *, why: str, source: str, to: str, planned: bool) -> ev
         planned=planned,
         waits="preflight" if planned else "",
         counts=False,
-        evidence=(step.seq,),
+        evidence=evidence,
     )
 
 
@@ -258,6 +271,8 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
                     was = f"{master.role.value} at {master.declared.address}"
                     reasons.append(f"master {name} of {group.id} is {was}: it cannot move now")
                 continue
+            if known is None and master.by_command and policy is not None:
+                continue
             removed.append(name)
             is_out = master.fence is not None and (
                 master.fence.is_confirmed or _fence_kind(step, group) is FenceKind.GATE
@@ -275,7 +290,7 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
     step.emit(ev.PolicyAdopted(policy=event.policy, digest=event.digest))
     for name, declaration in declared.items():
         place = state.cache.places.get(name)
-        if place is None or place.master.declared != declaration:
+        if place is None or place.master.declared != declaration or place.master.by_command:
             step.emit(ev.MasterAdded(master=declaration), subject=name)
 
 

@@ -18,6 +18,7 @@ class MasterAdded(Event, frozen=True, kw_only=True):
     """The subject belongs to the fleet, or is declared anew."""
 
     master: Master
+    by_command: bool = False  # no file owns it: one that does not name it leaves it there
 
 
 class MasterRemoved(Event, frozen=True, kw_only=True):
@@ -375,6 +376,28 @@ class AlertCleared(Event, frozen=True, kw_only=True):
     lasted_us: int
 
 
+class SwitchoverScheduled(Event, frozen=True, kw_only=True):
+    """The subject (a group) changes its active master at `due_us`, if it is fit to do so then."""
+
+    to: str  # "": the best
+    due_us: int
+    author: str
+
+
+class ScheduleEnded(Event, frozen=True, kw_only=True):
+    """The subject's scheduled switchover was begun, refused, cancelled or replaced."""
+
+    scheduled: int  # seq of the SwitchoverScheduled
+    how: str
+
+
+class DrainChanged(Event, frozen=True, kw_only=True):
+    """The subject rests, or may serve and be chosen again."""
+
+    drained: bool
+    reason: str
+
+
 Decision: TypeAlias = (
     PolicyAdopted
     | MasterAdded
@@ -424,4 +447,7 @@ Decision: TypeAlias = (
     | AlertPending
     | AlertRaised
     | AlertCleared
+    | SwitchoverScheduled
+    | ScheduleEnded
+    | DrainChanged
 )

@@ -10,7 +10,16 @@ call the same functions. Neither reads a clock: time is an argument.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from engine.core import ailing, alerts, candidates, commands, detection, outcomes
+from engine.core import (
+    ailing,
+    alerts,
+    candidates,
+    commands,
+    detection,
+    outcomes,
+    scheduling,
+    tending,
+)
 from engine.core import events as ev
 from engine.core.blocking import (
     blocked,
@@ -65,12 +74,28 @@ def decide(step: Step, event: Observation) -> None:
             _decide_acked(step, event)
         case ev.LoadReported():
             _decide_reported(step, event)
+        case ev.DeadlinePassed(what=scheduling.SCHEDULE):
+            scheduling.decide_due(step)
         case ev.DeadlinePassed():
             _decide_deadline(step, event)
         case ev.ConfigurationLoaded():
             commands.decide_configuration(step, event)
+        case ev.SwitchoverAsked() if event.due_us:
+            scheduling.decide_schedule(step, event)
         case ev.SwitchoverAsked():
             commands.decide_switchover(step, event)
+        case ev.ScheduleCancelled():
+            scheduling.decide_cancelled(step)
+        case ev.UndoAsked():
+            scheduling.decide_undo(step, event)
+        case ev.DrainAsked():
+            tending.decide_drain(step, event)
+        case ev.MasterAddAsked():
+            tending.decide_add(step, event)
+        case ev.MasterRemoveAsked():
+            tending.decide_remove(step)
+        case ev.ResetAsked():
+            tending.decide_reset(step)
         case ev.FailoverAsked():
             commands.decide_failover(step, event)
         case ev.RollbackRequested():
@@ -141,6 +166,8 @@ def _deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool
         yield True, (due_us, part, ALERT, part)
     if group is None:
         return
+    if group.scheduled is not None:
+        yield True, (group.scheduled.due_us, group.id, scheduling.SCHEDULE, group.id)
     yield from _staleness(state, group)
     yield from _maintenance(state, group)
     for at_us, name in healing_due(state, group):
@@ -373,6 +400,7 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         or any(eye.failures or eye.question for eye in master.eyes.values())
         or state.fleet.doubt_seq
         or master.is_excluded
+        or master.is_drained
         or group.saga is not None
         or group.rollback is not None
     ):

@@ -12,7 +12,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import ProbeOk, Recorded
-from engine.core.folds import alerts, beside, failover, fleet, watch, work
+from engine.core.folds import alerts, beside, failover, fleet, tending, watch, work
 from engine.core.state import State
 from engine.core.step import Evolve
 
@@ -99,6 +99,15 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.SpaceShort: fleet.space,
     ev.SpaceReturned: fleet.space,
     ev.AlertAcked: alerts.acked,
+    ev.ScheduleCancelled: fleet.noted,
+    ev.UndoAsked: fleet.noted,
+    ev.ResetAsked: tending.reset,
+    ev.DrainAsked: fleet.noted,
+    ev.MasterAddAsked: fleet.noted,
+    ev.MasterRemoveAsked: fleet.noted,
+    ev.SwitchoverScheduled: tending.scheduled,
+    ev.ScheduleEnded: tending.schedule_ended,
+    ev.DrainChanged: tending.drained,
     ev.AlertPending: alerts.pending,
     ev.AlertRaised: alerts.raised,
     ev.AlertCleared: alerts.cleared,

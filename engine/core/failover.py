@@ -229,8 +229,10 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
         return _consider_rollback(state, group)
     acts = state.policy_of(group).automation is not Automation.OBSERVE
     for name, master in group.masters.items():
-        is_out = master.is_excluded or any(
-            from_us <= at_us < to_us for from_us, to_us in windows(state, group, master)
+        is_out = (
+            master.is_excluded
+            or master.is_drained
+            or any(from_us <= at_us < to_us for from_us, to_us in windows(state, group, master))
         )
         is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
         match master.role:
@@ -243,12 +245,17 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
                 reason = "it lost its activation" if lost else "failed"
                 return fenced(group, name, reason=reason)
             case Role.ACTIVE if is_out:
-                return name, ev.DrainStarted(reason="excluded or under maintenance")
+                return name, ev.DrainStarted(reason=_out(master))
             case Role.DRAINING if not group.ledger.assigned.get(name):
                 return name, ev.DrainEnded()
             case _:
                 pass
     return None
+
+
+def _out(master: MasterState) -> str:
+    """Return why a master that serves has to stop."""
+    return "it rests" if master.is_drained else "excluded or under maintenance"
 
 
 def _fails_softly(master: MasterState) -> bool:

@@ -30,6 +30,8 @@ class ConfigurationLoaded(Event, frozen=True, kw_only=True):
     digest: str
     policy: Policy | None = None
     masters: tuple[Master, ...] = ()
+    author: str = ""  # who offered it to a running engine; "": its own file, at its start
+    at_rest: bool = False
 
 
 class ProbeOk(Event, frozen=True, kw_only=True):
@@ -158,6 +160,7 @@ class SwitchoverAsked(Event, frozen=True, kw_only=True):
     to: str
     author: str
     at_rest: bool = False
+    due_us: int = 0  # when it shall begin; 0: now
 
 
 class FailoverAsked(Event, frozen=True, kw_only=True):
@@ -202,6 +205,54 @@ class AlertAcked(Event, frozen=True, kw_only=True):
     """
 
     alert: int
+    author: str
+    at_rest: bool = False
+
+
+class ScheduleCancelled(Event, frozen=True, kw_only=True):
+    """The switchover that the subject (a group) has scheduled shall not be."""
+
+    author: str
+    at_rest: bool = False
+
+
+class UndoAsked(Event, frozen=True, kw_only=True):
+    """The subject (a group) shall go back to `to`, which the failover left for `heir`."""
+
+    failover: int
+    to: str  # "": nobody was active before
+    heir: str
+    author: str
+    at_rest: bool = False
+
+
+class ResetAsked(Event, frozen=True, kw_only=True):
+    """What was counted of the subject (a master, or a group and its masters) is forgotten."""
+
+    author: str
+    at_rest: bool = False
+
+
+class DrainAsked(Event, frozen=True, kw_only=True):
+    """The subject shall finish what it has and rest, or may serve again."""
+
+    drained: bool
+    reason: str
+    author: str
+    at_rest: bool = False
+
+
+class MasterAddAsked(Event, frozen=True, kw_only=True):
+    """A master shall belong to a group; the subject is the fleet, for it has no name there yet."""
+
+    master: Master
+    author: str
+    at_rest: bool = False
+
+
+class MasterRemoveAsked(Event, frozen=True, kw_only=True):
+    """The subject shall no longer belong to the fleet."""
+
     author: str
     at_rest: bool = False
 
@@ -345,4 +396,10 @@ Observation: TypeAlias = (
     | LoadReported
     | ClockStepped
     | AlertAcked
+    | ScheduleCancelled
+    | UndoAsked
+    | ResetAsked
+    | DrainAsked
+    | MasterAddAsked
+    | MasterRemoveAsked
 )

@@ -92,6 +92,8 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_at_us: int = 0  # when it was last left by a failover; ranks it last
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     promote_owed: bool = False  # it serves, and has not been told its epoch
+    is_drained: bool = False  # it rests: nothing new, and not chosen
+    by_command: bool = False  # it was added by a command, and no file owns it
     active_us: int = 0  # when it began to serve, under the activation that it has
     report: Report | None = None  # what it said of itself; None: nothing
     follows: str = ""  # the active that it was told to follow; "": nobody, or it was not told
@@ -176,6 +178,15 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     hooks: list[str] = msgspec.field(default_factory=list)  # done before steps of this attempt
 
 
+class Scheduled(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A switchover that a person wants later."""
+
+    seq: int
+    to: str
+    due_us: int
+    author: str
+
+
 class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A rollback that was accepted and has not ended."""
 
@@ -215,6 +226,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     hooks: list[Hook] = msgspec.field(default_factory=list)  # after steps, and not ended
     # What people have to hear of, by kind and subject.
     alerts: dict[str, Alert] = msgspec.field(default_factory=dict)
+    scheduled: Scheduled | None = None
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.events import FLEET
+from engine.core.fleet import Master
 from projections.audit import AUDIT, rows
 from projections.base import fold
 from tests.projections import logs
@@ -32,7 +33,26 @@ def told(*lines) -> list[dict]:
         ("g", ev.Resumed(author="ann"), {"by_file": False}),
         ("g", ev.Approved(author="ann"), {}),
         ("g", ev.Released(scope="limit", author="ann"), {"scope": "limit"}),
-        ("g", ev.SwitchoverAsked(to="b", author="ann"), {"to": "b"}),
+        ("g", ev.SwitchoverAsked(to="b", author="ann"), {"to": "b", "due_us": 0}),
+        ("g", ev.AlertAcked(alert=7, author="ann"), {"alert": 7}),
+        ("a", ev.ResetAsked(author="ann"), {}),
+        ("g", ev.ScheduleCancelled(author="ann"), {}),
+        (
+            "g",
+            ev.UndoAsked(failover=9, to="a", heir="b", author="ann"),
+            {"failover": 9, "to": "a", "heir": "b"},
+        ),
+        (
+            "a",
+            ev.DrainAsked(drained=True, reason="r", author="ann"),
+            {"drained": True, "reason": "r"},
+        ),
+        (
+            FLEET,
+            ev.MasterAddAsked(master=Master(id="d", group="g", address="http://d:1"), author="ann"),
+            {},
+        ),
+        ("a", ev.MasterRemoveAsked(author="ann"), {}),
         ("g", ev.FailoverAsked(to="", author="ann"), {"to": ""}),
         ("g", ev.StrategyAsked(strategy="priority", author="ann"), {"strategy": "priority"}),
         (

@@ -85,13 +85,14 @@ def master_added(state: State, recorded: Recorded) -> None:
     known = group.masters.get(recorded.subject)
     if known is None:
         is_last = recorded.subject > next(reversed(group.masters), "")
-        group.masters[recorded.subject] = MasterState(declared=event.master)
+        added = MasterState(declared=event.master, by_command=event.by_command)
+        group.masters[recorded.subject] = added
         if not is_last:
             group.masters = dict(sorted(group.masters.items()))
     else:
         if known.declared.address != event.master.address:
             _forget_answers(known)
-        known.declared = event.master
+        known.declared, known.by_command = event.master, event.by_command
     st.index(state, group, recorded.subject)
     _stir(state, group)
 

@@ -113,6 +113,8 @@ def test_the_fold_does_what_the_table_answers(
             put_in(fold, other, sources[0])
     if kind is ev.FenceConfirmed:
         fold.groups["g"].masters["a"].fence = st.Fence(confirm_at=1, revokes=0)
+    if kind is ev.ScheduleEnded:
+        fold.groups["g"].scheduled = st.Scheduled(seq=1, to="", due_us=1, author="x")
     if kind is ev.AlertCleared:
         raised = sample(ev.AlertRaised, fold)
         where = subject_of(raised, fold)

@@ -47,6 +47,12 @@ CODES = {
     "SpaceReturned": 27,
     "BodiesRemoved": 28,
     "AlertAcked": 37,
+    "ResetAsked": 38,
+    "ScheduleCancelled": 39,
+    "UndoAsked": 40,
+    "DrainAsked": 41,
+    "MasterAddAsked": 42,
+    "MasterRemoveAsked": 43,
     "LoadReported": 29,
     "ClockStepped": 30,
     "PolicyAdopted": 101,
@@ -97,15 +103,21 @@ CODES = {
     "AlertPending": 146,
     "AlertRaised": 147,
     "AlertCleared": 148,
+    "SwitchoverScheduled": 149,
+    "ScheduleEnded": 150,
+    "DrainChanged": 151,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
     (2, "92ce001e848007", ev.EngineResumed(stall_us=2_000_000, stopped_at_us=7)),
-    (3, "93a26431c090", ev.ConfigurationLoaded(digest="d1")),
+    (3, "95a26431c090a0c2", ev.ConfigurationLoaded(digest="d1")),
     (
         3,
-        "93a2643281a667726f757073809197a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0",
-        ev.ConfigurationLoaded(digest="d2", policy=Policy(groups={}), masters=(MASTER,)),
+        "95a2643281a667726f757073809197a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0"
+        "a3616e6ec2",
+        ev.ConfigurationLoaded(
+            digest="d2", policy=Policy(groups={}), masters=(MASTER,), author="ann"
+        ),
     ),
     (4, "9601cd05dca0c0a0a0", ev.ProbeOk(n=1, latency_us=1_500)),
     (
@@ -187,7 +199,8 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (13, "93a3616e6ec2c2", ev.Resumed(author="ann")),
     (14, "92a3616e6ec2", ev.Approved(author="ann")),
     (15, "93a56c696d6974a3616e6ec2", ev.Released(scope="limit", author="ann")),
-    (16, "93a162a3616e6ec2", ev.SwitchoverAsked(to="b", author="ann")),
+    (16, "94a162a3616e6ec200", ev.SwitchoverAsked(to="b", author="ann")),
+    (16, "94a162a3616e6ec208", ev.SwitchoverAsked(to="b", author="ann", due_us=8)),
     (17, "93a0a3616e6ec2", ev.FailoverAsked(to="", author="ann")),
     (18, "93a87072696f72697479a3616e6ec2", ev.StrategyAsked(strategy="priority", author="ann")),
     (19, "94c3a46469736ba3616e6ec2", ev.ExclusionAsked(excluded=True, reason="disk", author="ann")),
@@ -271,8 +284,13 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (101, "9281a667726f75707380a164", ev.PolicyAdopted(policy=Policy(groups={}), digest="d")),
     (
         102,
-        "9197a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0",
+        "9297a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0c2",
         ev.MasterAdded(master=MASTER),
+    ),
+    (
+        102,
+        "9297a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0c3",
+        ev.MasterAdded(master=MASTER, by_command=True),
     ),
     (103, "91a167", ev.MasterRemoved(group="g")),
     (
@@ -363,6 +381,19 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (134, "90", ev.DrainCancelled()),
     (135, "90", ev.DrainEnded()),
     (37, "9307a3616e6ec2", ev.AlertAcked(alert=7, author="ann")),
+    (38, "92a3616e6ec2", ev.ResetAsked(author="ann")),
+    (39, "92a3616e6ec2", ev.ScheduleCancelled(author="ann")),
+    (40, "9509a161a162a3616e6ec2", ev.UndoAsked(failover=9, to="a", heir="b", author="ann")),
+    (41, "94c3a46469736ba3616e6ec2", ev.DrainAsked(drained=True, reason="disk", author="ann")),
+    (
+        42,
+        "9397a161a167aa687474703a2f2f683a310101a092ce03211620ce00cc77c0a3616e6ec2",
+        ev.MasterAddAsked(master=MASTER, author="ann"),
+    ),
+    (43, "92a3616e6ec2", ev.MasterRemoveAsked(author="ann")),
+    (149, "93a16208a3616e6e", ev.SwitchoverScheduled(to="b", due_us=8, author="ann")),
+    (150, "9207a5626567756e", ev.ScheduleEnded(scheduled=7, how="begun")),
+    (151, "92c3a46469736b", ev.DrainChanged(drained=True, reason="disk")),
     (
         146,
         "92a76e6f2d686569729192a76d61737465727302",
@@ -529,7 +560,13 @@ def test_json_opens_what_is_stored_as_arrays() -> None:
         ),
         (
             ev.ConfigurationLoaded(digest="d", policy=Policy(groups={})),
-            {"digest": "d", "policy": {"groups": {}, "fleet": None, "alerts": None}, "masters": []},
+            {
+                "digest": "d",
+                "policy": {"groups": {}, "fleet": None, "alerts": None},
+                "masters": [],
+                "author": "",
+                "at_rest": False,
+            },
         ),
         (ev.ConnectionClosed(evidence=Evidence.RESET), {"evidence": "reset", "observer": ""}),
     ],

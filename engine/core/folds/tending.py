@@ -1,0 +1,50 @@
+"""The fold over what people plan, and over masters that rest or are forgiven."""
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.errors import LogCorrupted
+from engine.core.events import Recorded
+from engine.core.folds.places import group_of, place_of
+from engine.core.state import MasterState, State
+
+
+def scheduled(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.SwitchoverScheduled)
+    group_of(state, recorded).scheduled = st.Scheduled(
+        seq=recorded.seq, to=event.to, due_us=event.due_us, author=event.author
+    )
+
+
+def schedule_ended(state: State, recorded: Recorded) -> None:
+    group = group_of(state, recorded)
+    if group.scheduled is None:
+        raise LogCorrupted(recorded.seq, f"no switchover of {group.id} is scheduled")
+    group.scheduled = None
+
+
+def drained(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.DrainChanged)
+    place_of(state, recorded).master.is_drained = event.drained
+
+
+def reset(state: State, recorded: Recorded) -> None:
+    """Forget what was counted of a master, or of a group and all its masters."""
+    if recorded.subject in state.cache.places:
+        _forget(state, recorded.subject, place_of(state, recorded).master)
+        return
+    group = group_of(state, recorded)
+    group.retry_us = group.retry_at_us = group.failed_id = 0
+    for name, master in group.masters.items():
+        _forget(state, name, master)
+
+
+def _forget(state: State, name: str, master: MasterState) -> None:
+    master.failures.clear()
+    state.cache.failing.discard(name)
+    master.refused = master.poor = master.poor_at = master.failing_us = 0
+    master.is_hard = False
+    master.left_at_us = 0
+    master.flaps, master.recovery = None, None
+    master.blips = master.blip_max = 0
