@@ -19,9 +19,10 @@ def demo(
     *,
     seconds: Annotated[float | None, Parameter(help="How long messages flow [s].")] = None,
     fault: Annotated[
-        Literal["kill", "hang"],
+        Literal["kill", "hang", "slow", "flap"],
         Parameter(
-            help="How the active master is struck: its process is killed, or stopped as if it hung."
+            help="How the active master is struck: its process is killed, stopped as if it hung, "
+            "slowed down, or stopped and let go time after time."
         ),
     ] = "kill",
     preset: Annotated[Literal["bench", "lan", "zone", "region"], Parameter(show=False)] = "bench",

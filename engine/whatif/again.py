@@ -157,7 +157,7 @@ class WhatIf:
     def _is_quiet(self, recorded: Recorded, event: ev.ProbeOk) -> bool:
         """Take a good probe if nothing waits for it, nine of ten events; return whether it was."""
         who, at_us, model, tally = recorded.subject, recorded.at_us, self._model, self._recorded
-        if who in tally.bad or who in tally.asked:
+        if not tally.is_quiet(who, event.observer):
             return False
         if model is None:
             if self._theirs or self._ours:
@@ -338,8 +338,12 @@ class WhatIf:
                 model.issue(self.state.at_us)
 
     def _heard(self, who: str, event: Observation) -> None:
-        if self._model is not None and type(event) in _HEARD:
-            self._model.heard(who, self.state.at_us, is_good=type(event) in _GOOD)
+        """Let the model know whether a master answers, or nobody who watches it hears anything."""
+        if self._model is None or type(event) not in _HEARD:
+            return
+        is_good = type(event) in _GOOD
+        if is_good or type(event) is ev.ConnectionClosed or who in self._whatif.bad:
+            self._model.heard(who, self.state.at_us, is_good=is_good)
 
     def _run_on(self, event: Observation, at_us: int) -> None:
         """Let pass the time before an input in which an engine ran."""

@@ -2,8 +2,9 @@
 
 Counted from events alone, the same way for what was recorded and for what would have been. Rules:
 
-- A group is *down* while none of the masters that serve it answers, from the first sign on and
-  whatever was concluded from it. So a failure that no policy would have noticed counts as well.
+- A group is *down* while none of the masters that serve it answers anybody who watches, from the
+  first sign on and whatever was concluded from it. So a failure that no policy would have noticed
+  counts as well.
 - A *detection* is a verdict `MasterFailed`; it took the time since the first sign.
 - A detection or a failover is *false* if the master that was left answers again within
   `false_within_us` of the verdict: it would have been enough to wait.
@@ -49,7 +50,9 @@ class Tally:
         self.false_detections = self.false_failovers = 0
         self.detect_us_total = self.detect_us_max = 0
         self.verdicts: list[Verdict] = []
-        self.bad: dict[str, int] = {}  # since when a master does not answer [us]
+        self.eyes: dict[str, set[str]] = {}  # who has watched a master
+        self.failing: dict[str, dict[str, int]] = {}  # since when it does not answer each of them
+        self.bad: dict[str, int] = {}  # since when a master answers nobody any more [us]
         self._within_us = false_within_us
         self.asked: dict[str, int] = {}  # when its connection ended, and nothing came after it
         self._failed: dict[str, int] = {}  # when a master failed that has not answered since
@@ -68,7 +71,9 @@ class Tally:
                 self._groups[name] = group.id
                 if master.role in (Role.ACTIVE, Role.DRAINING):
                     self._serving[group.id].add(name)
+                self.eyes[name] = set(master.observers)
                 if master.failures:
+                    self.failing[name] = dict.fromkeys(self.eyes[name] or {""}, state.at_us)
                     self.bad[name] = state.at_us
             self._settle(group.id, state.at_us)
 
@@ -87,7 +92,7 @@ class Tally:
         self.at_us = at_us
         match event:
             case ev.ProbeOk() | ev.ProbeDegraded():
-                self.answered(who, at_us)
+                self._answered(who, event.observer, at_us)
             case ev.ProbeFailed():
                 self._unanswered(who, event, at_us)
             case ev.ConnectionClosed():
@@ -116,13 +121,27 @@ class Tally:
             case _:
                 pass
 
-    def answered(self, who: str, at_us: int) -> None:
-        """Note that a master answers."""
-        self.at_us = at_us
+    def is_quiet(self, who: str, observer: str) -> bool:
+        """Return whether a good answer of `who` changes nothing here but the time."""
+        seen = self.eyes.get(who)
+        return (
+            seen is not None
+            and observer in seen
+            and who not in self.failing
+            and who not in self.asked
+        )
+
+    def _answered(self, who: str, observer: str, at_us: int) -> None:
         self.asked.pop(who, None)
-        if who not in self.bad:
+        self.eyes.setdefault(who, set()).add(observer)
+        failing = self.failing.get(who)
+        if failing is None:
             return
-        del self.bad[who]
+        failing.pop(observer, None)
+        if not failing:
+            del self.failing[who]
+        if self.bad.pop(who, None) is None:
+            return
         failed_us = self._failed.pop(who, None)
         if failed_us is not None and at_us - failed_us <= self._within_us:
             self.false_detections += 1
@@ -158,11 +177,16 @@ class Tally:
         if event.evidence is Evidence.OVERDUE and event.late_us > self._late_us.get(group, 0):
             return  # the observer was late itself
         began_us = self.asked.pop(who, at_us)
-        self.bad.setdefault(who, began_us)
-        self._settle(group, at_us)
+        seen = self.eyes.setdefault(who, set())
+        seen.add(event.observer)
+        failing = self.failing.setdefault(who, {})
+        failing.setdefault(event.observer, began_us)
+        if len(failing) == len(seen) and who not in self.bad:
+            self.bad[who] = max(failing.values())
+            self._settle(group, at_us)
 
     def _detected(self, who: str, at_us: int) -> None:
-        since_us = self.bad.get(who, at_us)
+        since_us = min(self.failing.get(who, {}).values(), default=at_us)
         took_us = at_us - since_us
         if len(self.verdicts) < VERDICTS_MAX:
             self.verdicts.append((who, since_us, at_us))

@@ -32,7 +32,9 @@ with open_log(sys.argv[1]) as log:
 
 
 # Run once for each fault, and looked at by every test that asks for it.
-both = pytest.mark.parametrize("demonstration", ["kill", "hang"], indirect=True)
+every = pytest.mark.parametrize("demonstration", ["kill", "hang", "slow", "flap"], indirect=True)
+slow = pytest.mark.parametrize("demonstration", ["slow"], indirect=True)
+flap = pytest.mark.parametrize("demonstration", ["flap"], indirect=True)
 zombie = pytest.mark.parametrize("demonstration", ["hang"], indirect=True)
 
 
@@ -58,7 +60,7 @@ def run(code: str, *arguments: str, seed: str = "random") -> str:
     return ran.stdout.decode()
 
 
-@both
+@every
 def test_no_message_is_lost_and_none_is_applied_twice(demonstration: dict[str, object]) -> None:
     assert demonstration["lost"] == 0
     assert demonstration["applied_twice"] == 0
@@ -77,7 +79,7 @@ def test_what_the_zombie_still_does_is_refused(demonstration: dict[str, object])
     assert stale + late > 0
 
 
-@both
+@every
 def test_every_process_folds_the_log_to_the_digest_of_the_engine(
     demonstration: dict[str, object],
 ) -> None:
@@ -86,7 +88,7 @@ def test_every_process_folds_the_log_to_the_digest_of_the_engine(
     assert digests == {demonstration["digest"]}
 
 
-@both
+@every
 def test_the_recorded_observations_lead_to_the_recorded_decisions_again(
     demonstration: dict[str, object],
 ) -> None:
@@ -98,3 +100,51 @@ def test_the_recorded_observations_lead_to_the_recorded_decisions_again(
     assert differing[:1] == []
     assert len(again) == len(recorded)
     assert any(isinstance(each.event, ev.Switched) for each in recorded)
+
+
+@slow
+@pytest.mark.alone
+def test_a_slow_master_is_noticed_before_it_is_anything_worse(
+    demonstration: dict[str, object],
+) -> None:
+    with open_log(str(demonstration["log"])) as log:
+        found = next(log.read(_seq(demonstration) - 1, _seq(demonstration)))
+    assert isinstance(found.event, ev.MasterDegraded)
+    assert found.event.rule == "slow"
+    assert _concluded(demonstration)["degraded"] >= 1
+
+
+@flap
+@pytest.mark.alone
+def test_a_master_that_flaps_is_left_and_not_trusted_meanwhile(
+    demonstration: dict[str, object],
+) -> None:
+    assert _concluded(demonstration)["flapping"] >= 1
+    assert _concluded(demonstration)["failed"] > 1
+    is_flapping = False
+    with open_log(str(demonstration["log"])) as log:
+        struck = next(log.read(_seq(demonstration) - 1, _seq(demonstration))).subject
+        for recorded in log.read(_seq(demonstration)):
+            if recorded.subject != struck:
+                continue
+            match recorded.event:
+                case ev.FlappingStarted():
+                    is_flapping = True
+                case ev.FlappingEnded():
+                    is_flapping = False
+                case ev.Switched() | ev.MasterHealthy():
+                    assert not is_flapping
+                case _:
+                    pass
+
+
+def _concluded(demonstration: dict[str, object]) -> dict[str, int]:
+    found = demonstration["concluded"]
+    assert isinstance(found, dict)
+    return found
+
+
+def _seq(demonstration: dict[str, object]) -> int:
+    found = demonstration["failed_seq"]
+    assert isinstance(found, int)
+    return found

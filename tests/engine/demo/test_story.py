@@ -77,3 +77,27 @@ def test_every_step_of_a_failover_is_a_line() -> None:
         "b was promoted and does real work",
         "a confirmed epoch 6 and stands by",
     ]
+
+
+def test_a_master_that_is_slow_is_found_out_and_counted() -> None:
+    story = Story()
+    story.strike(1_000, "a is slow")
+    slow = ev.MasterDegraded(evidence=(1,), rule="slow")
+    story.published(batch(("a", slow)), 1_400)
+    story.published(batch(("a", ev.MasterHealthy(evidence=(2,), rule="rise")), seq=20), 1_500)
+    story.published(batch(("a", slow), seq=30), 1_600)
+    assert (story.detect_us, story.failover_us) == (400, None)
+    assert story.found is not None
+    assert story.found.seq == 10
+    assert dict(story.concluded) == {"degraded": 2, "healthy": 1}
+    assert len(story.lines) == 2  # the strike, and the first time
+
+
+def test_the_first_verdict_counts_whichever_it_is() -> None:
+    story = Story()
+    story.strike(1_000, "a is slow, then gone")
+    slow = ev.MasterDegraded(evidence=(1,), rule="slow")
+    story.published(batch(("a", slow), ("a", FAILED), ("b", ev.Switched(epoch=6))), 1_700)
+    assert story.found is not None
+    assert isinstance(story.found.event, ev.MasterDegraded)
+    assert (story.detect_us, story.failover_us) == (700, 0)

@@ -443,3 +443,20 @@ def test_an_observation_of_somebody_who_is_not_there_is_left_out() -> None:
     )
     found = WhatIf(skipped=[skipped, loaded]).run(tale.log)
     assert found.left_out == 1
+
+
+def test_who_is_answered_by_one_of_two_observers_is_not_down() -> None:
+    tale = story("lan", fall=2, automation=Automation.AUTO)
+    tale.ok("a", "b", "c", observer="o2")
+    for _ in range(3):
+        tale.wait(100 * MS)
+        tale.ok("a", "b", "c")
+        tale.n += 1
+        failed = ev.ProbeFailed(n=tale.n, evidence=ev.Evidence.OVERDUE, observer="o2")
+        tale.see(failed, "a")
+    assert WhatIf().run(tale.log).recorded.down_us == {"g": 0}
+    tale.wait(100 * MS)
+    tale.fails("a")
+    tale.wait(50 * MS)
+    tale.ok("a", observer="o2")
+    assert WhatIf().run(tale.log).recorded.down_us == {"g": 50 * MS}
