@@ -18,7 +18,7 @@ from engine.core.policy import SECOND
 GAP_US: Final = SECOND  # of silence on both sides, that ends a stretch
 SPANS_MAX: Final = 1_000  # shown; those beyond are counted
 ITEMS_MAX: Final = 200  # of one side of a stretch
-QUIET: Final = (ev.MessagesAssigned, ev.MessageDone, ev.StateKept)
+QUIET: Final = (ev.MessagesAssigned, ev.MessageDone, ev.StateKept, ev.AlertPending)
 NEWS: Final[frozenset[type]] = frozenset(KINDS.values()) - ev.OBSERVATIONS - frozenset(QUIET)
 
 
