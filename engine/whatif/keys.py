@@ -60,6 +60,7 @@ SORTS: Final[dict[str, Sort]] = {
             "messages.open_max",
             "slo",
             "fleet",
+            "alerts",
         ),
         Sort.DECIDED,
     ),
