@@ -13,7 +13,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.replay import replay
 from tests.engine.answers.stories import Story, failed_over
-from tests.engine.cli.shell import answer, complaint, stored, tanist
+from tests.engine.cli.shell import answer, complaint, environment, stored, tanist
 
 
 @pytest.fixture
@@ -107,8 +107,14 @@ def collected(folder: Path) -> subprocess.CompletedProcess[str]:
     plugin = ["-p", "engine.testing.plugin", "-p", "no:cacheprovider"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", *plugin, "."],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        cwd=folder,
+        # Where it is installed pytest finds it by itself, and would find it twice.
+        env={**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 def test_a_folder_of_incidents_is_a_folder_of_tests(
