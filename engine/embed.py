@@ -55,16 +55,13 @@ from engine.runtime.space import Space
 from engine.runtime.tasked import Check
 from engine.runtime.tending import Tending
 from engine.runtime.traffic import Traffic
-from engine.runtime.watch import Watch
+from engine.runtime.watches import Watches
 from projections.kept import KEPT
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Check)
 
 SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
-FIRST_PROBE_US: Final = 1_000  # what the first probe of a master may take of one core, with room
-PPM: Final = 1_000_000
-GOLDEN_PPM: Final = 618_034
 
 
 class Engine(Commands, Tending, Requests):
@@ -106,7 +103,6 @@ class Engine(Commands, Tending, Requests):
         self._space = Space()
         self._eyes: Final = Eyes(configuration.source if configuration else "")
         self._pause_file = PauseFile()
-        self._watches: dict[str, Watch] = {}
         self._functions = Functions()
         self._refused: tuple[str, ...] = ()
         self.notes: Final[list[str]] = []  # what is not as it might be, and stops nothing
@@ -204,6 +200,7 @@ class Engine(Commands, Tending, Requests):
         self._turning = turning
         self._routes = Routes(turning)
         self.hearing = Hearing(turning, self._eyes.beats)
+        self._watches = Watches(turning, self._eyes)
         self._traffic = Traffic(turning, self._routes, self._watches)
         self._closing.callback(self._traffic.close)
         self._hands = HttpHands(
@@ -215,7 +212,7 @@ class Engine(Commands, Tending, Requests):
         )
         turning.on_ended = self._fall_static
         self._closing.push_async_callback(self._hands.close)
-        self._closing.push_async_callback(self._unwatch)
+        self._closing.push_async_callback(self._watches.close)
 
         started = ev.EngineStarted(release=__version__, stopped_at_us=stopped_at_us)
         turning.record(started)
@@ -224,7 +221,7 @@ class Engine(Commands, Tending, Requests):
             self._refused = (await turning.ask(loaded)).reasons
         turning.start(self._hands)
         self._hands.attach()
-        self._watch()
+        self._watches.start()
         filling = asyncio.create_task(self._space.keep(turning.note_space), name="keep space")
         self._closing.push_async_callback(_cancelled, filling)
 
@@ -296,25 +293,6 @@ class Engine(Commands, Tending, Requests):
             masters=configuration.masters,
         )
 
-    def _watch(self) -> None:
-        """Watch every master; all of the fleet take turns within the interval.
-
-        In a large fleet the first turn takes longer, because connections have to be opened for it.
-        """
-        groups = self.state.groups.values()
-        count = sum(len(group.masters) for group in groups)
-        number = 0
-        for group in groups:
-            interval_us = self.state.policy_of(group).probe.interval_us
-            turn_us = max(interval_us, count * FIRST_PROBE_US)
-            for name in group.masters:
-                # Steps of the golden section: whoever stands side by side is far apart in time.
-                phase_us = turn_us * (number * GOLDEN_PPM % PPM) // PPM
-                self._watches[name] = Watch(
-                    self._turning, name, phase_s=phase_us / 1e6, eyes=self._eyes
-                )
-                number += 1
-
     async def __aexit__(self, *_: object) -> None:
         """Stop watching, make durable what was observed, and let the log go."""
         await self._closing.aclose()
@@ -328,9 +306,6 @@ class Engine(Commands, Tending, Requests):
         """Begin nothing more for a log that is another's; routes stay as they are."""
         self.leave()
         self._hands.leave()
-
-    async def _unwatch(self) -> None:
-        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
 
     def probe(self, group: str) -> Callable[[C], C]:
         """Return a decorator: the function looks at the masters of `group`, one at a time.

@@ -15,6 +15,8 @@ from engine.runtime.eyes import Eyes
 from engine.runtime.loop import Turning
 from engine.runtime.seen import Answer, Failure
 
+GONE_S: Final = 0.05  # between two looks for a master that was just removed
+
 
 class Watch:
     """Probes one master until it is closed."""
@@ -40,16 +42,24 @@ class Watch:
         self._n = place.master.observers.get("", 0)
         self._kicked = asyncio.Event()
         self._phase_s = phase_s
+        self._is_stopped = False
         self._task = asyncio.create_task(self._run(), name=f"watch {master}")
+
+    def stop(self) -> None:
+        """Probe no more, from now on; nothing of this master is recorded any more."""
+        self._is_stopped = True
+        self._task.cancel()
 
     async def close(self) -> None:
         """Probe no more, and close every connection."""
-        self._task.cancel()
+        self.stop()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._link.close()
 
     def look(self, evidence: Evidence) -> None:
         """Look at once: traffic to the master met `evidence`."""
+        if not self._is_there():
+            return
         place = self._place()
         if not place.master.question and not place.master.failures:
             self._turning.record(
@@ -65,10 +75,17 @@ class Watch:
             self._turning.record(report, subject=self._master)
         return worth
 
+    def _is_there(self) -> bool:
+        """Return whether there is such a master; its removal may not be durable yet."""
+        places = self._turning.driver.working.cache.places
+        return not self._is_stopped and self._master in places
+
     def _place(self) -> Place:
         return self._turning.driver.working.cache.places[self._master]
 
     def _closed(self, evidence: Evidence) -> None:
+        if not self._is_there():
+            return
         self._turning.record(ev.ConnectionClosed(evidence=evidence), subject=self._master)
         self._kicked.set()
 
@@ -76,6 +93,9 @@ class Watch:
         clock = self._turning.clock
         await asyncio.sleep(self._phase_s)
         while True:
+            if not self._is_there():
+                await asyncio.sleep(GONE_S)  # until the durable state has it, or not
+                continue
             place = self._place()
             policy = self._turning.driver.working.policy_of(place.group).probe
             _, fresh = pace(self._turning.driver.working, place.group, place.master)
@@ -83,6 +103,8 @@ class Watch:
             self._kicked.clear()
             self._n += 1
             seen = await self._link.probe(fresh=fresh, timeout_us=policy.timeout_us)
+            if not self._is_there():
+                continue
             if isinstance(seen, Answer):
                 self._answered(seen)
             elif isinstance(seen, Failure):
@@ -92,7 +114,7 @@ class Watch:
 
     async def _until_due(self, began_us: int) -> None:
         """Wait until the next probe is due; a closed connection makes it due at once."""
-        while True:
+        while self._is_there():
             place = self._place()
             after_us, _ = pace(self._turning.driver.working, place.group, place.master)
             left_us = began_us + after_us - self._turning.clock.monotonic_us()

@@ -1,0 +1,116 @@
+"""A watch over every master of the fleet, as the durable state has it: who comes, goes or moves.
+
+A master that is added is watched from then on, one that is removed no more. Where the address or
+the way of looking has changed, a new watch takes over; it counts on where the last one was.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+
+from engine.core import events as ev
+from engine.core.errors import ConfigurationError
+from engine.core.events import Recorded
+from engine.core.policy import Probe
+from engine.runtime.eyes import Eyes
+from engine.runtime.loop import Turning
+from engine.runtime.watch import Watch
+
+FIRST_PROBE_US: Final = 1_000  # what the first probe of a master may take of one core, with room
+PPM: Final = 1_000_000
+GOLDEN_PPM: Final = 618_034
+
+Look: TypeAlias = tuple[str, str, Probe]  # for which group, where, and how
+
+_DECLARING: Final = frozenset({ev.PolicyAdopted, ev.MasterAdded, ev.MasterRemoved})
+
+
+class Watches(Mapping[str, Watch]):
+    """The watches of one engine, by master."""
+
+    def __init__(self, turning: Turning, eyes: Eyes) -> None:
+        """Watch nobody yet."""
+        self._turning: Final = turning
+        self._eyes: Final = eyes
+        self._watches: Final[dict[str, Watch]] = {}
+        self._looks: Final[dict[str, Look]] = {}
+        self._closing: Final[set[asyncio.Task[None]]] = set()
+        self._number = 0  # of watches that were begun
+
+    def __getitem__(self, master: str) -> Watch:
+        return self._watches[master]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._watches)
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def start(self) -> None:
+        """Watch every master, and from here on whoever comes; all take turns within the interval.
+
+        In a large fleet the first turn takes longer, because connections have to be opened for it.
+
+        Raises:
+            ConfigurationError: What the probe of a group needs is not there.
+        """
+        self._turning.listen(self._published)
+        self._follow()
+
+    async def close(self) -> None:
+        """Watch nobody any more."""
+        self._turning.unlisten(self._published)
+        await asyncio.gather(*(watch.close() for watch in self._watches.values()))
+        await asyncio.gather(*self._closing)
+
+    def _published(self, events: tuple[Recorded, ...]) -> None:
+        if not any(type(recorded.event) in _DECLARING for recorded in events):
+            return
+        try:
+            self._follow()
+        except ConfigurationError as err:
+            # The others are looked at; of this one nothing is known until that is there.
+            context = {"message": f"a master cannot be looked at: {err}", "exception": err}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def _follow(self) -> None:
+        """Make the watches those of the durable state.
+
+        Raises:
+            ConfigurationError: What the probe of a group needs is not there; all others are made.
+        """
+        state = self._turning.state
+        places = self._turning.driver.working.cache.places
+        wanted = {
+            name: (group.id, master.declared.address, state.policy_of(group).probe)
+            for group in state.groups.values()
+            for name, master in group.masters.items()
+            if name in places  # its removal may be on its way
+        }
+        for name in [name for name, look in self._looks.items() if wanted.get(name) != look]:
+            self._end(name)
+        failed: ConfigurationError | None = None
+        for name, look in wanted.items():
+            if name not in self._looks:
+                try:
+                    self._begin(name, look, count=len(wanted))
+                except ConfigurationError as err:
+                    failed = err
+        if failed is not None:
+            raise failed
+
+    def _begin(self, name: str, look: Look, *, count: int) -> None:
+        turn_us = max(look[2].interval_us, count * FIRST_PROBE_US)
+        # Steps of the golden section: whoever stands side by side is far apart in time.
+        phase_us = turn_us * (self._number * GOLDEN_PPM % PPM) // PPM
+        self._watches[name] = Watch(self._turning, name, phase_s=phase_us / 1e6, eyes=self._eyes)
+        self._looks[name] = look
+        self._number += 1
+
+    def _end(self, name: str) -> None:
+        watch = self._watches.pop(name)
+        del self._looks[name]
+        watch.stop()
+        task = asyncio.get_running_loop().create_task(watch.close(), name=f"leave {name}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
