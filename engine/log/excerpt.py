@@ -28,12 +28,15 @@ _TABLE: Final = "excerpt"
 _CREATE: Final = f"""
 CREATE TABLE {_TABLE} (
     id INTEGER PRIMARY KEY CHECK (id = 1), incident INTEGER NOT NULL, after INTEGER NOT NULL,
-    until INTEGER NOT NULL, digest TEXT NOT NULL, redacted INTEGER NOT NULL, release TEXT NOT NULL
+    until INTEGER NOT NULL, digest TEXT NOT NULL, fold_version INTEGER NOT NULL,
+    redacted INTEGER NOT NULL, release TEXT NOT NULL
 ) STRICT
 """
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 _IS_THERE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-_READ: Final = f"SELECT incident, after, until, digest, redacted, release FROM {_TABLE}"  # noqa: S608
+_READ: Final = (
+    f"SELECT incident, after, until, digest, fold_version, redacted, release FROM {_TABLE}"  # noqa: S608
+)
 
 
 class Excerpt(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,7 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True):
     after: int  # the seq of the state that it begins with
     until: int  # its last seq
     digest: str  # of the state at the end
+    fold_version: int  # by which releases are known to fold to that digest
     is_redacted: bool
     release: str  # that cut it out
 
@@ -55,7 +59,9 @@ def excerpt_of(log: Log) -> Excerpt | None:
     try:
         if not connection.fetch(_IS_THERE, (_TABLE,)):
             return None
-        ((incident, after, until, digest, is_redacted, release),) = connection.fetch(_READ)
+        ((incident, after, until, digest, fold_version, is_redacted, release),) = connection.fetch(
+            _READ
+        )
     finally:
         connection.close()
     return Excerpt(
@@ -63,6 +69,7 @@ def excerpt_of(log: Log) -> Excerpt | None:
         after=after,
         until=until,
         digest=digest,
+        fold_version=fold_version,
         is_redacted=bool(is_redacted),
         release=release,
     )
@@ -127,6 +134,7 @@ def cut(
                 after=after,
                 until=until,
                 digest=st.digest(end),
+                fold_version=st.FOLD_VERSION,
                 is_redacted=redacted is not None,
                 release=release,
             )
@@ -155,12 +163,13 @@ def _describe(writer: Connection, excerpt: Excerpt) -> None:
     with writer.transaction():
         writer.cursor.execute(_CREATE)
         writer.cursor.execute(
-            f"INSERT INTO {_TABLE} VALUES (1, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a name of ours
+            f"INSERT INTO {_TABLE} VALUES (1, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a name of ours
             (
                 excerpt.incident,
                 excerpt.after,
                 excerpt.until,
                 excerpt.digest,
+                excerpt.fold_version,
                 int(excerpt.is_redacted),
                 excerpt.release,
             ),
@@ -170,10 +179,12 @@ def _describe(writer: Connection, excerpt: Excerpt) -> None:
 def check_end(excerpt: Excerpt, state: State) -> None:
     """Hold the state that the events of a part add up to against what it says of itself.
 
+    A release that folds otherwise has another digest for it, and cannot tell.
+
     Raises:
         LogCorrupted: It ends elsewhere, or the state is another.
     """
     if state.seq != excerpt.until:
         raise LogCorrupted(state.seq, f"the part ends here instead of at {excerpt.until}")
-    if st.digest(state) != excerpt.digest:
+    if excerpt.fold_version == st.FOLD_VERSION and st.digest(state) != excerpt.digest:
         raise LogCorrupted(state.seq, "the state at its end has another digest than it says")
