@@ -7,7 +7,7 @@ import msgspec
 from engine.core.events import Evidence
 from engine.runtime import http1
 from engine.runtime.connection import Parsing, R
-from engine.runtime.health import read_health
+from engine.runtime.health import read_health, read_reason
 from engine.runtime.http1 import Nonsense
 from engine.runtime.seen import Answer, Failure, shortened
 
@@ -67,7 +67,9 @@ def read_answer(response: http1.Response, *, latency_us: int) -> Answer | Failur
     """Return what an answer of HTTP says [us]."""
     status = response.status
     if status >= 400:
-        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=f"status {status}")
+        reason = read_reason(response.body)
+        detail = shortened(f"status {status}: {reason}") if reason else f"status {status}"
+        return Failure(evidence=Evidence.STATUS, waited_us=latency_us, detail=detail)
     return read_health(response.body, latency_us=latency_us, status=status)
 
 

@@ -69,6 +69,17 @@ def read_health(body: bytes, *, latency_us: int, status: int = 0) -> Answer | Fa
     )
 
 
+def read_reason(body: bytes) -> str:
+    """Return why a master says that it is not well; "" if its answer is no health document."""
+    if not body.startswith(b"{"):
+        return ""
+    try:
+        health = _HEALTH.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return _text(health.reason) or _text(health.status)
+
+
 def read_report(load: object, freshness: object) -> LoadReported | None:
     """Return what the fields `load` and `freshness` of a document say; None if that is nothing."""
     if load is None and freshness is None:

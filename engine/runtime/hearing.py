@@ -27,6 +27,7 @@ from engine.runtime.seen import COUNT_MAX, shortened
 
 BATCH_MAX: Final = 1_000  # observations in one batch [count]
 NAME_MAX: Final = 64  # of an observer and of a session [characters]
+OBSERVERS_MAX: Final = 64  # names that one engine takes; each stays in the state [count]
 OWN: Final = frozenset(("", "traffic"))  # observers that are this engine itself
 
 
@@ -138,6 +139,9 @@ class Hearing:
             LogError: It could not be made durable, or nobody knows; tell it again.
         """
         _check(batch)
+        is_new = batch.observer not in self._sessions
+        if is_new and len(self._sessions) >= OBSERVERS_MAX:
+            raise ValueError(f"observer: expected at most {OBSERVERS_MAX} of them")
         if batch.hello:
             self._sessions[batch.observer] = batch.session
         elif self._sessions.setdefault(batch.observer, batch.session) != batch.session:

@@ -73,5 +73,5 @@ class Link(Protocol):
 
 
 def shortened(text: str) -> str:
-    """Return `text` on one line, and no longer than what goes into the log."""
-    return " ".join(text.split())[:TEXT_MAX]
+    """Return `text` as it goes into the log: on one line, not too long, and no half of a pair."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())[:TEXT_MAX]

@@ -7,7 +7,7 @@ from engine.core.events import Evidence, LoadReported
 from engine.runtime import http1
 from engine.runtime.dialects import BODY_BYTES_MAX, read_answer
 from engine.runtime.probing import SHORT_MAX
-from engine.runtime.seen import TEXT_MAX, Answer, Interrupted, Probed
+from engine.runtime.seen import TEXT_MAX, Answer, Failure, Interrupted, Probed, shortened
 from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, http_link, link_to
 from tests.engine.runtime.peers import (
     LONG_US,
@@ -341,6 +341,28 @@ def test_a_cancelled_probe_makes_room_for_the_next() -> None:
             assert isinstance(await ask(link, fresh=True), Answer)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ('{"status":"fail","reason":"disk\\nfull"}', "status 503: disk full"),
+        ('{"status":"fail"}', "status 503: fail"),
+        ('{"status":1}', "status 503"),
+        ("{broken", "status 503"),
+        ("<html>", "status 503"),
+    ],
+)
+def test_a_status_that_says_no_is_told_with_its_reason(body: str, detail: str) -> None:
+    response = http1.Response(status=503, body=body.encode(), keep=True)
+    found = read_answer(response, latency_us=1)
+    assert isinstance(found, Failure)
+    assert (found.evidence, found.detail) == (Evidence.STATUS, detail)
+
+
+def test_what_is_told_can_always_be_logged() -> None:
+    assert shortened(" a\n\udc80b " + "x" * 300).startswith("a ?b xxx")
+    assert len(shortened("x" * 300)) == TEXT_MAX
 
 
 @pytest.mark.parametrize(

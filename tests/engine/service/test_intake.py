@@ -13,7 +13,7 @@ from engine.core.fleet import Mode
 from engine.core.policy import MS
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
-from engine.runtime.hearing import BATCH_MAX
+from engine.runtime.hearing import BATCH_MAX, OBSERVERS_MAX
 from engine.service.intake import BATCH_BYTES_MAX, BEAT_BYTES_MAX
 from tests.engine.real import FullLog, configuration, nobody, of, only, policy_of, run, seen
 from tests.engine.service.api import api_on
@@ -234,6 +234,19 @@ def test_the_process_that_said_hello_last_has_the_name(tmp_path: Path) -> None:
             assert await post(batch(session="s2", hello=True)) == 200
             assert await post(batch(told(3), session="s1")) == 409
             assert await post(batch(told(3), session="s2")) == 200
+
+    run(main())
+
+
+def test_an_engine_takes_so_many_observers_and_no_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            for number in range(OBSERVERS_MAX + 1):
+                body = {"observer": f"o{number}", "session": "s", "hello": True}
+                code, said = await api.post("/api/observations", body)
+                assert code == (200 if number < OBSERVERS_MAX else 400), said
+            body = {"observer": "o0", "session": "s", "observations": [told(1)]}
+            assert (await api.post("/api/observations", body))[0] == 200
 
     run(main())
 
