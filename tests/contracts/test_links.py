@@ -568,3 +568,30 @@ def test_while_a_function_has_not_ended_it_is_not_called_again() -> None:
         asyncio.run(body())
     finally:
         gate.set()
+
+
+@pytest.mark.parametrize("scheme", ["https", "rediss"])
+def test_a_handshake_that_hangs_is_overdue_in_time_and_leaves_nothing_behind(scheme: str) -> None:
+    async def reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await asyncio.get_running_loop().create_future()
+
+    async def body() -> None:
+        kind = {"https": "https", "rediss": "redis"}[scheme]
+        before = open_files()
+        async with (
+            server(reads, scheme=scheme) as address,
+            at(address, probe(kind)) as (link, ends),
+        ):
+            for _ in range(3):
+                probed = await ask(link, timeout_us=SHORT_US)
+                assert isinstance(probed, Failure)
+                assert (probed.evidence, probed.detail) == (Evidence.OVERDUE, "no connection")
+            waiting = link.probe(fresh=True, timeout_us=LONG_US)
+            await asyncio.sleep(0)
+            await link.close()
+            assert waiting.cancelled()
+            assert ends.seen == []
+        await until(lambda: len(asyncio.all_tasks()) == 1 and open_files() <= before)
+
+    asyncio.run(body())

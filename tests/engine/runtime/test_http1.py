@@ -121,3 +121,14 @@ def test_a_request_is_what_a_server_reads() -> None:
     posted = http1.post(http1.post_head("/x", host="a:1"), b"{}")
     assert posted.startswith(b"POST /x HTTP/1.1\r\nHost: a:1\r\n")
     assert posted.endswith(b"\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_so_many_interim_answers_are_passed_over_and_no_more() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    answer = OK + b"Content-Length: 0\r\n\r\n"
+    parser = Parser(body_bytes_max=10)
+    for _ in range(3):  # counted anew for each answer
+        found = parser.feed(interim * http1.INTERIM_MAX + answer)
+        assert found == Response(status=200, body=b"", keep=True)
+    with pytest.raises(Nonsense, match="interim"):
+        parser.feed(interim * (http1.INTERIM_MAX + 1))
