@@ -106,6 +106,10 @@ def _master(group: GroupState, master: MasterState, weight: int) -> dict[str, ob
         "excluded": master.is_excluded,
         "drained": master.is_drained,
         "by_command": master.by_command,
+        "follows": master.follows or None,
+        "recovery": None
+        if master.recovery is None
+        else {"attempt": master.recovery.n, "running": master.recovery.is_running},
         "fence": None
         if master.fence is None
         else {
@@ -159,6 +163,7 @@ def _failover(group: GroupState) -> dict[str, object] | None:
         "heir": saga.heir,
         "epoch": saga.epoch,
         "attempt": saga.attempt,
+        "hook": saga.hook or None,
         "started": iso(saga.started_us),
         "since": iso(saga.since_us),
     }

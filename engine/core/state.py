@@ -82,7 +82,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     reported_epoch: int | None = None
     reported_role: str = ""
     is_unjudged: bool = False  # its next answer may have been sent before its activation
-    # It was fenced while it reported itself active: that it still does so is nothing new.
+    # It was fenced while it served or reported itself active: that it still does so is nothing new.
     is_claim_known: bool = False
     excused_seq: int = 0  # the answer that was not judged for that reason
     lost_seq: int = 0  # the ActivationLost that has not been acted on; 0: none

@@ -1,7 +1,8 @@
 """A Redis server, asked how it is: one question of a few commands over a connection held open.
 
 What makes up an answer:
-- role: `master` is active, `slave` is standby; boot: the run id, which a restart changes.
+- role: `master` is active, or fenced if it demands more replicas for a write than there can be;
+  `slave` is standby; boot: the run id, which a restart changes.
 - epoch: what the key `tanist:{GROUP}:epoch` holds. It is data, so it is replicated and saved with
   the rest. A server without it has never been told one, or has lost its data: 0. But if the same
   process held one before, somebody emptied the database, and that says nothing of who may act.
@@ -24,6 +25,7 @@ from engine.runtime.seen import COUNT_MAX, Answer, Failure, shortened
 
 _ROLES: Final = {b"master": Role.ACTIVE.value, b"slave": Role.STANDBY.value}
 _LEASE: Final = "min-replicas-*"
+FENCED: Final = 1_000_000_000  # replicas that nobody has: a primary that demands so many is fenced
 _QUESTION: Final = 3  # commands in it
 # Of an error reply: the server answers, and can do nothing else just now.
 _BUSY: Final = ("LOADING", "BUSY")
@@ -93,7 +95,8 @@ class Redis:
             latency_us=latency_us,
             boot=self._boot,
             epoch=self._epoch(epoch),
-            role=role,
+            # A primary that takes no writes, because it was told so, does not act.
+            role=Role.FENCED.value if _is_fenced(role, lease) else role,
             report=_report(said, role, lease),
         )
 
@@ -139,15 +142,26 @@ def _lag_us(said: Fields) -> int:
     return -1 if down_s < 0 else down_s * 1_000_000
 
 
-def _lease_us(value: Value) -> int:
-    """Return the lease that a primary keeps by itself [us]; 0: none; -1: it does not say."""
+def _is_fenced(role: str, value: Value) -> bool:
+    """Return whether a primary demands more replicas than there can be."""
+    is_primary = role == Role.ACTIVE.value
+    return is_primary and _count(_settings(value), b"min-replicas-to-write") >= FENCED
+
+
+def _settings(value: Value) -> Fields:
+    """Return the pairs of a CONFIG GET; what is none has none."""
     if not isinstance(value, list) or len(value) % 2:
-        return -1
-    said = {
+        return {}
+    return {
         name: content
         for name, content in zip(value[::2], value[1::2], strict=True)
         if isinstance(name, bytes) and isinstance(content, bytes)
     }
+
+
+def _lease_us(value: Value) -> int:
+    """Return the lease that a primary keeps by itself [us]; 0: none; -1: it does not say."""
+    said = _settings(value)
     replicas, lag_s = (
         _count(said, b"min-replicas-to-write"),
         _count(said, b"min-replicas-max-lag"),

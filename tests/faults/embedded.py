@@ -60,9 +60,15 @@ def patient() -> GroupPolicy:
     )
 
 
+def replicating(policy: GroupPolicy) -> GroupPolicy:
+    """Return `policy` for Redis servers."""
+    return replace(policy, effects="redis", probe=replace(policy.probe, kind="redis"))
+
+
 def configuration(addresses: dict[str, str]) -> Configuration:
-    """Return what the operator declares: one group."""
-    policy = Policy(groups={GROUP: patient()})
+    """Return what the operator declares: one group, of the kind that its addresses are of."""
+    is_redis = any(address.startswith("redis:") for address in addresses.values())
+    policy = Policy(groups={GROUP: replicating(patient()) if is_redis else patient()})
     masters = tuple(
         Master(id=name, group=GROUP, address=address, priority=place)
         for place, (name, address) in enumerate(addresses.items(), start=1)
@@ -175,7 +181,13 @@ class Service:
             await self._changed.wait()
 
     def _is_idle(self, group: GroupState) -> bool:
-        return not group.ledger.open and not any(owed(self._engine.state))
+        state = self._engine.state
+        if state.policy_of(group).effects == "redis":
+            active = active_of(group)
+            # One that is down is not told yet: it would be owed when it is seen.
+            if any(m.follows != active for name, m in group.masters.items() if name != active):
+                return False
+        return not group.ledger.open and not any(owed(state))
 
     async def _send(self, first: int) -> None:
         async with asyncio.TaskGroup() as sending:

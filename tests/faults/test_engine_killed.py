@@ -219,6 +219,11 @@ def settle(engine: EngineProcess, log: Path) -> Played:
     """Wait until nothing is open and nothing is owed, end the engine, and read its log."""
     engine.ask(do="stop")
     engine.ask(do="settle")
+    return read(engine, log)
+
+
+def read(engine: EngineProcess, log: Path) -> Played:
+    """End the engine and read its log, which has to be what it should be."""
     end = engine.ends()
     with open_log(log) as reading:
         state = State()

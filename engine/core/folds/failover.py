@@ -133,7 +133,8 @@ def master_fenced(state: State, recorded: Recorded) -> None:
     )
     master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
     master.active_us = 0
-    master.is_claim_known = master.reported_role == Role.ACTIVE.value
+    # Also one that has not said so yet: the answer to a probe from before may be under way.
+    master.is_claim_known = master.reported_role == Role.ACTIVE.value or event.revokes > 0
     st.forget_follow(master)
     group.epoch = max(group.epoch, event.confirm_at)
 

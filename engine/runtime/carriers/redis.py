@@ -30,7 +30,6 @@ from engine.core.fleet import Health, Role
 from engine.runtime.carriers.access import OPEN, AccessOf
 from engine.runtime.carriers.asked import Asked, Carried, Member, line
 from engine.runtime.carriers.redis_facts import (
-    FENCED,
     Standing,
     demanded_by,
     key_of,
@@ -47,6 +46,7 @@ from engine.runtime.carriers.redis_server import (
     refusal,
 )
 from engine.runtime.clock import monotonic_us
+from engine.runtime.redis import FENCED
 from engine.runtime.resp import Refusal, Value
 
 FENCED_LAG_S: Final = 10  # a lag of 0 would switch the demand off

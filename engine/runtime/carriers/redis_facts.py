@@ -6,9 +6,9 @@ import msgspec
 
 from engine.core.events import LoadReported
 from engine.runtime.carriers.redis_server import Server
+from engine.runtime.redis import FENCED
 from engine.runtime.resp import Value
 
-FENCED: Final = 1_000_000_000  # replicas that no server has; on top of it is what was demanded
 EPOCH_DIGITS_MAX: Final = 15
 
 

@@ -33,6 +33,11 @@ PARK_US: Final = 60_000_000  # an unanswered question is waited for no longer th
 Command: TypeAlias = tuple[str, ...]
 MIN_REPLICAS: Final = "min-replicas-to-write"
 MAX_LAG: Final = "min-replicas-max-lag"
+# So that a server which is short of memory for its clients ends others first; it may not know that.
+_MANNERS: Final[tuple[Command, ...]] = (
+    ("CLIENT", "NO-EVICT", "ON"),
+    ("CLIENT", "SETNAME", "tanist"),
+)
 _SETTINGS: Final[Command] = ("CONFIG", "GET", "min-replicas-*")
 
 
@@ -165,7 +170,7 @@ class Server:
         # A server that hangs takes connections and says nothing: what comes first is told all the
         # same, and its answer is waited for by nobody.
         greeting = [self._login] if self._login else []
-        replies = line.ask([*greeting, _SETTINGS])
+        replies = line.ask([*greeting, *_MANNERS, _SETTINGS])
         replies.add_done_callback(lambda done: self._greeted(line, done))
         self._line = line
         return line

@@ -8,7 +8,7 @@ from engine.core.events import Recorded, Result
 from engine.core.fleet import Role
 from engine.core.policy import MS, SECOND, Automation, FenceKind
 from engine.core.state import active_of
-from tests.engine.core.build import Story, kinds, made, only, story, subjects
+from tests.engine.core.build import Story, kinds, made, only, story, subjects, switch
 
 
 def served(**changes: object) -> Story:
@@ -171,3 +171,19 @@ def test_who_acts_while_state_is_on_its_way_to_the_heir_ends_the_attempt_and_is_
     assert subjects(taken, ev.PromotionStarted) == []
     assert subjects(taken, ev.AttemptStarted) == ["g"]
     assert only(taken, ev.AttemptStarted).heir == "c"
+
+
+def test_one_that_served_until_its_fence_may_still_be_heard_to() -> None:
+    """The answer to a probe from before the fence may come after that was confirmed."""
+    tale = story()
+    switch(tale, "b")
+    tale.work()  # b serves, and no probe has heard it say so
+    switch(tale, "a")
+    for step in ("preflight", "fence"):
+        tale.answers(step)
+    late = tale.ok("b", role="active", epoch=2)
+    assert "AttemptFailed" not in kinds(late)
+    tale.work()
+    assert tale.group.assigned == "a"
+    tale.ok("b", role="standby")
+    assert "MasterFenced" in kinds([*tale.ok("a", epoch=4), *tale.ok("b", role="active")])

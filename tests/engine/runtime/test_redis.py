@@ -253,3 +253,23 @@ def test_what_cannot_be_read_in_a_report_is_not_said() -> None:
     answer = read(SERVER, said + b"master_link_down_since_seconds:3\r\nnonsense\r\n", None, None)
     assert isinstance(answer, Answer)
     assert answer.report == LoadReported(lag_us=3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("info", "demands", "role"),
+    [
+        (REPLICATION, b"1000000000", "fenced"),
+        (REPLICATION, b"1000000002", "fenced"),
+        (REPLICATION, b"999999999", "active"),
+        (b"role:slave\r\nslave_repl_offset:70\r\n", b"1000000002", "standby"),
+    ],
+)
+def test_a_primary_that_was_told_to_take_no_writes_does_not_act(
+    info: bytes, demands: bytes, role: str
+) -> None:
+    lease: Value = [b"min-replicas-max-lag", b"10", b"min-replicas-to-write", demands]
+    answer = read(SERVER, info, b"7", lease)
+    assert isinstance(answer, Answer)
+    assert answer.role == role
+    assert answer.report is not None
+    assert answer.report.position == 70
