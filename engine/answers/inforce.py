@@ -32,7 +32,7 @@ def in_force(log: Log, state: State, file: Configuration | None) -> dict[str, An
         },
         "groups": {name: _group(log, state, group) for name, group in sorted(state.groups.items())},
         "file": None if file is None else _file(state, file),
-        "drift": [] if file is None else _drift(state, file),
+        "drift": [] if file is None else drift(state, file),
     }
 
 
@@ -68,7 +68,7 @@ def _file(state: State, file: Configuration) -> dict[str, Any]:
     }
 
 
-def _drift(state: State, file: Configuration) -> list[dict[str, Any]]:
+def drift(state: State, file: Configuration) -> list[dict[str, Any]]:
     """Return what is in force and not what the file says."""
     found = [
         {

@@ -100,6 +100,13 @@ def switchover(
     /,
     *,
     to: To = "",
+    at: Annotated[
+        str | None,
+        Parameter(help="When it shall begin: a time with its zone, or a while from now, as in 2h."),
+    ] = None,
+    cancel: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Take back what is scheduled.")
+    ] = False,
     wait: Wait = False,
     log: LogOption = None,
     json: Json = False,
@@ -107,13 +114,26 @@ def switchover(
     """Change the active master as planned; refused if it would lose anything.
 
     The target is looked at before anything is taken from the source, which finishes what it has.
+    With --at it is scheduled: status shows it, --cancel takes it back, and it is judged anew when
+    it is due. In a pause, or long after it was due, it does not happen.
 
-    Example: tanist switchover cache --to cache-b --wait
+    Example: tanist switchover cache --to cache-b --at 2026-02-01T03:00:00+01:00
     """
-    from engine.cli import acting, sending
+    from engine.cli import acting, sending, tending
+    from engine.core.errors import ConfigurationError
 
     target, group = acting.scope((first, second), log)
-    sending.give(target, acting.switchover(group, to=to, wait=wait), json=json)
+    if cancel and (at or to or wait):
+        raise ConfigurationError(["--cancel takes back what is scheduled: nothing goes with it"])
+    if at and wait:
+        raise ConfigurationError(["expected --at or --wait, found both"])
+    if cancel:
+        command = tending.cancel(group)
+    elif at:
+        command = tending.later(group, to=to, at=at)
+    else:
+        command = acting.switchover(group, to=to, wait=wait)
+    sending.give(target, command, json=json)
 
 
 def approve(

@@ -77,6 +77,30 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.act:release",
             "Lift the brakes of a group or the fleet, or the fence of a lost master.",
         ),
+        Command("undo", "engine.cli.tend:undo", "Plan the switch back from a failover."),
+        Command(
+            "reset",
+            "engine.cli.tend:reset",
+            "Forget what was counted of a master or a group: failures, flaps, back-off.",
+        ),
+        Command(
+            "master",
+            "engine.cli.tend:master",
+            "Add a master, let it rest, keep it from being chosen, or take it out.",
+        ),
+        Command(
+            "strategy", "engine.cli.tend:strategy", "Balance a group's traffic by another strategy."
+        ),
+        Command(
+            "maintenance",
+            "engine.cli.tend:maintenance",
+            "Declare a maintenance: before, while it lasts, or afterwards.",
+        ),
+        Command(
+            "apply",
+            "engine.cli.tend:apply",
+            "Adopt a changed configuration while the engine runs.",
+        ),
         Command("ack", "engine.cli.alerts:ack", "Silence an alert, and nothing else."),
         Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
         Command(

@@ -63,6 +63,19 @@ def record(target: str, command: Command) -> Given:
     )
 
 
+def refusal_of(target: str, command: Command) -> tuple[str, ...]:
+    """Return why the log as it is now would refuse the command; empty if it would not."""
+    with places.open_for_reading(target) as log:
+        state = state_at(log)
+    subject = _group(state, command)
+    driver = Driver(state)
+    at_us = Clock(last_at_us=state.at_us).at_us()
+    seq = driver.observe(command.event(subject, author(), at_us), subject=subject, at_us=at_us)
+    batch = driver.take_batch(at_us)
+    assert batch is not None
+    return refusal(batch.events, seq)
+
+
 def rehearse(target: str, command: Command, *, json: bool) -> None:
     """Say what the command would do to the log as it is now; nothing is appended.
 

@@ -19,8 +19,16 @@ LOOK_S: Final = 0.1
 Document = Mapping[str, Any]
 
 
-def give(target: str, command: Command, *, json: bool) -> None:
+def give(
+    target: str, command: Command, *, json: bool, more: Mapping[str, Any] | None = None
+) -> None:
     """Give the command, and print what came of it: a document also if it was refused.
+
+    Args:
+        target: The log, or the address of an engine.
+        command: What is asked for.
+        json: Print one document.
+        more: What is in the document beside the answer.
 
     Raises:
         CommandRefused: It was refused, with every reason.
@@ -43,6 +51,7 @@ def give(target: str, command: Command, *, json: bool) -> None:
         "accepted": True,
         "changed": _has_changed(command, given),
         **_served(given),
+        **(more or {}),
     }
     if command.name == "pause":
         answer["replaced"] = _pause(given.before, given.group)

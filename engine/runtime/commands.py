@@ -180,23 +180,37 @@ class Commands:
         group: str,
         *,
         to: str = "",
+        due_us: int = 0,
+        after_us: int = 0,
         author: str = "",
         wait: bool = True,
         **conditions: Unpack[Conditions],
     ) -> int:
         """Change the active master as planned, losing nothing.
 
+        Args:
+            group: Whose active master is changed.
+            to: Who shall be it; "": the best.
+            due_us: When it shall begin [us since the Unix epoch]; 0: now.
+            after_us: The same, counted from now [us].
+            author: Who asks; "": as the engine was told.
+            wait: Return when it is over; what is to begin later is not waited for.
+            conditions: What it is given under.
+
         Raises:
             CommandRefused: It was refused, or (waited for) it was abandoned.
         """
         author = author or self._author
+        is_later = bool(due_us or after_us)
 
         async def ask() -> Asked:
-            event = ev.SwitchoverAsked(to=to, author=author)
+            when_us = self.clock.at_us() + after_us if after_us else due_us
+            event = ev.SwitchoverAsked(to=to, author=author, due_us=when_us)
             return Asked(event=event, subject=self._known(group).id)
 
-        under = terms(("switchover", group, to, author), conditions)
-        return await self._following.begin(ask, under, group, ev.FailoverEnded, wait=wait)
+        under = terms(("switchover", group, to, due_us, after_us, author), conditions)
+        ends = ev.FailoverEnded
+        return await self._following.begin(ask, under, group, ends, wait=wait and not is_later)
 
     async def checkpoint(
         self, name: str, *, author: str = "", **conditions: Unpack[Conditions]

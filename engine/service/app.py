@@ -29,6 +29,7 @@ from starlette.routing import Route
 from engine.answers.status import status
 from engine.answers.times import iso
 from engine.answers.views import worth_a_word
+from engine.config.loading import FILE_BYTES_MAX
 from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
@@ -60,8 +61,8 @@ class _Api:
     async def _kept(self) -> Kept:
         return Kept(projections=await self.engine.views(), log=await self.engine.room())
 
-    async def _body(self, request: Request, key: str = "") -> Body:
-        data = await read(request, BODY_BYTES_MAX)
+    async def _body(self, request: Request, key: str = "", *, most: int = BODY_BYTES_MAX) -> Body:
+        data = await read(request, most)
         try:
             return Body(json.loads(data or b"{}"), key)
         except RecursionError as err:
@@ -112,7 +113,8 @@ class _Api:
         if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
             return _error(400, f"Idempotency-Key: expected 1 to {KEY_CHARACTERS_MAX} characters")
         try:
-            body = await self._body(request, key or "")
+            most = FILE_BYTES_MAX if name == "apply" else BODY_BYTES_MAX
+            body = await self._body(request, key or "", most=most)
             return JSONResponse({"seq": await command(self.engine, body)})
         except KeyReused as err:
             return _error(422, str(err))

@@ -8,6 +8,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+from engine.config.loading import parse
+from engine.config.members import declared
+from engine.core.errors import ConfigurationError
 from engine.embed import Engine
 from engine.runtime.commands import Conditions
 
@@ -111,6 +114,8 @@ async def _switchover(engine: Engine, body: Body) -> int:
     return await engine.switchover(
         body.text("group"),
         to=body.text("to", default=""),
+        due_us=body.count("due_us", default=0),
+        after_us=body.count("after_us", default=0),
         author=body.text("author"),
         wait=body.flag("wait", default=False),
         **body.conditions(),
@@ -152,6 +157,93 @@ async def _ack(engine: Engine, body: Body) -> int:
     return await engine.ack(body.count("alert"), author=author, **body.conditions())
 
 
+async def _reset(engine: Engine, body: Body) -> int:
+    author = body.text("author")
+    return await engine.reset(body.text("subject"), author=author, **body.conditions())
+
+
+async def _cancel(engine: Engine, body: Body) -> int:
+    author = body.text("author")
+    return await engine.cancel(body.text("group"), author=author, **body.conditions())
+
+
+async def _undo(engine: Engine, body: Body) -> int:
+    return await engine.undo(
+        body.count("failover", default=0),
+        author=body.text("author"),
+        wait=body.flag("wait", default=False),
+        **body.conditions(),
+    )
+
+
+async def _drain(engine: Engine, body: Body) -> int:
+    return await engine.drain(
+        body.text("master"),
+        drained=body.flag("drained", default=True),
+        reason=body.text("reason", default=""),
+        author=body.text("author"),
+        **body.conditions(),
+    )
+
+
+async def _exclude(engine: Engine, body: Body) -> int:
+    return await engine.exclude(
+        body.text("master"),
+        excluded=body.flag("excluded", default=True),
+        reason=body.text("reason", default=""),
+        author=body.text("author"),
+        **body.conditions(),
+    )
+
+
+async def _add_master(engine: Engine, body: Body) -> int:
+    try:
+        master = declared(
+            body.text("master"),
+            group=body.text("group"),
+            address=body.text("address"),
+            priority=body.count("priority", default=1),
+            weight=body.count("weight", default=1),
+            region=body.text("region", default=""),
+        )
+    except ConfigurationError as err:
+        raise TypeError(str(err)) from err
+    return await engine.add_master(master, author=body.text("author"), **body.conditions())
+
+
+async def _remove_master(engine: Engine, body: Body) -> int:
+    author = body.text("author")
+    return await engine.remove_master(body.text("master"), author=author, **body.conditions())
+
+
+async def _strategy(engine: Engine, body: Body) -> int:
+    return await engine.strategy(
+        body.text("group"),
+        body.text("strategy"),
+        author=body.text("author"),
+        **body.conditions(),
+    )
+
+
+async def _maintenance(engine: Engine, body: Body) -> int:
+    return await engine.maintain(
+        body.text("subject"),
+        from_us=body.count("from_us"),
+        to_us=body.count("to_us"),
+        reason=body.text("reason", default=""),
+        author=body.text("author"),
+        **body.conditions(),
+    )
+
+
+async def _apply(engine: Engine, body: Body) -> int:
+    try:
+        configuration = parse(body.text("text"), source=body.text("source", default="the body"))
+    except ConfigurationError as err:
+        raise TypeError(str(err)) from err
+    return await engine.apply(configuration, author=body.text("author"), **body.conditions())
+
+
 COMMANDS: Final[dict[str, Command]] = {
     "pause": _pause,
     "resume": _resume,
@@ -162,6 +254,16 @@ COMMANDS: Final[dict[str, Command]] = {
     "checkpoint": _checkpoint,
     "rollback": _rollback,
     "ack": _ack,
+    "undo": _undo,
+    "cancel": _cancel,  # what switchover has scheduled
+    "reset": _reset,
+    "drain": _drain,
+    "exclude": _exclude,
+    "add-master": _add_master,
+    "remove-master": _remove_master,
+    "strategy": _strategy,
+    "maintenance": _maintenance,
+    "apply": _apply,
     "purge": _purge,
     "rebuild": _rebuild,  # its seq is the position of the view
 }
