@@ -415,3 +415,25 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         return False
     is_told = state.policy_of(group).automation is not Automation.OBSERVE
     return want(group) is None and not (is_told and master.promote_owed)
+
+
+def is_quiet(state: State, event: ev.ProbeOk, *, subject: str, at_us: int) -> bool:
+    """Return whether `step` would append this good probe alone; if so, to evolve it is all.
+
+    Whoever reads a log back takes nine of ten events so, at half of what a step costs.
+    """
+    place = state.cache.places.get(subject)
+    if (
+        place is None
+        or subject not in place.calm
+        or not place.is_plain
+        or event.observer
+        or state.cache.next_due_us <= at_us
+    ):
+        return False
+    master = place.master
+    return (
+        event.epoch == master.reported_epoch
+        and event.boot == master.boot
+        and event.role == master.reported_role
+    )

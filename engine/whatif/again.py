@@ -18,7 +18,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import SILENCE, Decide, decide, next_due_us, step
+from engine.core.decider import SILENCE, Decide, decide, is_quiet, next_due_us, step
 from engine.core.events import FLEET, AnyEvent, Observation, Recorded
 from engine.core.evolve import evolve
 from engine.core.policy import Policy
@@ -66,7 +66,7 @@ class WhatIf:
         change: Change = unchanged,
         base: State | None = None,
         skipped: Collection[int] = (),
-        times: Times | None = None,
+        times: Callable[[], Times] = Times,
         narrows: bool = False,
         false_within_us: int = FALSE_WITHIN_US,
         decide: Decide = decide,
@@ -79,7 +79,8 @@ class WhatIf:
                 left out, any event that is not the recorded one counts as a difference.
             base: The fold of what came before the log; it is used up. None: nothing did.
             skipped: Seqs of inputs that are left out.
-            times: What the recorded outcomes took; the model answers after their medians.
+            times: Gives what the recorded outcomes took, once the model is asked; it answers after
+                their medians.
             narrows: Whether `change` makes a time-out smaller.
             false_within_us: A master that answers again so soon was left without need [us].
             decide: The rules; those of another release come in here.
@@ -88,7 +89,8 @@ class WhatIf:
         self._change = change
         self._is_strict = change is unchanged
         self._skipped = frozenset(skipped)
-        self._times = Times() if times is None else times
+        self._ask_times = times
+        self._times = Times()  # of deliveries, until the model needs those of steps too
         self._narrows = narrows
         self._within_us = false_within_us
         self._decide, self._evolve = decide, evolve
@@ -169,14 +171,22 @@ class WhatIf:
             or not model.is_plain(event, who)
         ):
             return False
-        taken = step(
-            self.state,
-            event,
-            subject=who,
-            at_us=at_us,
-            decide=self._decide,
-            evolve=self._evolve if model is None else self._evolve_noted,
-        )
+        state = self.state
+        if is_quiet(state, event, subject=who, at_us=at_us):
+            taken = [recorded]
+            if model is not None:
+                seq = state.seq + 1
+                taken = [Recorded(seq, max(at_us, state.at_us), who, recorded.cause, event)]
+            self._evolve(state, taken[0])
+        else:
+            taken = step(
+                state,
+                event,
+                subject=who,
+                at_us=max(at_us, state.at_us),
+                decide=self._decide,
+                evolve=self._evolve if model is None else self._evolve_noted,
+            )
         self.inputs += 1
         self._last_us, self.last_seq = at_us, recorded.seq
         if len(taken) == 1:
@@ -292,6 +302,7 @@ class WhatIf:
         """Let the runs part before the event `seq`."""
         self.diverged_at = seq
         self._whatif = self._recorded.copy()
+        self._times.add(self._ask_times())
         self._model = Model(self.state, self._times, self._recorded.bad)
         theirs, ours = self._theirs, self._ours
         self._theirs, self._ours = [], []

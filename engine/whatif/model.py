@@ -48,6 +48,12 @@ class Times:
             found.append(elapsed_us)
             self._medians.pop((group, step), None)
 
+    def add(self, others: "Times") -> None:
+        """Learn what `others` has learned."""
+        for (group, step), found in others._found.items():
+            for elapsed_us in found:
+                self.learn(group, step, elapsed_us)
+
     def median_us(self, group: str, step: str) -> int:
         """Return the median of the group; else of all groups; else what is assumed [us]."""
         key = (group, step)

@@ -131,7 +131,7 @@ def test_an_observing_engine_that_had_acted_is_answered_by_the_model() -> None:
     times = Times()
     for step, took_us in TIMES_US.items():
         times.learn("g", step, took_us)
-    found = WhatIf(change=changed(automation=Automation.AUTO), times=times).run(tale.log)
+    found = WhatIf(change=changed(automation=Automation.AUTO), times=lambda: times).run(tale.log)
     assert found.state.groups["g"].assigned == "b"
     assert (found.recorded.failovers, found.whatif.failovers) == (0, 1)
     assert (found.recorded.proposals, found.whatif.proposals) == (1, 0)

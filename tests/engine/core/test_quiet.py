@@ -1,0 +1,79 @@
+"""A good probe that calls for nothing: `step` would append it alone."""
+
+import pytest
+
+from engine.core import events as ev
+from engine.core import state as st
+from engine.core.decider import is_quiet, step
+from engine.core.evolve import evolve
+from engine.core.policy import MS, SECOND, Automation
+from engine.core.replay import replay
+from tests.engine.core.build import Story, story
+
+
+def calm() -> Story:
+    tale = story("lan", automation=Automation.AUTO)
+    for _ in range(8):
+        tale.wait(100 * MS)
+        tale.ok("a", "b", "c")
+    return tale
+
+
+def answer(tale: Story, **changes: object) -> ev.ProbeOk:
+    said: dict[str, object] = {
+        "n": tale.n + 1,
+        "latency_us": 500,
+        "boot": "b1",
+        "epoch": 0,
+        "role": "",
+    }
+    return ev.ProbeOk(**{**said, **changes})  # type: ignore[arg-type]
+
+
+def asked(tale: Story, event: ev.ProbeOk, subject: str = "b") -> bool:
+    return is_quiet(tale.state, event, subject=subject, at_us=tale.at_us)
+
+
+def test_to_evolve_a_quiet_probe_is_what_a_step_does() -> None:
+    tale = calm()
+    event = answer(tale)
+    assert asked(tale, event)
+    other = replay(tale.log)
+    (recorded,) = step(tale.state, event, subject="b", at_us=tale.at_us)
+    evolve(other, recorded)
+    assert other == tale.state
+    assert "b" in tale.state.cache.places["b"].calm
+
+
+@pytest.mark.parametrize(
+    "changes", [{"boot": "b2"}, {"epoch": 7}, {"role": "active"}, {"observer": "o2"}]
+)
+def test_an_answer_that_says_something_new_is_not_quiet(changes: dict[str, object]) -> None:
+    tale = calm()
+    assert not asked(tale, answer(tale, **changes))
+
+
+def test_nobodys_answer_is_not_quiet() -> None:
+    tale = calm()
+    assert not asked(tale, answer(tale), "z")
+
+
+def test_while_something_is_the_matter_no_answer_is_quiet() -> None:
+    tale = calm()
+    tale.fails("b")
+    assert not asked(tale, answer(tale))
+    tale = calm()
+    tale.state.cache.places["b"].is_plain = False
+    assert not asked(tale, answer(tale))
+
+
+def test_an_answer_that_comes_with_a_deadline_is_not_quiet() -> None:
+    tale = calm()
+    tale.wait(60 * SECOND)
+    assert not asked(tale, answer(tale))
+
+
+def test_whoever_restores_a_state_knows_of_no_calm() -> None:
+    tale = calm()
+    state = st.copy(tale.state)
+    assert not is_quiet(state, answer(tale), subject="b", at_us=tale.at_us)
