@@ -59,6 +59,8 @@ def _wrong(state: State) -> Iterator[Said]:
     fleet = state.fleet
     if fleet.file_pause is not None:
         yield _said("fleet", "pause", f"a file beside the log pauses the fleet: {fleet.file_pause}")
+    if fleet.doubt_seq:
+        yield _said("fleet", "doubt", "no master is heard: the engine may be cut off itself")
     for group in state.groups.values():
         yield from _wrong_of(state, group)
     if fleet.policy_digest != fleet.file_digest:
@@ -84,6 +86,10 @@ def _wrong_of(state: State, group: GroupState) -> Iterator[Said]:
             for_us = state.at_us - master.health_since_us if master.health_seq else 0
             since = f" for {lasting(for_us)}" if master.health_seq else ""
             yield _said(name, master.health.value, f"{master.health.value}{since}")
+        if master.disagree_seq:
+            yield _said(name, "contradiction", "observers contradict: there is no verdict on it")
+        if master.flaps is not None and master.flaps.since_seq:
+            yield _said(name, "flapping", "it answers and fails by turns")
         if master.fence is not None and not master.fence.is_confirmed:
             yield _said(name, "fence", "fenced, and has not confirmed it")
         if master.is_excluded:

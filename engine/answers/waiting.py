@@ -19,7 +19,7 @@ from engine.core.blocking import (
 )
 from engine.core.leasing import unleased
 from engine.core.policy import FenceKind
-from engine.core.state import GroupState, Phase, State, is_active_standby
+from engine.core.state import GroupState, Phase, State, active_of, is_active_standby
 
 NAMED_MAX: Final = 3  # masters in one sentence [count]
 _SOURCES: Final = {"failed": "has failed", "activation-lost": "lost its activation"}
@@ -33,7 +33,9 @@ def wait_of(state: State, group: GroupState) -> Block | None:
     saga = group.saga
     if saga is None:
         wanted = want(group)
-        return None if wanted is None else blocked(state, group, wanted, state.at_us)
+        if wanted is None:
+            return _contradicted(group)
+        return blocked(state, group, wanted, state.at_us)
     match saga.phase:
         case Phase.SELECTING:
             return waiting(state, group, saga, state.at_us)
@@ -43,6 +45,14 @@ def wait_of(state: State, group: GroupState) -> Block | None:
             return None
 
 
+def _contradicted(group: GroupState) -> Block | None:
+    """Return that there is no verdict on the active, although some say that it has failed."""
+    active = group.masters.get(active_of(group))
+    if active is not None and active.disagree_seq:
+        return Block(reason="observers contradict")
+    return None
+
+
 def sentence(state: State, group: GroupState, block: Block) -> str:
     """Return what `group` waits for, and what ends it, for people."""
     saga = group.saga
@@ -50,7 +60,7 @@ def sentence(state: State, group: GroupState, block: Block) -> str:
         lead = f"failover {saga.id} waits"
     else:
         wanted = want(group)
-        lead = "" if wanted is None else _lead(wanted)
+        lead = active_of(group) if wanted is None else _lead(wanted)
     return f"{lead}: {_reason(state, group, block)}"
 
 
@@ -81,6 +91,16 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             return 'it only observes: automation = "auto" in its file would let it act'
         case "no fit heir":
             return f"nobody is fit to take over ({_unfit(state, group, source)})"
+        case "blind":
+            return (
+                "nobody else was heard since it began to fail, so it may be the engine that is cut "
+                "off: the next answer of a standby settles it"
+            )
+        case "observers contradict":
+            return (
+                "some observers say that the active has failed and at least as many hear it: no "
+                "verdict until they agree (tanist why " + active_of(group) + ")"
+            )
         case "approval":
             return f"for an approval: tanist approve {name}"
         case "hold-down":

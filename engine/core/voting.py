@@ -8,10 +8,14 @@ the master is recovering. The engine's own eye is one of them. What another obse
 Rule 1: as many votes as the quorum fail a master, if there are more of them than of those who have
 heard it since the first failure that is voted on.
 
+The engine itself is counted with those if it has heard it just now and not looked since.
+
 Rule 2: with as many who have heard it, there is no verdict: who is cut off cannot be told. It is
 said once, and once that it is over.
 
-Rule 3: a suspicion without hard evidence lasts as the policy says, shorter the more confirm it.
+Rule 3: a vote from before the last verdict on the master is none any more.
+
+Rule 4: a suspicion without hard evidence lasts as the policy says, shorter the more confirm it.
 
 An import may name observers and have none that is the engine's own. Then the shared counters are
 moved by all of them, and stand for the engine's.
@@ -63,7 +67,9 @@ def votes(state: State, group: GroupState, master: MasterState, at_us: int) -> l
         if OWN not in master.observers and observers_of(policy).quorum == 1:
             break  # what it saw is in the shared counters
         rule = _rule(eye, policy.probe.fall, is_relapse=is_relapse)
-        if rule and at_us - eye.heard_us <= ttl_us:
+        # What was said before the last verdict was for that one: it may have answered since.
+        is_new = eye.heard_us >= master.health_since_us
+        if rule and is_new and at_us - eye.heard_us <= ttl_us:
             is_hard = rule == "closed-then-refused" or eye.refused > 1
             found.append(
                 Vote(
@@ -161,7 +167,8 @@ def verdict(step: Step, place: Place) -> ev.MasterFailed | None:
     _note_dissent(step, master, against, well)
     policy = state.policy_of(group)
     quorum = observers_of(policy).quorum
-    if len(against) < quorum or len(against) <= len(well):
+    doubts = len(well) + _looks_soon(state, group, master, against, well)
+    if len(against) < quorum or len(against) <= doubts:
         return None
     is_hard = any(vote.is_hard for vote in against)
     held = _held(policy, against, at_us)
@@ -179,6 +186,28 @@ def verdict(step: Step, place: Place) -> ev.MasterFailed | None:
             *counted,
             *_history(master),
         ),
+    )
+
+
+def _looks_soon(
+    state: State,
+    group: GroupState,
+    master: MasterState,
+    against: list[Vote],
+    well: list[tuple[str, int]],
+) -> bool:
+    """Return whether the engine itself heard the master just now and has not looked since.
+
+    Another alone fails nobody before it has: its next probe settles it.
+    """
+    names = {vote.observer for vote in against} | {name for name, _ in well}
+    is_fresh = state.at_us - master.good_us <= fresh_within_us(state, group)
+    return (
+        bool(against)
+        and OWN in master.observers
+        and OWN not in names
+        and is_fresh
+        and (not master.failures)
     )
 
 

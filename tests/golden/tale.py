@@ -8,7 +8,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Recorded, Result, Verdict
-from engine.core.policy import MINUTE, MS, SECOND, Automation
+from engine.core.policy import MINUTE, MS, SECOND, Automation, Degraded, Observers
 from engine.core.replay import control_at
 from engine.core.state import control_digest
 from tests.engine.core.build import START_US, Story, made
@@ -68,6 +68,10 @@ def begin(words: list[str]) -> Story:
         name, value = setting.split("=")
         if name == "automation":
             changes[name] = Automation(value)
+        elif name == "quorum":
+            changes["observers"] = Observers(quorum=int(value), vote_ttl_us=5 * SECOND)
+        elif name == "queue":
+            changes["degraded"] = Degraded(queue=int(value), reports=2)
         else:
             changes[name if value.isdigit() else f"{name}_us"] = amount(value)
     return Story(made(preset, **changes))  # type: ignore[arg-type]
@@ -102,6 +106,13 @@ def obey(story: Story, verb: str, words: list[str]) -> list[Recorded]:
             story.dead.discard(name)
         case "reports", [name, role]:
             story.roles[name] = role
+        case "sees", [observer, name, what]:
+            return story.see(elsewhere(story, observer, what), name)
+        case "queues", [name, count]:
+            return story.see(ev.LoadReported(queue=int(count)), name)
+        case "clock", [time]:
+            step_us = -amount(time[1:]) if time.startswith("-") else amount(time)
+            return story.see(ev.ClockStepped(offset_us=step_us, step_us=step_us))
         case "wait", [time]:
             story.wait(amount(time))
         case "tick", []:
@@ -117,6 +128,14 @@ def obey(story: Story, verb: str, words: list[str]) -> list[Recorded]:
         case _:
             return ask(story, verb, words)
     return []
+
+
+def elsewhere(story: Story, observer: str, what: str) -> ev.ProbeOk | ev.ProbeFailed:
+    """Return what another observer saw: ok, or the evidence that its probe failed with."""
+    story.n += 1
+    if what == "ok":
+        return ev.ProbeOk(n=story.n, latency_us=900, observer=observer)
+    return ev.ProbeFailed(n=story.n, evidence=Evidence(what), observer=observer)
 
 
 def ask(story: Story, verb: str, words: list[str]) -> list[Recorded]:

@@ -43,6 +43,12 @@ ESSENTIAL = (
     ev.RollbackEnded,
     ev.Refused,
     ev.DeadlinePassed,
+    ev.ObserversDisagree,
+    ev.ObserversAgree,
+    ev.FlappingStarted,
+    ev.FlappingEnded,
+    ev.DoubtChanged,
+    ev.ClockStepped,
 )
 
 

@@ -224,7 +224,6 @@ def master_well(state: State, recorded: Recorded) -> None:
     master = health(state, recorded)
     master.recovery = None
     master.is_doubted = False
-    _forget_failures(state, recorded.subject, master)
 
 
 def master_failed(state: State, recorded: Recorded) -> None:
@@ -235,6 +234,7 @@ def master_failed(state: State, recorded: Recorded) -> None:
         master.is_doubted = True
         master.failed_us, master.failed_seq = recorded.at_us, recorded.seq
     master.verdicts += 1
+    master.good = 0  # others may have failed it, and the engine itself heard it all the time
     master.is_hard = event.hard
     if event.hard:
         state.cache.failing.discard(recorded.subject)

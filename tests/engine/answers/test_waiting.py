@@ -98,6 +98,31 @@ def test_soft_evidence_in_a_hold_down_names_its_end_and_the_approval() -> None:
     )
 
 
+def test_who_is_blind_is_told_that_it_may_be_cut_off_itself() -> None:
+    story = calm()
+    story.at_us += 1_000
+    story.n += 1
+    story.see(ev.ProbeFailed(n=story.n, evidence=Evidence.OVERDUE), "a")
+    assert said(story).startswith(
+        "a has failed and nobody takes over yet: nobody else was heard since it began to fail, so "
+    )
+
+
+def test_observers_that_contradict_are_named_although_nothing_is_wanted() -> None:
+    story = calm()
+    story.at_us += 1_000
+    story.n += 1
+    failed = ev.ProbeFailed(n=1, evidence=Evidence.OVERDUE, observer="o2")
+    story.see(failed, "a")
+    story.at_us += 1_000
+    story.probe()
+    story.see(msgspec.structs.replace(failed, n=2), "a")
+    assert said(story) == (
+        "a: some observers say that the active has failed and at least as many hear it: no verdict "
+        "until they agree (tanist why a)"
+    )
+
+
 @pytest.mark.parametrize("reason", ["grace", "delay", "retry", "limit", "it answers again", "new"])
 def test_no_reason_goes_without_words(reason: str) -> None:
     story = calm()

@@ -113,6 +113,15 @@ def test_one_within_one_limit_is_not_within_all() -> None:
     assert tale.master("b").health is Health.DEGRADED
 
 
+def test_who_is_degraded_for_its_load_is_as_near_to_failing_as_before() -> None:
+    tale = limited()
+    tale.fails("b", "b")
+    for _ in range(3):
+        says(tale, queue=101)
+    assert tale.master("b").health is Health.DEGRADED
+    assert kinds(tale.fails("b")) == ["MasterFailed"]
+
+
 def test_what_there_is_no_limit_for_counts_neither_way() -> None:
     tale = limited()
     says(tale, queue=101)

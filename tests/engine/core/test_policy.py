@@ -14,7 +14,10 @@ from engine.core.policy import (
     Automation,
     FenceKind,
     GroupPolicy,
+    Phi,
     Policy,
+    Secret,
+    Sums,
     content_digest,
     preset,
     sums,
@@ -116,3 +119,25 @@ def test_the_digest_is_of_what_is_said_and_not_of_its_order() -> None:
     assert digest == content_digest(Policy(groups={"h": two, "g": one}), masters)
     assert digest != content_digest(Policy(groups={"g": two, "h": one}), masters)
     assert digest != content_digest(Policy(groups={"g": one, "h": two}), masters[:1])
+
+
+def test_phi_may_shorten_the_blip_and_a_suspicion_lengthens_detection() -> None:
+    zone = preset("zone")
+    phi = Phi(threshold_milli=1_000, deviation_us_min=100 * MS, warm_up=9)
+
+    def summed(found: Phi) -> Sums:
+        probe = msgspec.structs.replace(zone.probe, phi=found)
+        return sums(msgspec.structs.replace(zone, probe=probe))
+
+    # 1.28 deviations beyond the interval, less the time-out.
+    assert summed(phi).blip_us == pytest.approx(1_128 * MS - 500 * MS, abs=MS)
+    assert summed(phi).detect_us == sums(zone).detect_us
+    long = msgspec.structs.replace(phi, suspicion_us_min=3 * SECOND, suspicion_us_max=10 * SECOND)
+    assert (summed(long).blip_us, summed(long).detect_us) == (3 * SECOND, 12 * SECOND)
+    assert summed(msgspec.structs.replace(phi, threshold_milli=300_000)).blip_us == (
+        sums(zone).blip_us
+    )
+
+
+def test_a_secret_is_shown_by_where_it_is() -> None:
+    assert (str(Secret(env="NAME")), str(Secret(file="/a/b"))) == ("$NAME", "/a/b")

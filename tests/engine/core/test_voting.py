@@ -250,6 +250,29 @@ def test_another_alone_fails_nobody_whom_the_engine_hears() -> None:
     assert kinds(eyes.ok("o2")) == ["ObserversAgree"]
 
 
+@pytest.mark.parametrize("evidence", [Evidence.OVERDUE, Evidence.REFUSED])
+def test_another_alone_fails_nobody_before_the_engine_has_looked_itself(
+    evidence: Evidence,
+) -> None:
+    tale, eyes = watched(observers=None, fall=1)
+    tale.wait(MS)
+    eyes.closes("o2", "a")
+    assert kinds(eyes.fails("o2", "a", evidence=evidence)) == []
+    tale.wait(MS)
+    tale.ok("b", "c")
+    taken = tale.fails("a")
+    assert dict(only(taken, ev.MasterFailed).figures)["votes"] == 2
+    assert tale.group.saga is not None
+
+
+def test_another_alone_is_believed_when_the_engine_cannot_look() -> None:
+    tale, eyes = watched(observers=None, fall=1, unknown_after_us=0)
+    tale.wait(70 * MS)
+    assert kinds(eyes.fails("o2")) == []
+    tale.wait(1)
+    assert kinds(eyes.fails("o2")) == ["MasterFailed"]
+
+
 def test_a_quorum_that_only_disagrees_fails_over_nobody() -> None:
     tale, eyes = watched()
     tale.fails("a", "a", "a")
@@ -270,8 +293,21 @@ def test_a_relapse_needs_the_quorum_too() -> None:
     eyes.ok("o2")
     tale.ok("b")
     assert tale.master("b").health is Health.RECOVERING
+    tale.wait(MS)
     assert kinds(tale.fails("b")) == []
     assert only(eyes.fails("o2"), ev.MasterFailed).rule == "relapse"
+
+
+def test_who_has_not_looked_since_it_answered_says_nothing_of_that() -> None:
+    tale, eyes = watched()
+    eyes.fails("o2", times=3)
+    eyes.fails("o3", times=3)
+    assert tale.master("b").health is Health.FAILED
+    tale.wait(MS)
+    assert kinds(tale.ok("b")) == ["MasterRecovering"]
+    assert kinds(tale.ok("b")) == ["MasterHealthy"]
+    assert kinds(tale.ok("b")) == []
+    assert kinds(eyes.ok("o2")) == []
 
 
 def test_what_others_saw_may_still_be_evidence() -> None:
