@@ -25,10 +25,16 @@ class RedisProcess:
     """A redis-server, on a port of its own, that saves nothing."""
 
     def __init__(
-        self, directory: Path, *arguments: str, port: int = 0, file: Path | None = None
+        self,
+        directory: Path,
+        *arguments: str,
+        port: int = 0,
+        file: Path | None = None,
+        is_sentinel: bool = True,
     ) -> None:
-        """Start it; it is ready when this returns. With a `file` it is a sentinel."""
+        """Start it; it is ready when this returns. With a `file` that says all, as a sentinel's."""
         self._file: Final = file
+        self._mode: Final = ("--sentinel",) if is_sentinel else ()
         self.port: Final = port or free_port()
         self.directory: Final = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -38,7 +44,7 @@ class RedisProcess:
     def _start(self) -> None:
         assert PROGRAM is not None
         if self._file is not None:
-            command = [PROGRAM, str(self._file), "--sentinel"]
+            command = [PROGRAM, str(self._file), *self._mode]
         else:
             command = [
                 PROGRAM,

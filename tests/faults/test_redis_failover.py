@@ -1,14 +1,18 @@
 """Real Redis servers: a primary that is lost is replaced, and cannot come back as one."""
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
 import pytest
 
+from engine.answers.status import status
 from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.evolve import evolve
+from engine.core.leasing import unleased
+from engine.core.policy import SECOND, Fence, FenceKind, lease_wait_us
 from engine.core.state import State
 from engine.log.sqlite import open_log
 from engine.log.verify import verify
@@ -141,6 +145,58 @@ def test_an_heir_with_older_data_is_passed_over_for_the_one_that_has_it(tmp_path
             assert "bytes more" in refused.detail
             await at.at_rest("c", without="a")
             until(lambda: b.ask("GET", "k") == b"v")
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+
+
+LEASED = Fence(kind=FenceKind.LEASE, clients="direct", lease_us=4 * SECOND)
+
+
+@pytest.mark.alone
+def test_by_lease_nobody_is_promoted_before_the_old_primary_has_stopped_by_itself(
+    tmp_path: Path,
+) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        policy = redis_policy(fence=LEASED)
+        async with replicated(servers, tmp_path / "tanist.db", policy) as at:
+            await at.at_rest("a")
+            a = servers["a"]
+            await at.until(lambda: unleased(at.engine.state, at.group) == [])
+            a.strike(signal.SIGSTOP)
+            fenced = at.log[await at.next(ev.MasterFenced, subject="a")]
+            place = await at.next(ev.Switched)
+            switched = at.log[place]
+            assert switched.at_us - fenced.at_us >= lease_wait_us(policy)
+            how = [each.event.how for each in at.log if isinstance(each.event, ev.FenceConfirmed)]
+            assert how == ["lease"]
+            # Its replicas have left, so it takes no writes even before it has read its fence.
+            a.strike(signal.SIGCONT)
+            with contextlib.suppress(ConnectionError):  # or the fence has sent us away
+                assert isinstance(a.ask("SET", "k", "x"), Refusal)
+            await at.at_rest(switched.subject)
+            heir = servers[switched.subject]
+            assert heir.setting("min-replicas-to-write") == "1"
+            until(lambda: heir.ask("SET", "k", "w") == b"OK")
+            until(lambda: a.ask("GET", "k") == b"w")
+
+    demands = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+    with redis_servers(tmp_path, ["a", "b", "c"], *demands) as servers:
+        asyncio.run(main(servers))
+
+
+def test_without_a_lease_to_rely_on_the_group_waits_and_a_person_may_vouch(tmp_path: Path) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        policy = patient_policy(fence=LEASED)
+        async with replicated(servers, tmp_path / "tanist.db", policy) as at:
+            await at.at_rest("a")
+            servers["a"].kill()
+            await at.until(lambda: at.group.saga is not None and at.master("c").follow_epoch == 2)
+            waits = status(at.engine.state)["groups"][GROUP]["waits"]  # type: ignore[index]
+            assert waits["reason"] == "fence"
+            assert "a, b, c says of none that is short" in waits["says"]
+            await at.engine.release("a")
+            await at.next(ev.Switched, subject="b")
 
     with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
         asyncio.run(main(servers))

@@ -8,14 +8,25 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Recorded, Result, Verdict
-from engine.core.policy import MINUTE, MS, SECOND, Automation, Degraded, Observers
+from engine.core.policy import (
+    MINUTE,
+    MS,
+    SECOND,
+    Automation,
+    Degraded,
+    FenceKind,
+    Hooks,
+    Observers,
+    Recover,
+)
 from engine.core.replay import control_at
 from engine.core.state import control_digest
 from tests.engine.core.build import START_US, Story, made
 
 UNITS: Final = {"us": 1, "ms": MS, "s": SECOND, "m": MINUTE}
 AUTHOR: Final = "ann"
-INSTANTS: Final = ("hold_until_us", "retry_at_us")  # shown from the start of the story, as at_us
+# Shown from the start of the story, as at_us.
+INSTANTS: Final = ("hold_until_us", "retry_at_us", "again_at_us")
 
 
 class Part(msgspec.Struct):
@@ -64,6 +75,7 @@ def begin(words: list[str]) -> Story:
     """Return the story of `group <preset> setting=value ...`."""
     preset, *settings = words
     changes: dict[str, object] = {}
+    lease_us = 0
     for setting in settings:
         name, value = setting.split("=")
         if name == "automation":
@@ -72,9 +84,22 @@ def begin(words: list[str]) -> Story:
             changes["observers"] = Observers(quorum=int(value), vote_ttl_us=5 * SECOND)
         elif name == "queue":
             changes["degraded"] = Degraded(queue=int(value), reports=2)
+        elif name == "effects":
+            changes[name] = value
+        elif name == "lease":
+            changes["fence"] = FenceKind.LEASE
+            lease_us = amount(value)
+        elif name == "hook":
+            changes["hooks"] = Hooks(**{value: ("a program",)})
+        elif name == "recover":
+            changes[name] = Recover(
+                command=("a program",), attempts=amount(value), backoff_us=SECOND, timeout_us=SECOND
+            )
         else:
             changes[name if value.isdigit() else f"{name}_us"] = amount(value)
-    return Story(made(preset, **changes))  # type: ignore[arg-type]
+    policy = made(preset, **changes)  # type: ignore[arg-type]
+    fence = msgspec.structs.replace(policy.fence, lease_us=lease_us)
+    return Story(msgspec.structs.replace(policy, fence=fence))
 
 
 def amount(text: str) -> int:
@@ -121,6 +146,9 @@ def obey(story: Story, verb: str, words: list[str]) -> list[Recorded]:
             return story.work()
         case "answers", [step, master, result]:
             return story.answers(step, Result(result), master=master)
+        case "says-lease", [time, *names]:
+            lease = ev.LoadReported(lease_us=amount(time))
+            return [recorded for name in names for recorded in story.see(lease, name)]
         case "accepts", keys:
             return [recorded for key in keys for recorded in story.accepts(key)]
         case "acks", [key, name]:

@@ -201,9 +201,10 @@ class _Step:
         if asked.active is not None and asked.active.role is Role.ACTIVE:
             commands.append(("REPLICAOF", *self._place_of(asked.active)))
         commands += (*_AWAY, ("EXEC",))
-        replies = await self._change(*commands, _SETTINGS, key=asked.key)
-        server.note(replies[-1])
-        self._hold(replies[:-1])
+        # Written to its file, if it has one, it holds over a restart.
+        *replies, settings, _ = await self._change(*commands, _SETTINGS, _REWRITE, key=asked.key)
+        server.note(settings)
+        self._hold(replies)
         return Carried(result=Result.OK)
 
     async def _detach(self) -> Carried:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from engine.core.events import Result
 from engine.core.fleet import Health, Role
+from engine.core.leasing import REDIS_SLACK_US
 from engine.core.policy import MS, SECOND
 from engine.runtime.carriers.access import Access
 from engine.runtime.carriers.asked import Asked, Carried, Member
@@ -17,7 +19,7 @@ from engine.runtime.carriers.redis import RedisCarrier
 from engine.runtime.carriers.redis_facts import key_of
 from engine.runtime.redis import FENCED
 from engine.runtime.resp import Refusal
-from tests.engine.redis import RedisProcess, needs_redis, redis_servers, until
+from tests.engine.redis import RedisProcess, free_port, needs_redis, redis_servers, until
 
 pytestmark = needs_redis
 LONG_US = 20 * SECOND
@@ -336,11 +338,46 @@ def test_passwords_are_said_first_and_a_wrong_one_is_a_refusal(tmp_path: Path) -
         assert "s4" not in wrong.detail
 
 
-def test_what_is_written_to_its_file_comes_back_with_it(tmp_path: Path) -> None:
-    with redis_servers(tmp_path, ["a"], replicas=False) as servers:
-        assert carried(servers, "promote", "a").result is Result.OK
-        # There is no file, which is no reason to fail.
-        assert carried(servers, "switch", "a").result is Result.OK
+def test_a_fence_holds_over_a_restart_of_a_server_that_has_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "redis.conf"
+    file.write_text(
+        f'port {free_port()}\nbind 127.0.0.1\ndir {tmp_path}\nsave ""\nmin-replicas-to-write 1\n'
+    )
+    process = RedisProcess(
+        tmp_path, port=int(file.read_text().split()[1]), file=file, is_sentinel=False
+    )
+    servers = {"a": process}
+    try:
+        assert carried(servers, "fence", "a").result is Result.OK
+        process.kill()
+        process.start_again()
+        assert process.info()["role"] == "master"
+        assert process.setting("min-replicas-to-write") == str(FENCED + 1)
+        assert isinstance(process.ask("SET", "k", "v"), Refusal)
+        # It may serve again under another epoch, and so it does after the next restart.
+        promoted(servers, "a")
+        assert process.setting("min-replicas-to-write") == "1"
+        process.kill()
+        process.start_again()
+        assert process.setting("min-replicas-to-write") == "1"
+    finally:
+        process.end()
+
+
+@pytest.mark.alone
+def test_a_primary_without_acknowledgements_stops_within_what_is_counted_on_top_of_its_lease(
+    servers: Servers,
+) -> None:
+    a, b, c = servers.values()
+    a.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+    a.ask("CONFIG", "SET", "min-replicas-max-lag", "1")
+    until(lambda: a.ask("SET", "k", "v") == b"OK")
+    for replica in (b, c):
+        replica.strike(signal.SIGSTOP)  # silent, and their connections stay open
+    began = time.monotonic()
+    until(lambda: isinstance(a.ask("SET", "k", "v"), Refusal))
+    lasted_us = (time.monotonic() - began) * 1_000_000
+    assert lasted_us < SECOND + REDIS_SLACK_US + SECOND // 2  # half a second for this machine
 
 
 # Stories.
