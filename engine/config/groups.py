@@ -147,7 +147,7 @@ def _probe(table: Table, base: Probe) -> Probe:
         recheck_us=table.take("recheck", _INTERVAL, base.recheck_us),
         rise=table.take("rise", kinds.count(least=1, most=COUNT_MAX), base.rise),
         fall=table.take("fall", kinds.count(least=1, most=COUNT_MAX), base.fall),
-        hold_open=table.take("hold_open", kinds.flag, base.hold_open),
+        hold_open=table.take("hold_open", kinds.flag, _holds(kind, base)),
         **_asked(table, base, kind),
     )
     if table.reading.count == before:
@@ -165,6 +165,14 @@ def _probe(table: Table, base: Probe) -> Probe:
     )
     table.finish()
     return probe
+
+
+def _holds(kind: str, base: Probe) -> bool:
+    """Return whether a connection is held open where nothing is said about that.
+
+    Not over bare tcp: a server that serves one connection at a time would serve nobody else.
+    """
+    return base.hold_open and (kind != "tcp" or base.kind == "tcp")
 
 
 class _Asked(TypedDict):

@@ -55,7 +55,12 @@ def look_warnings(policy: GroupPolicy) -> Iterable[str]:
             f"a command each {spell(probe.interval_us)}: a process is started for each master and "
             "probe, one at a time"
         )
-    if probe.kind in ("http", "https", "tcp", "redis") and not probe.hold_open:
+    if probe.kind == "tcp" and probe.hold_open:
+        yield (
+            "hold_open over tcp: a server that serves one connection at a time serves nobody else "
+            "while it is held"
+        )
+    if probe.kind in ("http", "https", "redis") and not probe.hold_open:
         yield (
             "hold_open = false: no connection ends when a master dies, so a crash is only seen by "
             "failed probes"

@@ -42,6 +42,7 @@ def test_each_kind_says_what_it_sees_and_what_it_does_not(
     [
         ({"verify": False}, "whoever answers"),
         ({"kind": "command", "interval_us": 10 * MS}, "a command each 10ms"),
+        ({"kind": "tcp", "hold_open": True}, "serves nobody else"),
         ({"kind": "redis", "hold_open": False}, "a crash is only seen by failed probes"),
     ],
 )
@@ -51,6 +52,7 @@ def test_what_makes_a_probe_say_less_is_warned_of(settings: dict[str, object], s
 
 
 def test_what_is_usual_is_not_warned_of() -> None:
-    for kind in ("http", "https", "tcp", "redis", "push", "python"):
+    for kind in ("http", "https", "redis", "push", "python"):
         assert warned(kind=kind) == []
+    assert warned(kind="tcp", hold_open=False) == []
     assert warned(kind="push", hold_open=False) == []

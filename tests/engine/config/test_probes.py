@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.config import parse
+from engine.config import override, parse
 from engine.core.errors import ConfigurationError
-from engine.core.policy import GroupPolicy, Secret
+from engine.core.policy import GroupPolicy, Policy, Secret
 
 ADDRESSES = {
     "http": "http://127.0.0.1:1",
@@ -64,6 +64,14 @@ def test_only_who_speaks_http_is_sent_the_control_protocol_by_default(kind: str)
         assert read(probe, "https://a:1").effects == "http"
     else:
         assert read(probe, ADDRESSES[kind]).effects == "http"
+
+
+def test_over_bare_tcp_no_connection_is_held_unless_it_is_written() -> None:
+    assert not read('kind = "tcp"', "tcp://a:1").probe.hold_open
+    assert read('kind = "tcp", hold_open = true', "tcp://a:1").probe.hold_open
+    assert read('kind = "redis"', "redis://a:1").probe.hold_open
+    held = Policy(groups={"g": read('kind = "tcp", hold_open = true', "tcp://a:1")})
+    assert override(held, "probe.fall=1").groups["g"].probe.hold_open
 
 
 def test_what_only_some_kinds_take_reaches_its_field() -> None:
