@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from engine.answers.alerting import standing
 from engine.answers.search import Finder
 from engine.answers.telling import sentence as told
 from engine.answers.times import iso
@@ -57,6 +58,13 @@ def brief(log: Log, state: State) -> Said:
 
 def _wrong(state: State) -> Iterator[Said]:
     fleet = state.fleet
+    for alert in standing(state):
+        if not alert["acked"]:
+            yield _said(
+                str(alert["subject"]),
+                f"alert {alert['id']}",
+                f"{alert['severity']}: {alert['says']}",
+            )
     if fleet.file_pause is not None:
         yield _said("fleet", "pause", f"a file beside the log pauses the fleet: {fleet.file_pause}")
     if fleet.doubt_seq:
@@ -131,6 +139,9 @@ def _source(state: State, subject: str) -> str:
 
 def _commands(state: State) -> Iterator[Said]:
     """Return what would help now, a command each, with what it does."""
+    for alert in standing(state):
+        if not alert["acked"]:
+            yield _typed(f"tanist ack {alert['id']}", "silences the alert, and nothing else")
     if state.fleet.pause_until_us:
         yield _typed("tanist resume", "ends the pause of the fleet")
     for group in state.groups.values():

@@ -36,7 +36,7 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
 
     master: str
     role: str
-    ends: str  # served, waits, proposed, nobody
+    ends: str  # served, waits, proposed, nobody, unnoticed
     heir: str  # who serves then, or would; "": nobody
     after_us: int  # until then, without the time that effects take [us]
     requeued: int  # messages that would be sent again [count]
@@ -116,9 +116,14 @@ class _World:
         return self.state.groups[self._group]
 
     def fail(self) -> None:
-        """Let the master fail, beyond doubt."""
-        self._see(ev.ConnectionClosed(evidence=Evidence.CLOSED), self.name)
+        """Let the master fail, beyond doubt, in the eyes of all who watch it."""
+        for observer in self._eyes(self.name):
+            closed = ev.ConnectionClosed(evidence=Evidence.CLOSED, observer=observer)
+            self._see(closed, self.name)
         self._probe_failed()
+
+    def _eyes(self, name: str) -> list[str]:
+        return sorted(self.group.masters[name].observers) or [""]
 
     def go_on(self) -> None:
         """Let time pass until there is nothing to wait for."""
@@ -182,6 +187,7 @@ class _World:
                 boot=master.boot,
                 epoch=master.epoch or master.reported_epoch if self._is_told(name) else None,
                 role=master.role.value if master.reported_role and self._is_told(name) else "",
+                observer=self._eyes(name)[0],
             )
             self._see(answer, name, at_us=at_us)
         self._probe_failed(at_us)
@@ -190,8 +196,10 @@ class _World:
         return self.group.masters[name].reported_epoch is not None
 
     def _probe_failed(self, at_us: int = 0) -> None:
-        self._n += 1
-        self._see(ev.ProbeFailed(n=self._n, evidence=Evidence.REFUSED), self.name, at_us=at_us)
+        for observer in self._eyes(self.name):
+            self._n += 1
+            refused = ev.ProbeFailed(n=self._n, evidence=Evidence.REFUSED, observer=observer)
+            self._see(refused, self.name, at_us=at_us)
 
     def _see(self, event: Observation, who: str, *, at_us: int = 0) -> None:
         at_us = max(at_us, self.state.at_us)
@@ -219,6 +227,9 @@ def _of_active(world: _World, role: Role) -> Foreseen:
     if group.saga is not None and group.saga.heir:
         able = group.saga.heir
     block = wait_of(world.state, group)
+    if block is None and active_of(group) == name and want(group) is None:
+        says = "it would not be found to have failed: too few who watch it have to agree"
+        return _foreseen(name, role, "unnoticed", "", after_us, says)
     if block is None:
         says = f"{name} is left and nobody serves"
         return _foreseen(name, role, "nobody", "", after_us, says, requeued=requeued)

@@ -9,7 +9,7 @@ from engine.core import events as ev
 from engine.core.policy import PRESETS, GroupPolicy, preset
 from engine.core.state import GroupState, State
 from engine.log.protocol import Log
-from engine.whatif.keys import changes, settings, spelled
+from engine.whatif.keys import changes, fleet_settings, settings, spelled
 
 _SAID: Final = ("mode", "preset")
 
@@ -31,6 +31,7 @@ def in_force(log: Log, state: State, file: Configuration | None) -> dict[str, An
             "digest": fleet.policy_digest,
         },
         "groups": {name: _group(log, state, group) for name, group in sorted(state.groups.items())},
+        "fleet": fleet_settings(fleet.policy),
         "file": None if file is None else _file(state, file),
         "drift": [] if file is None else drift(state, file),
     }

@@ -161,6 +161,11 @@ def show_config(found: Document) -> None:
         for key, one in settings.items()
         if one["value"] not in (None, "", (), [])
     ]
+    rows += [
+        ("fleet", path, _setting(path, value), "")
+        for path, value in found["fleet"].items()
+        if value not in (None, "", (), [])
+    ]
     console = output.console()
     console.print(output.table(("group", "setting", "in force", "from"), rows))
     if found["file"] is None:

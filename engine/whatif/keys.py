@@ -188,7 +188,7 @@ def changes(before: Policy, after: Policy) -> list[Changed]:
         if name in after.groups
         for changed in _differing(name, policy, after.groups[name])
     ]
-    return [*_differing("", _fleet(before), _fleet(after)), *found]
+    return [*_differing("", fleet_settings(before), fleet_settings(after)), *found]
 
 
 def _differing(group: str, before: object, after: object) -> list[Changed]:
@@ -207,7 +207,7 @@ def _differing(group: str, before: object, after: object) -> list[Changed]:
     ]
 
 
-def _fleet(policy: Policy) -> dict[str, object]:
+def fleet_settings(policy: Policy) -> dict[str, object]:
     """Return the settings that hold for all groups, by their paths."""
     found: dict[str, object] = {}
     for name in policy.__struct_fields__:

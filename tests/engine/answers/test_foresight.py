@@ -11,7 +11,15 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.events import FLEET
 from engine.core.fleet import Mode
-from engine.core.policy import SECOND, Automation, Fence, FenceKind, GroupPolicy, preset
+from engine.core.policy import (
+    SECOND,
+    Automation,
+    Fence,
+    FenceKind,
+    GroupPolicy,
+    Observers,
+    preset,
+)
 from tests.engine.answers.stories import GROUP, Story, failed_over, serving
 
 
@@ -103,6 +111,19 @@ def test_a_fence_that_nobody_confirms_is_waited_for() -> None:
     found = told(story, "a")
     assert (found.ends, found.heir) == ("waits", "b")
     assert "tanist release a" in found.says
+
+
+def test_all_who_watch_a_master_see_it_fail_and_one_alone_may_not_be_enough() -> None:
+    policy = msgspec.structs.replace(
+        preset("bench"), observers=Observers(quorum=2, vote_ttl_us=5 * SECOND)
+    )
+    story = ready(policy)
+    assert told(story, "a").ends == "unnoticed"
+    for name in "abc":
+        seen = ev.ProbeOk(n=1, latency_us=5, boot=name, epoch=story.epochs[name], observer="o2")
+        story.see(seen, name)
+    found = told(story, "a")
+    assert (found.ends, found.heir) == ("served", "b")
 
 
 def test_a_pause_is_said() -> None:
