@@ -81,14 +81,14 @@ def test_the_documents_have_their_keys(log: Path) -> None:
     assert (found["b"]["heir"], found["b"]["ends"]) == ("c", "served")
 
 
-def test_the_status_is_drawn_again_until_its_seconds_are_over(log: Path) -> None:
-    done = tanist("status", "x.db", "--watch", "--brief", "--seconds", "0.01", cwd=log.parent)
+def test_a_watch_of_no_time_draws_the_status_once(log: Path) -> None:
+    done = tanist("status", "x.db", "--watch", "--brief", "--seconds", "0", cwd=log.parent)
     assert done.returncode == 0
-    assert done.stdout.count("What is wrong") == 2
+    assert done.stdout.count("What is wrong") == 1
 
 
 @pytest.mark.alone
-def test_q_ends_the_watch_and_gives_the_terminal_back(log: Path) -> None:
+def test_the_status_is_drawn_again_until_q_which_gives_the_terminal_back(log: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "status", "x.db", "--watch"],
@@ -102,7 +102,7 @@ def test_q_ends_the_watch_and_gives_the_terminal_back(log: Path) -> None:
     seen = b""
     ends_s = time.monotonic() + 60
     try:
-        while b"q ends this" not in seen and time.monotonic() < ends_s:
+        while seen.count(b"q ends this") < 2 and time.monotonic() < ends_s:
             seen += _read(ours)
         assert b"if it failed now" in seen
         os.write(ours, b"q")
