@@ -5,7 +5,7 @@ from typing import Final
 from engine.answers.alerting import standing
 from engine.answers.times import iso
 from engine.answers.waiting import sentence, wait_of
-from engine.core import candidates
+from engine.core import candidates, failback
 from engine.core.fleet import Mode, Role
 from engine.core.owed import owed_of
 from engine.core.serving import weights
@@ -79,6 +79,7 @@ def _group(state: State, group: GroupState) -> dict[str, object]:
         "proposed_seq": group.proposed_seq,
         "failover": _failover(group),
         "scheduled": _scheduled(group),
+        "failback": _failback(state, group),
         "rollback": None if group.rollback is None else group.rollback.seq,
         "owed": [
             {"step": effect.step, "master": effect.master, "epoch": effect.epoch}
@@ -135,6 +136,19 @@ def _waits(state: State, group: GroupState) -> dict[str, object] | None:
         "reason": block.reason,
         "until": iso(block.until_us) if block.until_us else None,
         "says": sentence(state, group, block),
+    }
+
+
+def _failback(state: State, group: GroupState) -> dict[str, object] | None:
+    """Return who gets its place back, and what that waits for."""
+    if not group.failback_to or not failback.is_wanted(state, group, state.at_us):
+        return None
+    block = failback.block_of(state, group, state.at_us)
+    until_us = 0 if block is None else block.until_us
+    return {
+        "to": group.failback_to,
+        "reason": "" if block is None else block.reason,
+        "until": iso(until_us) if until_us else None,
     }
 
 

@@ -175,6 +175,11 @@ def _warnings(found: Document) -> Iterable[str]:
         if proposed:
             when = f"at {output.moment(proposed['at'])}: tanist why {proposed['seq']}"
             yield f"{name}: {proposal(proposed)}, it said {when}"
+        back = group["failback"]
+        if back:
+            ends = f" until {output.moment(back['until'])}" if back["until"] else ""
+            why = "the time it has to be well" if back["reason"] == "failback" else back["reason"]
+            yield f"{name}: {back['to']} gets its place back: it waits for {why}{ends}"
         if group["scheduled"]:
             planned = group["scheduled"]
             to = planned["to"] or "the best"

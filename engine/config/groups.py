@@ -30,6 +30,7 @@ from engine.core.policy import (
     SECOND,
     STRATEGIES,
     Automation,
+    Balance,
     Failover,
     GroupPolicy,
     Messages,
@@ -50,7 +51,8 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
-GROUP_LATER: Final = ("balance", "drivers")
+GROUP_LATER: Final = ("drivers",)
+BALANCE_LATER: Final = ("panic", "ejection")
 FAILOVER_LATER: Final = ("across_regions",)
 
 _INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
@@ -125,6 +127,7 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
             table.table("hooks"), base.hooks, step_timeout_us=failover.step_timeout_us
         ),
         recover=read_recover(table.table("recover"), base.recover),
+        balance=_balance(table.table("balance", later=BALANCE_LATER), base.balance),
         observers=read_observers(table.table("observers"), base.observers, probe),
         degraded=read_degraded(table.table("degraded"), base.degraded),
     )
@@ -256,6 +259,9 @@ def _failover(table: Table, base: Failover) -> Failover:
     before = table.reading.count
     delay = table.table("delay")
     limit, window_us = table.take("limit", kinds.limit, (base.limit, base.limit_window_us))
+    failback, failback_us = table.take(
+        "failback", kinds.failback, (base.failback, base.failback_us)
+    )
     times = msgspec.structs.replace(
         base,
         deadline_us=table.take("deadline", _SPAN, base.deadline_us),
@@ -268,7 +274,8 @@ def _failover(table: Table, base: Failover) -> Failover:
         limit=limit,
         limit_window_us=window_us or base.limit_window_us,  # "none" names no window
         grace_us=table.take("grace", kinds.duration(), base.grace_us),
-        failback=table.take("failback", kinds.choice(("manual", "never")), base.failback),
+        failback=failback,
+        failback_us=failback_us,
         lag_us_max=table.take("lag_max", kinds.duration_or_any(least_us=MS), base.lag_us_max),
         behind_max=table.take("behind_max", kinds.count_or_any(most=BEHIND_MAX), base.behind_max),
         allow_loss=table.take("allow_loss", kinds.flag, base.allow_loss),
@@ -305,6 +312,13 @@ def _messages(table: Table, base: GroupPolicy, failover: Failover) -> Messages:
     )
     table.finish()
     return messages
+
+
+def _balance(table: Table, base: Balance | None) -> Balance | None:
+    before_us = 0 if base is None else base.slow_start_us
+    slow_us = table.take("slow_start", kinds.duration(), before_us)
+    table.finish()
+    return Balance(slow_start_us=slow_us) if slow_us else None
 
 
 def _slo(table: Table, base: Slo) -> Slo:

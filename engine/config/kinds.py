@@ -192,6 +192,19 @@ def limit(value: object) -> tuple[int, int]:
     return int(found[1]), window_us
 
 
+def failback(value: object) -> tuple[str, int]:
+    """Return "manual", "never", or "auto" and for how long a master has to be well before [us]."""
+    if value in ("manual", "never"):
+        return str(value), 0
+    stable_us = microseconds(value) if isinstance(value, str) else None
+    if not stable_us:
+        raise Unfit(
+            '"manual", "never" or a duration',
+            'write how long who was left has to be well to get its place back, as in "30m"',
+        )
+    return "auto", stable_us
+
+
 def fleet_limit(value: object) -> FleetPolicy | None:
     """Return what brakes the failovers of all groups together; None for "none"."""
     if value == "none":

@@ -123,10 +123,13 @@ clients = "{clients}"  # direct where clients hold a master's own address: with 
 # hold_down = {hold_down}  # after a failover, soft evidence waits this long
 # limit = {limit}  # failovers in a window, or "none"; a spent limit waits for approve
 # grace = {grace}  # after a start, fresh evidence is awaited this long
-# failback = "manual"  # no master is given back its role by itself
+# failback = "manual"  # or how long who was left has to be well to get its place back, as "30m"
 # lag_max = "any"  # an heir that says it is further behind, as "1s", is passed over
 # behind_max = "any"  # the same for what it lacks of the newest position, as 0 for nothing
 # allow_loss = false  # true: both limits pass nobody over, and what was acknowledged may be lost
+
+[groups.main.balance]
+# slow_start = {slow_start}  # who begins to serve gets its whole share after this, at least 10 %
 
 [groups.main.messages]
 # deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again
@@ -275,6 +278,7 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "hold_down": _q(failover.hold_down_us),
         "limit": f'"{failover.limit}/{window}"' if failover.limit else '"none"',
         "grace": _q(failover.grace_us),
+        "slow_start": _q(0 if policy.balance is None else policy.balance.slow_start_us),
         "lease": _q(PRESETS[policy.preset].lease_us),
         "backoff": _q(BACKOFF_US),
         "heals": ATTEMPTS_MAX,

@@ -67,6 +67,8 @@ def decide_failover(step: Step, event: ev.FailoverAsked) -> None:
                 phases=tuple(group.saga.phases),
                 hold_until_us=group.hold_until_us,
                 retry_at_us=0,
+                failback_to=group.failback_to,
+                failback_us=group.failback_us,
             )
         )
     source, evidence = active_of(group), (step.seq,)

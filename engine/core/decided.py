@@ -221,6 +221,8 @@ class FailoverEnded(Event, frozen=True, kw_only=True):
     phases: Figures  # the time of each phase [us]
     hold_until_us: int
     retry_at_us: int
+    failback_to: str = ""  # the master that gets its place back when it was well for long enough
+    failback_us: int = 0  # and not before
 
 
 class StrategyChanged(Event, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from engine.core import (
     candidates,
     commands,
     detection,
+    failback,
     outcomes,
     scheduling,
     tending,
@@ -210,6 +211,8 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
         wanted = want(group)
         if wanted is not None:
             block = blocked(state, group, wanted, at_us)
+        elif group.failback_to and failback.is_wanted(state, group, at_us):
+            block = failback.block_of(state, group, at_us)
     elif saga.phase is Phase.SELECTING:
         block = waiting(state, group, saga, at_us)
     elif is_draining(group):

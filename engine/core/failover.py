@@ -19,6 +19,7 @@ from engine.core.blocking import (
     want,
 )
 from engine.core.candidates import leaves_no_doubt
+from engine.core.failback import consider_failback
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
 from engine.core.healing import consider_healing
@@ -83,7 +84,8 @@ def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | Non
     wanted = want(group)
     if wanted is not None:
         return _consider_want(state, group, wanted, at_us)
-    return _consider_strays(state, group, at_us)
+    todo = _consider_strays(state, group, at_us)
+    return todo or consider_failback(state, group, at_us)
 
 
 def _consider_want(state: State, group: GroupState, wanted: Want, at_us: int) -> Todo | None:

@@ -125,10 +125,11 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: int  # failovers of the group within `limit_window_us` [count]; 0: none
     limit_window_us: int
     grace_us: int  # after a start, evidence is awaited this long [us]
-    failback: str  # "manual" or "never": no master is given back its role by itself
+    failback: str  # "manual", "never": nobody gets its place back by itself; "auto": `failback_us`
     lag_us_max: int = 0  # an heir that says it is further behind is passed over [us]; 0: any
     behind_max: int = -1  # the same, behind the newest position known, in its unit; -1: any
     allow_loss: bool = False  # both only rank: what was acknowledged may be lost
+    failback_us: int = 0  # who was left has to be well for so long to get its place back [us]
 
 
 class Messages(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +168,12 @@ class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     recovery_us: int  # a failover is open
     paused_us: int  # paused, or observing although there are effects
     late_us: int  # how long it is said that the engine itself stood still
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How traffic is shared among the masters that serve."""
+
+    slow_start_us: int  # one that begins to serve gets its whole share only after this [us]; 0: now
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -230,6 +237,7 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reach: Reach | None = None  # None: the address is enough
     hooks: Hooks | None = None
     recover: Recover | None = None  # None: failed masters are not healed
+    balance: Balance | None = None  # None: who begins to serve gets its whole share at once
 
     def hook(self, name: str) -> tuple[str, ...]:
         """Return the program of a hook by its name, as in "before-fence"; (): there is none."""
@@ -345,6 +353,7 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     limit_window_us: int
     fleet: FleetPolicy | None
     grace_us: int
+    slow_start_us: int
     unknown_after_us: int
     flush_us: int
     keep_observations_us: int
@@ -360,8 +369,9 @@ PRESETS: Final[dict[str, _Preset]] = {
         interval_us=10 * MS, timeout_us=50 * MS, recheck_us=50 * MS, fall=1, rise=2,
         detect_within_us=120 * MS, late_us_max=25 * MS, delay_crash_us=0, delay_staleness_us=0,
         automation=Automation.AUTO, deadline_us=2 * SECOND, hold_down_us=0, limit=0,
-        limit_window_us=HOUR, fleet=None, grace_us=SECOND, unknown_after_us=5 * SECOND,
-        flush_us=5 * MS, keep_observations_us=DAY, max_size=2 * GIB, lease_us=200 * MS,
+        limit_window_us=HOUR, fleet=None, grace_us=SECOND, slow_start_us=0,
+        unknown_after_us=5 * SECOND, flush_us=5 * MS,
+        keep_observations_us=DAY, max_size=2 * GIB, lease_us=200 * MS,
         flap_high_ppm=0, flap_low_ppm=0,  # who is struck for show is no flapper
     ),
     "lan": _Preset(
@@ -370,7 +380,8 @@ PRESETS: Final[dict[str, _Preset]] = {
         automation=Automation.OBSERVE, deadline_us=5 * SECOND, hold_down_us=MINUTE, limit=3,
         limit_window_us=10 * MINUTE,
         fleet=FleetPolicy(limit=3, share_ppm=500_000, window_us=10 * MINUTE),
-        grace_us=5 * SECOND, unknown_after_us=5 * SECOND, flush_us=250 * MS,
+        grace_us=5 * SECOND, slow_start_us=10 * SECOND, unknown_after_us=5 * SECOND,
+        flush_us=250 * MS,
         keep_observations_us=7 * DAY, max_size=2 * GIB, lease_us=SECOND,
     ),
     # The time-out is above the 200 ms minimum retransmission time-out of TCP.
@@ -380,6 +391,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         delay_staleness_us=3 * SECOND, automation=Automation.OBSERVE, deadline_us=10 * SECOND,
         hold_down_us=10 * MINUTE, limit=2, limit_window_us=HOUR,
         fleet=FleetPolicy(limit=2, share_ppm=250_000, window_us=10 * MINUTE), grace_us=30 * SECOND,
+        slow_start_us=MINUTE,
         unknown_after_us=5 * SECOND, flush_us=SECOND, keep_observations_us=35 * DAY,
         max_size=10 * GIB, lease_us=5 * SECOND,
     ),
@@ -390,6 +402,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         delay_staleness_us=60 * SECOND, automation=Automation.OBSERVE, deadline_us=60 * SECOND,
         hold_down_us=HOUR, limit=1, limit_window_us=DAY,
         fleet=FleetPolicy(limit=1, share_ppm=100_000, window_us=HOUR), grace_us=60 * SECOND,
+        slow_start_us=2 * MINUTE,
         unknown_after_us=10_500 * MS, flush_us=SECOND, keep_observations_us=35 * DAY,
         max_size=10 * GIB, lease_us=30 * SECOND,
     ),
@@ -440,6 +453,9 @@ def preset(name: str, *, mode: Mode = Mode.ACTIVE_STANDBY) -> GroupPolicy:
         ),
         messages=Messages(deliver_timeout_us=max(SECOND, base.deadline_us // 2)),
         slo=Slo(objective_ppm=995_000, window_us=30 * DAY),
+        balance=Balance(slow_start_us=base.slow_start_us)
+        if base.slow_start_us and mode is Mode.ACTIVE_ACTIVE
+        else None,
     )
 
 

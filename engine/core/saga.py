@@ -5,7 +5,7 @@ A failed attempt is compensated (the heir is fenced if its promotion was owed) a
 candidate is tried in the same failover. After the switch, only forward.
 """
 
-from engine.core import candidates
+from engine.core import candidates, failback
 from engine.core import events as ev
 from engine.core.blocking import (
     ASKED,
@@ -22,7 +22,7 @@ from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
 from engine.core.hooks import hook_before
 from engine.core.leasing import lease_ends_us
-from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch
+from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch, paused_until
 from engine.core.transfer import kept_digest
 
 
@@ -56,7 +56,9 @@ def _is_served_by_source(group: GroupState, saga: Saga) -> bool:
 def _select_planned(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
     """A planned change: the target is looked at before anything is taken from the source."""
     wanted = want(group)
-    if wanted is not None and wanted.source and saga.why == "switchover":
+    if saga.why == failback.FAILBACK and paused_until(state, group, at_us):
+        return _end(state, group, saga, "abandoned", f"{group.id} is paused", at_us)
+    if wanted is not None and wanted.source and saga.why in ("switchover", failback.FAILBACK):
         return _end(state, group, saga, "abandoned", f"the active {wanted.why}", at_us)
     target = group.masters.get(saga.to)
     passed = (
@@ -185,6 +187,7 @@ def _end(state: State, group: GroupState, saga: Saga, result: str, reason: str, 
     is_served = active_of(group) and (saga.planned or not saga.attempt)
     again_us = 0 if is_served or result == "completed" else retry_us(group)
     phases = (*saga.phases, ("total", at_us - saga.started_us))
+    failback_to, failback_us = failback.after(state, group, saga, result, at_us)
     return group.id, ev.FailoverEnded(
         id=saga.id,
         result=result,
@@ -192,4 +195,6 @@ def _end(state: State, group: GroupState, saga: Saga, result: str, reason: str, 
         phases=phases,
         hold_until_us=at_us + hold_us if is_held else group.hold_until_us,
         retry_at_us=at_us + again_us if again_us else 0,
+        failback_to=failback_to,
+        failback_us=failback_us,
     )

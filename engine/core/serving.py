@@ -4,12 +4,16 @@ The weight of a master is its base weight while it may serve, and 0 otherwise. O
 serve again when it is trusted again.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from engine.core.balancing.priority import Priority
 from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.fleet import Role
-from engine.core.state import GroupState
+from engine.core.state import GroupState, State, is_active_standby
+
+PERCENT: Final = 100
+PERCENT_LEAST: Final = 10
 
 
 class Picker(Protocol):
@@ -29,9 +33,43 @@ def weights(group: GroupState) -> dict[str, int]:
     }
 
 
-def picker(group: GroupState) -> Picker:
-    """Return a picker by the strategy in force."""
-    shares = weights(group)
+def shares(state: State, group: GroupState, at_us: int) -> tuple[dict[str, int], int]:
+    """Return the weight of every master with its slow start, and when it is another [us]; 0: never.
+
+    A master that has just begun to serve gets a part of its weight that grows with the time, and at
+    least a tenth. Weights are in hundredths then. It is a function of the state and the time: no
+    event says so, and who begins while others serve is not run over.
+    """
+    found = weights(group)
+    balance = state.policy_of(group).balance
+    if balance is None or not balance.slow_start_us or is_active_standby(state, group):
+        return found, 0
+    whole_us = balance.slow_start_us
+    percents = {
+        name: _percent(at_us - group.masters[name].active_us, whole_us)
+        for name, weight in found.items()
+        if weight
+    }
+    if all(percent == PERCENT for percent in percents.values()):
+        return found, 0
+    slowed = {name: weight * percents.get(name, 0) for name, weight in found.items()}
+    return slowed, at_us + max(1, whole_us // PERCENT)
+
+
+def _percent(served_us: int, whole_us: int) -> int:
+    """Return how much of its weight a master gets after it has served for so long [percent].
+
+    Example:
+        >>> [_percent(served, 60) for served in (0, 5, 6, 30, 59, 60, 600)]
+        [10, 10, 10, 50, 98, 100, 100]
+    """
+    return max(PERCENT_LEAST, min(PERCENT, served_us * PERCENT // whole_us))
+
+
+def picker(group: GroupState, shares: Mapping[str, int] | None = None) -> Picker:
+    """Return a picker by the strategy in force, over `shares` or the weights in force."""
+    if shares is None:
+        shares = weights(group)
     if group.strategy == "priority":
         priorities = {name: master.declared.priority for name, master in group.masters.items()}
         return Priority(priorities, shares)

@@ -26,7 +26,8 @@ from engine.core.policy import GroupPolicy, Policy
 from engine.core.seen import Eye, Flaps, Gaps, Report
 
 # Why a failover is open, where a person wants it: brakes bind automatic choices only.
-ASKED: Final = ("switchover", "forced", "rollback")
+# A failback looks at them before it begins.
+ASKED: Final = ("switchover", "forced", "rollback", "failback")
 FOLD_VERSION: Final = 6  # a change that changes the digest of an old log gets a new one
 
 
@@ -227,6 +228,8 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     # What people have to hear of, by kind and subject.
     alerts: dict[str, Alert] = msgspec.field(default_factory=dict)
     scheduled: Scheduled | None = None
+    failback_to: str = ""  # who gets its place back when it was well for long enough; "": nobody
+    failback_us: int = 0  # and not before
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
 

@@ -8,7 +8,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core.events import Recorded
 from engine.core.fleet import Role
-from engine.core.serving import Picker, picker, weights
+from engine.core.serving import Picker, picker, shares
 from engine.core.state import GroupState
 from engine.runtime.loop import Turning
 
@@ -41,6 +41,7 @@ class Routes:
         self._turning: Final = turning
         self._pickers: dict[str, tuple[Picker, object]] = {}  # with what it was made from
         self._fresh: set[str] = set()  # the groups whose picker is known to be in force
+        self._grows_us: dict[str, int] = {}  # until when, where somebody has just begun to serve
         self._changed = asyncio.Event()
         turning.listen(self._published)
 
@@ -61,7 +62,7 @@ class Routes:
             KeyError: There is no such group.
         """
         part = self._turning.state.groups[group]
-        if group not in self._fresh:
+        if group not in self._fresh or self._is_growing(group):
             self._look(group, part)
         name = self._pickers[group][0].pick()
         if not name:
@@ -70,13 +71,22 @@ class Routes:
         address = master.declared.address
         return Route(group=group, master=name, address=address, epoch=master.epoch)
 
+    def _is_growing(self, group: str) -> bool:
+        until_us = self._grows_us.get(group)
+        return until_us is not None and self._turning.clock.at_us() >= until_us
+
     def _look(self, group: str, part: GroupState) -> None:
         """Make a new picker if shares have changed; the old one is in the middle of its round."""
         priorities = [master.declared.priority for master in part.masters.values()]
-        basis = (part.strategy, weights(part), priorities)
+        shared, until_us = shares(self._turning.state, part, self._turning.clock.at_us())
+        if until_us:
+            self._grows_us[group] = until_us
+        else:
+            self._grows_us.pop(group, None)
+        basis = (part.strategy, shared, priorities)
         known = self._pickers.get(group)
         if known is None or known[1] != basis:
-            self._pickers[group] = picker(part), basis
+            self._pickers[group] = picker(part, shared), basis
         self._fresh.add(group)
 
     async def wait(self, group: str, *, timeout_s: float, other_than: Route | None = None) -> Route:

@@ -53,6 +53,7 @@ SORTS: Final[dict[str, Sort]] = {
             "failover.limit_window_us",
             "failover.grace_us",
             "failover.failback",
+            "failover.failback_us",
             "failover.lag_us_max",
             "failover.behind_max",
             "failover.allow_loss",
@@ -69,6 +70,7 @@ SORTS: Final[dict[str, Sort]] = {
         (
             "mode",
             "effects",
+            "balance",
             "reach",
             "hooks",
             "recover",

@@ -95,6 +95,8 @@ def begin(words: list[str]) -> Story:
             changes[name] = Recover(
                 command=("a program",), attempts=amount(value), backoff_us=SECOND, timeout_us=SECOND
             )
+        elif name == "failback":
+            changes[name] = value
         else:
             changes[name if value.isdigit() else f"{name}_us"] = amount(value)
     policy = made(preset, **changes)  # type: ignore[arg-type]
@@ -173,6 +175,14 @@ def ask(story: Story, verb: str, words: list[str]) -> list[Recorded]:
             return story.ask(ev.SwitchoverAsked(to=to, author=AUTHOR))
         case "approve", []:
             return story.ask(ev.Approved(author=AUTHOR))
+        case "switchover-in", [to, after]:
+            due_us = story.at_us + amount(after)
+            return story.ask(ev.SwitchoverAsked(to=to, author=AUTHOR, due_us=due_us))
+        case "cancel", []:
+            return story.ask(ev.ScheduleCancelled(author=AUTHOR))
+        case "undo", []:
+            first = next(r.seq for r in story.log if isinstance(r.event, ev.FailoverStarted))
+            return story.ask(ev.UndoAsked(failover=first, to="", heir="a", author=AUTHOR))
         case "release", []:
             return story.ask(ev.Released(scope="any", author=AUTHOR))
         case "pause", []:

@@ -217,6 +217,7 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)
     group.retry_at_us = event.retry_at_us
+    group.failback_to, group.failback_us = event.failback_to, event.failback_us
 
 
 def outcome(state: State, recorded: Recorded) -> None:

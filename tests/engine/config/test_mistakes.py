@@ -67,7 +67,12 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
     [
         ("probes = 1", "groups.cache.probes: expected one of", "did you mean probe?"),
         ("zzz = 1", "groups.cache.zzz: expected one of", "remove it"),
-        ("balance = {}", "groups.cache.balance: ", "this release does not have it yet: remove it"),
+        (
+            "balance = { panic = 30 }",
+            "groups.cache.balance.panic: ",
+            "this release does not have it yet: remove it",
+        ),
+        ('balance.slow_start = "x"', "groups.cache.balance.slow_start: expected a", '"1.5s"'),
         ("failover.across_regions = true", "groups.cache.failover.across_regions: ", "remove it"),
         ("failover.delay.crsh = 1", "groups.cache.failover.delay.crsh: ", "did you mean crash?"),
         ("probe = 3", "groups.cache.probe: expected a table, found 3", "… }"),
@@ -104,7 +109,7 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
          "two failovers within an hour"),
         ('failover.limit = "2/0s"', "groups.cache.failover.limit: expected", "an hour"),
         ('failover.limit = "2 in 1h"', "groups.cache.failover.limit: expected", "an hour"),
-        ('failover.failback = "5m"', "groups.cache.failover.failback: expected", '"manual"'),
+        ('failover.failback = "soon"', "groups.cache.failover.failback: expected", '"30m"'),
         ('failover.step_timeout = "11s"', "groups.cache.failover.step_timeout: expected at most "
          "the deadline of the whole failover, 10s, found 11s", 'write step_timeout = "1s"'),
         ("failover.attempts = 0", "groups.cache.failover.attempts: expected", "1 would do"),

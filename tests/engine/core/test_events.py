@@ -353,7 +353,7 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (126, "90", ev.Compensated()),
     (
         127,
-        "9609a9636f6d706c65746564a09192a5746f74616c050800",
+        "9809a9636f6d706c65746564a09192a5746f74616c050800a000",
         ev.FailoverEnded(
             id=9,
             result="completed",

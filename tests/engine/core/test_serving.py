@@ -7,8 +7,8 @@ from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.decider import step
 from engine.core.events import Evidence
 from engine.core.fleet import Master, Mode
-from engine.core.policy import Policy, preset
-from engine.core.serving import picker, weights
+from engine.core.policy import Balance, Policy, preset
+from engine.core.serving import picker, shares, weights
 from engine.core.state import GroupState, State
 
 
@@ -104,3 +104,31 @@ def test_the_strategy_in_force_is_the_commanded_one(strategy: str) -> None:
     chosen = picker(tale.group)
     expected = {"round-robin": {"a", "b"}, "priority": {"a"}}[strategy]
     assert {chosen.pick() for _ in range(4)} == expected
+
+
+def test_who_begins_to_serve_gets_a_part_that_grows() -> None:
+    tale = Tale("round-robin", a=(3, 1), b=(1, 1))
+    policy = tale.state.policy_of(tale.group)
+    slow = msgspec.structs.replace(policy, balance=Balance(slow_start_us=1_000_000))
+    tale.state.fleet.policy = Policy(groups={"g": slow})
+    tale.answers("a", "b")
+    a, b = (tale.group.masters[name].active_us for name in "ab")
+    assert shares(tale.state, tale.group, b) == ({"a": 30, "b": 10}, b + 10_000)
+    assert shares(tale.state, tale.group, b + 500_000)[0] == {"a": 150, "b": 50}
+    assert shares(tale.state, tale.group, a + 1_000_000)[0]["a"] == 300
+    assert shares(tale.state, tale.group, b + 1_000_000) == ({"a": 3, "b": 1}, 0)
+    picked = picker(tale.group, {"a": 30, "b": 10})
+    assert [picked.pick() for _ in range(4)].count("b") == 1
+
+
+def test_a_rejoined_one_starts_slowly_again_and_one_active_alone_never_does() -> None:
+    tale = Tale("round-robin", a=(1, 1), b=(1, 1))
+    tale.answers("a", "b")
+    assert shares(tale.state, tale.group, tale.at_us) == ({"a": 1, "b": 1}, 0)
+    policy = preset("zone")
+    assert policy.balance is None
+    web = preset("zone", mode=Mode.ACTIVE_ACTIVE)
+    assert web.balance == Balance(slow_start_us=60_000_000)
+    one = Policy(groups={"g": msgspec.structs.replace(policy, balance=Balance(slow_start_us=9))})
+    tale.state.fleet.policy = one
+    assert shares(tale.state, tale.group, tale.at_us)[1] == 0
