@@ -39,7 +39,6 @@ def evolve(state: State, recorded: Recorded) -> None:
         master = place.master
         if event.n <= master.observers.get(event.observer, 0):
             return
-        master.observers[event.observer] = event.n
         if (
             place.is_plain
             and event.epoch == master.reported_epoch
@@ -47,6 +46,7 @@ def evolve(state: State, recorded: Recorded) -> None:
             and event.role == master.reported_role
             and not event.observer
         ):
+            master.observers[""] = event.n
             master.heard_us = master.good_us = at_us
             master.good_seq = seq
             master.good += 1

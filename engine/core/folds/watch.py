@@ -23,8 +23,9 @@ _OWN: Final = ""  # the engine's own eye
 def answered(
     state: State, place: Place, event: ev.ProbeOk | ev.ProbeDegraded, recorded: Recorded
 ) -> None:
-    """Count a good answer; the caller has checked its n and noted it."""
+    """Count a good answer; the caller has checked its n."""
     master = place.master
+    _note_number(state, master, event, recorded.subject)
     if event.observer:
         _answered_elsewhere(place, event.observer, recorded)
         if _OWN in master.observers:
@@ -69,7 +70,27 @@ def answered(
         master.is_unjudged, master.excused_seq = False, recorded.seq
     # What is owed to another process is not what was owed to the last one.
     place.is_steady = not (master.failures or master.poor or master.refused or is_other)
-    place.is_plain = place.is_steady and probe.phi is None and not probe.slow_us
+    place.is_plain = (
+        place.is_steady and probe.phi is None and not probe.slow_us and not event.observer
+    )
+
+
+def _note_number(
+    state: State,
+    master: MasterState,
+    event: ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed,
+    name: str,
+) -> None:
+    """Note the number of a probe; with its first one the engine's own eye begins to count anew.
+
+    Until then the counters were moved by others, who have their own.
+    """
+    if not event.observer and master.eyes and _OWN not in master.observers:
+        master.good = master.poor = master.poor_at = master.good_us = 0
+        master.question = master.gone_seq = 0
+        master.flaps = master.gaps = None
+        _forget_failures(state, name, master)
+    master.observers[event.observer] = event.n
 
 
 def _note_end_of_failures(master: MasterState) -> None:
@@ -121,7 +142,6 @@ def probe_degraded(state: State, recorded: Recorded) -> None:
     place = place_of(state, recorded)
     master = place.master
     if event.n > master.observers.get(event.observer, 0):
-        master.observers[event.observer] = event.n
         answered(state, place, event, recorded)
 
 
@@ -132,7 +152,7 @@ def probe_failed(state: State, recorded: Recorded) -> None:
     master = place.master
     if event.n <= master.observers.get(event.observer, 0):
         return
-    master.observers[event.observer] = event.n
+    _note_number(state, master, event, recorded.subject)
     probe = state.policy_of(place.group).probe
     if event.evidence is Evidence.OVERDUE and event.late_us > probe.late_us_max:
         return  # the observer was late itself: nothing was heard of the master, good or bad

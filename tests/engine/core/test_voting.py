@@ -347,6 +347,17 @@ def test_several_eyes_of_an_import_share_the_counters_unless_a_quorum_is_asked_f
     assert dict(failed.figures)["votes"] == 2
 
 
+def test_the_engine_begins_to_count_anew_with_its_first_look() -> None:
+    tale, eyes = imported(observers=AGREE)
+    eyes.fails("o1", times=3)
+    late = ev.ProbeFailed(n=1, evidence=Evidence.OVERDUE, late_us=SECOND)
+    assert kinds(tale.see(late, "b")) == []
+    assert tale.master("b").failures == []
+    tale.n = 1
+    tale.fails("b", "b")
+    assert kinds(tale.fails("b")) == ["MasterFailed"]
+
+
 def test_eyes_of_an_import_contradict_only_where_a_quorum_is_asked_for() -> None:
     tale, eyes = imported(observers=AGREE)
     eyes.ok("o1")
