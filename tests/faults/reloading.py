@@ -25,6 +25,9 @@ Reload = Callable[[], Awaitable[None]]
 
 # One program for both: a function of WSGI and one of ASGI.
 _APP: Final = """
+import os
+
+
 def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
@@ -32,9 +35,10 @@ def wsgi(environ, start_response):
 
 async def asgi(scope, receive, send):
     assert scope["type"] == "http"
-    head = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
+    body = str(os.getpid()).encode()
+    head = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
-    await send({"type": "http.response.body", "body": b"ok"})
+    await send({"type": "http.response.body", "body": body})
 """
 
 
@@ -117,6 +121,43 @@ async def _listens(port: int) -> None:
                 return
 
 
+async def _answering(port: int) -> int:
+    """Return the process that answers just now over a new connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return int((await reader.read()).rpartition(b"\r\n\r\n")[2])
+    finally:
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def of_recycled_uvicorn(
+    root: Path, log: Path, name: str
+) -> AsyncIterator[tuple[Watched, Reload]]:
+    """Watch uvicorn, one of whose workers ends, as after its last request, and is made anew."""
+    port = free_port()
+    words = ("uvicorn", "--port", str(port), "--workers", "2", "--timeout-keep-alive", "60")
+    with _serving(root, port, *words, "served_app:asgi") as process:
+        await _listens(port)
+        group = policy(name, "http")
+        async with watching({"web": f"http://127.0.0.1:{port}"}, log, group=group) as watched:
+            known: set[int] = set()
+
+            async def recycle() -> None:
+                async with asyncio.timeout(GUARD_S):
+                    while len(known) < 2:
+                        known.add(await _answering(port))
+                    old = known.pop()
+                    os.kill(old, signal.SIGTERM)
+                    await _gone({old})
+                    while len(known) < 2:  # its successor is there once it answers
+                        known.add(await _answering(port))
+
+            yield watched, recycle
+            assert process.poll() is None
+
+
 def policy(name: str, kind: str) -> GroupPolicy:
     """Return the policy of a preset, with a probe of `kind` and nothing sent to anybody."""
     base = preset(name, mode=Mode.ACTIVE_ACTIVE)
@@ -165,6 +206,7 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "nginx reload": of_nginx,
     "gunicorn HUP": of_gunicorn,
     "uvicorn HUP": of_uvicorn,
+    "uvicorn recycle": of_recycled_uvicorn,
     "redis CLIENT KILL": of_redis,
 }
 
