@@ -15,11 +15,13 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.fleet import Mode
-from engine.core.policy import GroupPolicy, preset
+from engine.core.policy import MS, GroupPolicy, preset
 from tests.engine.runtime.peers import free_port
 from tests.engine.runtime.redises import PROGRAM as REDIS
 from tests.engine.runtime.redises import redis_server
 from tests.faults.watching import GROUP, GUARD_S, Watched, nginx, nginx_program, watching
+
+INTERVAL_US: Final = 100 * MS
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -159,9 +161,14 @@ async def of_recycled_uvicorn(
 
 
 def policy(name: str, kind: str) -> GroupPolicy:
-    """Return the policy of a preset, with a probe of `kind` and nothing sent to anybody."""
+    """Return the policy of a preset, with a probe of `kind` and nothing sent to anybody.
+
+    It probes ten times a second at least, so that each reload meets some of its probes.
+    """
     base = preset(name, mode=Mode.ACTIVE_ACTIVE)
-    return msgspec.structs.replace(base, probe=msgspec.structs.replace(base.probe, kind=kind))
+    interval_us = min(base.probe.interval_us, INTERVAL_US)
+    probe = msgspec.structs.replace(base.probe, kind=kind, interval_us=interval_us)
+    return msgspec.structs.replace(base, probe=probe)
 
 
 Watching = contextlib.AbstractAsyncContextManager[tuple[Watched, Reload]]

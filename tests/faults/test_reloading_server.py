@@ -106,7 +106,7 @@ def test_reloads_of_other_servers_are_no_failure(subject: str, tmp_path: Path) -
     if lacking(subject):
         pytest.skip(lacking(subject))
     count = asyncio.run(
-        reloaded(subject, tmp_path, times=5, name="lan", progress=lambda done: None)
+        reloaded(subject, tmp_path, times=5, name="zone", progress=lambda done: None)
     )
     assert count.detections == 0
     assert count.probes >= 10
