@@ -18,6 +18,7 @@ class Hook(msgspec.Struct, kw_only=True):
 class Recovery(msgspec.Struct, kw_only=True):
     """How often a failed master was tried to be healed since it was well."""
 
+    seq: int  # the decision for the newest attempt, which its outcome is known by
     n: int  # attempts so far, the running one included [count]
     is_running: bool
     again_at_us: int  # the next one comes no earlier

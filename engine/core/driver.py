@@ -263,7 +263,12 @@ class Driver:
         pause_us = min(BACKOFF_US << min(tried.count - 1, 16), BACKOFF_US_MAX)
         tried.not_before_us = at_us + pause_us
         result = (outcome.result, outcome.digest)
-        if tried.last == result or effect.master not in self.working.cache.places:
+        # A standby that went astray after it was told is told again under the same key.
+        is_told_again = effect.step == "follow" and outcome.result is Result.OK
+        if is_told_again:
+            tried.count = 0
+        is_news = tried.last != result or is_told_again
+        if not is_news or effect.master not in self.working.cache.places:
             self._issued.discard(key)
             return
         # It counts as issued until its outcome is durable: until then it is still owed.

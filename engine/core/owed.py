@@ -87,7 +87,7 @@ def owed_of(state: State, group: GroupState) -> Iterator[Effect]:
             yield _effect("detach", group, name, saga.id, saga.epoch)
         recovery = master.recovery
         if recovery is not None and recovery.is_running:
-            yield _effect("recover", group, name, 0, recovery.n)
+            yield _effect("recover", group, name, recovery.seq, recovery.n)
 
 
 def _effect(step: str, group: GroupState, master: str, failover: int, epoch: int) -> Effect:

@@ -190,6 +190,9 @@ def test_without_a_lease_to_rely_on_the_group_waits_and_a_person_may_vouch(tmp_p
         policy = patient_policy(fence=LEASED)
         async with replicated(servers, tmp_path / "tanist.db", policy) as at:
             await at.at_rest("a")
+            with servers["a"].client() as client:
+                assert client.ask("SET", "k", "v") == b"OK"
+                assert client.ask("WAIT", "2", "0") == 2  # both have it, and b is the first choice
             servers["a"].kill()
             await at.until(lambda: at.group.saga is not None and at.master("c").follow_epoch == 2)
             waits = status(at.engine.state)["groups"][GROUP]["waits"]  # type: ignore[index]
@@ -197,6 +200,26 @@ def test_without_a_lease_to_rely_on_the_group_waits_and_a_person_may_vouch(tmp_p
             assert "a, b, c says of none that is short" in waits["says"]
             await at.engine.release("a")
             await at.next(ev.Switched, subject="b")
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+
+
+def test_a_standby_that_restarts_knows_nothing_and_is_told_again_each_time(tmp_path: Path) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
+            await at.at_rest("a")
+            a, _, c = servers.values()
+            assert a.ask("SET", "k", "v") == b"OK"
+            for _ in range(3):
+                place = len(at.log)
+                c.kill()
+                c.start_again()  # as a primary of its own, without data
+                await at.next(ev.FollowChanged, after=place, subject="c")
+                await at.at_rest("a")
+                until(lambda: c.ask("GET", "k") == b"v")
+                assert c.info()["master_port"] == str(a.port)
+            assert at.kinds().count("Switched") == 0
 
     with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
         asyncio.run(main(servers))

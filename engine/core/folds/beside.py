@@ -57,5 +57,5 @@ def recovery_started(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.RecoveryStarted)
     place_of(state, recorded).master.recovery = Recovery(
-        n=event.n, is_running=True, again_at_us=event.again_at_us
+        seq=recorded.seq, n=event.n, is_running=True, again_at_us=event.again_at_us
     )

@@ -230,9 +230,8 @@ def outcome(state: State, recorded: Recorded) -> None:
         if saga is not None and (saga.id, saga.phase) == (event.failover, Phase.SELECTING):
             saga.preflight, saga.preflight_detail = event.result.value, event.detail
     elif event.step == "recover" and master.recovery is not None:
-        master.recovery.is_running = master.recovery.is_running and (
-            event.epoch != master.recovery.n
-        )
+        if event.failover == master.recovery.seq:
+            master.recovery.is_running = False
     elif (
         event.step == "promote"
         and master.promote_owed

@@ -3,6 +3,7 @@
 import pytest
 
 from engine.core import events as ev
+from engine.core.driver import BACKOFF_US
 from engine.core.events import Result
 from engine.core.fleet import Mode
 from engine.core.policy import Automation
@@ -141,3 +142,19 @@ def test_a_driver_owes_it_to_another_process_at_once() -> None:
     engine.at_us += FLUSH_US
     engine.append()
     assert [(effect.step, effect.master) for effect in engine.effects()] == [("follow", "b")]
+
+
+def test_a_driver_takes_the_answer_of_one_that_is_told_again_under_the_same_activation() -> None:
+    engine = serving(effects="redis")
+    for boot in ("second", "third"):
+        for _ in range(2):
+            engine.n += 1
+            engine.see(ev.ProbeOk(n=engine.n, latency_us=1, boot=boot, epoch=0), "b")
+        engine.at_us += BACKOFF_US
+        engine.append()
+        (effect,) = engine.effects()
+        assert effect.step == "follow"
+        engine.ends(effect)
+        engine.append()
+        assert engine.driver.durable_state.cache.places["b"].master.follows == "a"
+        assert engine.effects() == []

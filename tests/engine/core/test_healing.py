@@ -4,6 +4,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.events import Result
+from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, Automation, Recover
 from tests.engine.core.build import Story, kinds, only, story, subjects
 
@@ -12,6 +13,10 @@ HEALS = Recover(command=("heal",), attempts=3, backoff_us=10 * SECOND, timeout_u
 
 def healing(**changes: object) -> Story:
     return story(recover=HEALS, unknown_after_us=0, **changes)
+
+
+def owed_of(tale: Story) -> list[Effect]:
+    return [effect for effect in owed(tale.state) if effect.step == "recover"]
 
 
 def tries(tale: Story, name: str) -> int:
@@ -31,7 +36,12 @@ def test_a_failed_standby_is_healed_and_the_count_begins_anew_when_it_is_well() 
     tale.restarts("b")
     tale.ok("b")
     assert tale.master("b").recovery is None
-    assert only(tale.crashes("b"), ev.RecoveryStarted).n == 1
+    first = tale.log[-1].seq
+    taken = tale.crashes("b")
+    assert only(taken, ev.RecoveryStarted).n == 1
+    # It is another attempt than the first one was, and its outcome is no other's.
+    (again,) = owed_of(tale)
+    assert again.failover > first
 
 
 def test_attempts_are_backed_off_and_there_are_no_more_than_told() -> None:
