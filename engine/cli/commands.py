@@ -151,6 +151,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.hypotheses:trial",
             "What an engine that only observed would have done.",
         ),
+        Command(
+            "simulate",
+            "engine.cli.simulating:simulate",
+            "Run the shipped code in virtual time, among faults; name every law that broke.",
+        ),
     ),
     "Keep": (
         Command(

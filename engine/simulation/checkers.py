@@ -264,6 +264,12 @@ LAWS: Final[tuple[Law, ...]] = (
 )
 
 
+# Those that read the whole log again.
+HEAVY: Final[frozenset[Law]] = frozenset(
+    (every_move_is_a_row, decided_again, folds_in_parts, rollbacks_are_exact)
+)
+
+
 def violations(run: Run, *, laws: tuple[Law, ...] = LAWS) -> list[Violation]:
     """Return everything that does not hold of `run`."""
     return [violation for law in laws for violation in law(run)]

@@ -5,7 +5,8 @@ run of one fault reaches, so each seed leaves out most kinds, and weighs the res
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -31,6 +32,10 @@ from engine.simulation.schedule import (
 TURNS: Final = 60
 INTERVAL_US: Final = 20 * MS  # of the probes of a fleet that is drawn, which times are scaled to
 
+SIZES: Final = (1, 2, 3, 4, 5)  # masters of a group that is drawn
+SIZE_WEIGHTS: Final = (1, 4, 8, 3, 1)
+NO_SIZES: Final[Mapping[str, int]] = MappingProxyType({})
+
 # What ends a fault, and comes with it.
 HEALS: Final = {
     "crash": "restart", "hang": "continue", "cut": "join", "mute": "unmute", "sick": "sound",
@@ -49,6 +54,7 @@ def swarm(
     setting: Setting | None = None,
     policies: dict[str, GroupPolicy] | None = None,
     masters: int | None = None,
+    sizes: Mapping[str, int] = NO_SIZES,
 ) -> Schedule:
     """Return the schedule of `seed`.
 
@@ -58,10 +64,11 @@ def swarm(
         setting: The fleet; None: it is drawn.
         policies: The policies of its groups; None: they are drawn.
         masters: Of each group [count]; None: it is drawn.
+        sizes: The same of single groups, unless `masters` says it.
     """
     rng = random.Random(seed)  # noqa: S311
     if setting is None:
-        setting = _setting(rng, policies, masters)
+        setting = _setting(rng, policies, masters, sizes)
     mix = _mix(rng)
     kinds, weights = tuple(mix), tuple(mix.values())
     gaps_us = _gaps(rng, setting)
@@ -75,6 +82,17 @@ def swarm(
             for kind in rng.choices(kinds, weights, k=turns)
         ),
     )
+
+
+def setting_of(
+    seed: int,
+    *,
+    policies: dict[str, GroupPolicy] | None = None,
+    masters: int | None = None,
+    sizes: Mapping[str, int] = NO_SIZES,
+) -> Setting:
+    """Return the fleet that `seed` draws; see `swarm`."""
+    return _setting(random.Random(seed), policies, masters, sizes)  # noqa: S311
 
 
 def endure(
@@ -143,7 +161,10 @@ def _gaps(rng: random.Random, setting: Setting) -> tuple[int, ...]:
 
 
 def _setting(
-    rng: random.Random, policies: dict[str, GroupPolicy] | None, masters: int | None
+    rng: random.Random,
+    policies: dict[str, GroupPolicy] | None,
+    masters: int | None,
+    sizes: Mapping[str, int],
 ) -> Setting:
     if policies is None:
         names = (GROUP, "h", "k")[: rng.choices((1, 2, 3), weights=(6, 3, 1))[0]]
@@ -152,7 +173,7 @@ def _setting(
         GroupSetting(
             id=name,
             policy=found,
-            masters=masters or rng.choices((1, 2, 3, 4, 5), (1, 4, 8, 3, 1))[0],
+            masters=masters or sizes.get(name) or rng.choices(SIZES, SIZE_WEIGHTS)[0],
         )
         for name, found in policies.items()
     ]

@@ -52,6 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     virtual_us: int
     healed_seq: int  # the log's head when all faults stopped
     lost: list[Recorded]  # what the log had before older copies of it were put back
+    bodies: dict[bytes, bytes]  # of messages and kept state, by digest
     judged: Invariants  # what was judged event by event
     figures: Figures
 

@@ -331,6 +331,7 @@ class World:
             virtual_us=self.now_us - BEGIN_US,
             healed_seq=healed_seq,
             lost=self.tape.lost,
+            bodies=self.tape.bodies,
             judged=self._witness.judged,
             figures=self._witness.figures,
         )

@@ -1,0 +1,169 @@
+"""Many seeds, judged; and what all of them together brought about.
+
+A law that never meets what it is about proves nothing. So a batch counts which faults happened, how
+often every row of every machine was taken, and which kinds of events there were.
+"""
+
+import concurrent.futures
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from engine.core import events as ev
+from engine.core.machines import FAILOVER, HEALTH, ROLE
+from engine.core.policy import HOUR, GroupPolicy
+from engine.simulation.checkers import HEAVY, LAWS, Law, violations
+from engine.simulation.drawing import TURNS, endure, setting_of, swarm
+from engine.simulation.histories import History
+from engine.simulation.runs import Run, Violation
+from engine.simulation.schedule import ALL_KINDS, Schedule
+from engine.simulation.world import run
+
+COMPARE_EVERY: Final = 16  # ends of a batch between two comparisons of live and replayed state
+CHUNK: Final = 5  # seeds that a process takes at a time
+FEW: Final = 20  # seeds up to which one process is quicker than several
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What every seed of a batch draws from."""
+
+    turns: int = TURNS
+    for_us: int = 0  # of each run, with masters that fail and are repaired; 0: `turns` of any kind
+    masters: int | None = None  # of each group; None: drawn
+    policies: dict[str, GroupPolicy] | None = None  # by group; None: drawn
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)  # masters of each group, if known
+    history: History | None = None
+    heavy_every: int = 1  # laws that read the whole log again are asked of every so many-th seed
+
+    def schedule(self, seed: int) -> Schedule:
+        """Return the schedule of a seed."""
+        if not self.for_us:
+            return swarm(
+                seed,
+                turns=self.turns,
+                policies=self.policies,
+                masters=self.masters,
+                sizes=self.sizes,
+            )
+        setting = setting_of(seed, policies=self.policies, masters=self.masters, sizes=self.sizes)
+        return endure(seed, for_us=self.for_us, setting=setting, history=self.history)
+
+    @property
+    def hours(self) -> float:
+        """Return the virtual time of a run [h]."""
+        return self.for_us / HOUR
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seed broke."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    schedule: Schedule
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What the runs of a batch amount to."""
+
+    runs: int = 0
+    steps: int = 0  # observations [count]
+    events: int = 0
+    virtual_us: int = 0
+    failovers: int = 0  # completed
+    crashes: int = 0  # of the engine
+    struck: int = 0  # appends
+    applied: int = 0  # messages at the sinks
+    turns: Counter[str] = msgspec.field(default_factory=Counter)  # by kind
+    kinds: Counter[str] = msgspec.field(default_factory=Counter)  # of events
+    rows: Counter[str] = msgspec.field(default_factory=Counter)  # of the machines' tables
+    found: list[Found] = msgspec.field(default_factory=list)
+
+    def take(self, made: Run) -> None:
+        """Count what a run brought about; its log is not kept."""
+        self.runs += 1
+        for recorded in made.log:
+            kind = type(recorded.event)
+            self.kinds[kind.__name__] += 1
+            self.steps += kind in ev.OBSERVATIONS
+        self.events += len(made.log)
+        self.virtual_us += made.virtual_us
+        self.failovers += sum(part.failovers for part in made.state.groups.values())
+        self.crashes += made.crashes
+        self.struck += made.struck
+        self.applied += sum(len(sink.applied) for sink in made.sinks.values())
+        self.turns.update(turn.kind for turn in made.schedule.turns)
+        for (kind_name, source, dest), times in made.judged.rows.items():
+            self.rows[f"{kind_name}: {source} → {dest}"] += times
+
+    def add(self, other: "Tally") -> None:
+        """Add what another process has counted."""
+        for name in ("runs", "steps", "events", "virtual_us", "failovers", "crashes", "struck",
+                     "applied"):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.turns.update(other.turns)
+        self.kinds.update(other.kinds)
+        self.rows.update(other.rows)
+        self.found += other.found
+
+    def never(self) -> dict[str, list[str]]:
+        """Return what there is and did not happen: faults, rows of the machines, events."""
+        kinds = [kind.__name__ for kind in ev.KINDS.values()]
+        return {
+            "turns": [kind for kind in ALL_KINDS if not self.turns[kind]],
+            "rows": [row for row in all_rows() if not self.rows[row]],
+            "events": [kind for kind in kinds if not self.kinds[kind]],
+        }
+
+
+def all_rows() -> list[str]:
+    """Return the rows of all machines as a tally names them."""
+    return [
+        f"{kind.__name__}: {source.value} → {dest.value}"
+        for table in (HEALTH, ROLE, FAILOVER)
+        for kind, source, dest in table.rows
+    ]
+
+
+def judged(order: Order, seeds: Iterable[int], more: tuple[Law, ...] = ()) -> Tally:
+    """Return what these seeds brought about, in this process.
+
+    Args:
+        order: What they draw from.
+        seeds: The seeds.
+        more: Laws besides those of the simulator.
+    """
+    tally = Tally()
+    for seed in seeds:
+        schedule = order.schedule(seed)
+        made = run(schedule, compare_every=COMPARE_EVERY)
+        laws = (*LAWS, *more)
+        if seed % order.heavy_every:
+            laws = tuple(law for law in LAWS if law not in HEAVY)
+        broken = violations(made, laws=laws)
+        tally.take(made)
+        if broken:
+            tally.found.append(Found(seed=seed, violations=tuple(broken), schedule=schedule))
+    return tally
+
+
+def in_order(
+    order: Order, seeds: range, *, processes: int = 1, more: tuple[Law, ...] = ()
+) -> Iterator[Tally]:
+    """Yield what was counted after every few seeds, in their order; to be added up."""
+    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
+    if processes <= 1 or (len(seeds) <= FEW and not order.for_us):
+        for chunk in chunks:
+            yield judged(order, chunk, more)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting = [pool.submit(judged, order, chunk, more) for chunk in chunks]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()

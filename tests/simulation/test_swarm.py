@@ -1,0 +1,224 @@
+"""Many drawn worlds: every law holds, every fault happens, every row of a machine is taken."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.events import KINDS, encode
+from engine.core.fleet import Mode
+from engine.core.policy import HOUR, MS, SECOND, FenceKind, preset
+from engine.core.state import digest
+from engine.observations import read
+from engine.simulation import (
+    ALL_KINDS,
+    GroupSetting,
+    Order,
+    Schedule,
+    Setting,
+    Tally,
+    Turn,
+    World,
+    endure,
+    in_order,
+    policy,
+    run,
+    simplify,
+    swarm,
+    violations,
+)
+from engine.simulation.batches import all_rows
+from engine.simulation.histories import History, of_log, of_observations
+
+SEEDS = 220
+OBSERVATIONS = 100_000
+ROOT = Path(__file__).parents[2]
+
+# Two fences of one master, and a source that goes on draining, take a turn at the very moment; the
+# stories in test_world.py and in tests/engine/core are for these.
+ROWS_UNREACHED = {"MasterFenced: fenced → fenced", "DrainCancelled: draining → active"}
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    found = Tally()
+    for part in in_order(Order(heavy_every=4), range(SEEDS)):
+        found.add(part)
+    return found
+
+
+def test_no_seed_breaks_a_law(tally: Tally) -> None:
+    for found in tally.found:
+        law = found.violations[0].law
+
+        def breaks(smaller: Schedule, law: str = law) -> bool:
+            return any(one.law == law for one in violations(run(smaller)))
+
+        small = simplify(found.schedule, breaks)
+        pytest.fail(f"seed {found.seed}: {found.violations}; {small}")
+
+
+def test_every_kind_of_fault_and_every_row_of_the_machines_is_exercised(tally: Tally) -> None:
+    never = tally.never()
+    assert tally.steps > OBSERVATIONS
+    assert never["turns"] == []
+    assert set(never["rows"]) <= ROWS_UNREACHED
+    assert set(tally.rows) <= set(all_rows())
+    assert tally.failovers > 100
+    assert tally.crashes > 100
+    assert tally.struck > 100
+
+
+def test_all_kinds_of_turns_can_be_drawn() -> None:
+    kinds = {turn.kind for seed in range(300) for turn in swarm(seed).turns}
+    assert kinds == set(ALL_KINDS)
+    assert len(ALL_KINDS) == len(set(ALL_KINDS))
+
+
+def test_a_seed_draws_the_fleet_as_well() -> None:
+    settings = [swarm(seed).setting for seed in range(100)]
+    groups = [group for setting in settings for group in setting.groups()]
+    assert {len(setting.groups()) for setting in settings} == {1, 2, 3}
+    assert {group.masters for group in groups} == {1, 2, 3, 4, 5}
+    assert {group.policy.mode for group in groups} == set(Mode)
+    fences = {group.policy.fence.kind for group in groups}
+    assert fences >= {FenceKind.GATE, FenceKind.CONFIRMED}
+    assert len({group.policy.probe.timeout_us for group in groups}) > 2
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_the_same_schedule_gives_the_same_log_to_the_byte(seed: int) -> None:
+    one, other = run(swarm(seed)), run(swarm(seed))
+    assert [encode(r.event) for r in one.log] == [encode(r.event) for r in other.log]
+    assert one.log == other.log
+    assert digest(one.state) == digest(other.state)
+
+
+SCRIPT = """
+from engine.core.state import digest
+from engine.simulation import run, swarm
+for seed in range(40, 48):
+    made = run(swarm(seed), compare_every=50)
+    print(seed, len(made.log), digest(made.state), sorted(made.receipts)[-3:])
+"""
+
+
+def test_two_seeds_of_hashes_give_the_same_digests() -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for hash_seed in ("1", "4242")
+    ]
+    assert said[0] == said[1]
+    assert said[0].count("\n") == 8
+
+
+def test_several_groups_are_served_each_by_its_own_policy() -> None:
+    setting = Setting(
+        policy=policy(fall=1, rise=1),
+        more=(
+            GroupSetting(id="h", policy=policy(fall=3), masters=2),
+            GroupSetting(id="k", policy=policy(mode=Mode.ACTIVE_ACTIVE), masters=2),
+        ),
+    )
+    turns = (
+        Turn(kind="rest", gap_us=200 * MS),
+        Turn(kind="crash", subject="h-a"),
+        Turn(kind="crash", subject="k-b"),
+        Turn(kind="rest", gap_us=300 * MS),
+    )
+    made = run(Schedule(setting=setting, turns=turns))
+    assert violations(made) == []
+    switched = [r.subject for r in made.log if isinstance(r.event, ev.Switched)]
+    assert switched == ["a", "h-a", "h-b"]
+    assert all(sink.applied for sink in made.sinks.values())
+
+
+def test_a_world_can_be_driven_a_turn_at_a_time() -> None:
+    schedule = swarm(5, turns=30)
+    world = World(schedule.setting)
+    world.begin()
+    for turn in schedule.turns:
+        world.turn(turn)
+    assert world.finish().log == run(schedule).log
+
+
+# Hours, and failures as they were recorded.
+
+
+def test_hours_of_failures_and_repairs_keep_every_law() -> None:
+    setting = Setting(policy=preset_auto("lan"), message_every_us=10 * SECOND)
+    made = run(endure(1, for_us=HOUR // 4, setting=setting), compare_every=1_000)
+    assert violations(made) == []
+    assert made.virtual_us > HOUR // 4
+    assert sum(isinstance(r.event, ev.Switched) for r in made.log) > 3
+
+
+def preset_auto(name: str):  # type: ignore[no-untyped-def]
+    from msgspec.structs import replace
+
+    from engine.core.policy import Automation
+
+    base = preset(name)
+    failover = replace(base.failover, limit=0)
+    return replace(base, automation=Automation.AUTO, effects="http", failover=failover)
+
+
+def test_failures_are_drawn_from_a_recorded_history() -> None:
+    history = History(to_failure_us=(7 * SECOND,), to_repair_us=(SECOND, 2 * SECOND))
+    setting = Setting(policy=policy(), masters=1, message_every_us=0)
+    schedule = endure(1, for_us=30 * SECOND, setting=setting, history=history)
+    gaps = [turn.gap_us for turn in schedule.turns]
+    assert gaps[0] == 7 * SECOND
+    assert set(gaps[1::2]) <= {SECOND, 2 * SECOND, 30 * SECOND}
+    assert violations(run(schedule)) == []
+
+
+def test_a_history_is_taken_from_a_log_and_from_observations(tmp_path: Path) -> None:
+    turns = (
+        Turn(kind="crash", gap_us=500 * MS, subject="b"),
+        Turn(kind="restart", gap_us=300 * MS, subject="b"),
+        Turn(kind="crash", gap_us=700 * MS, subject="b"),
+    )
+    made = run(Schedule(setting=Setting(policy=policy(fall=1, rise=1)), turns=turns))
+    history = of_log(made.log, source="it")
+    assert any(250 * MS < us < 400 * MS for us in history.to_repair_us)
+    path = tmp_path / "o.jsonl"
+    path.write_text(
+        "".join(
+            f'{{"at":"2026-01-01T00:00:{second:02d}Z","master":"a","outcome":"{outcome}"}}\n'
+            for second, outcome in ((0, "ok"), (10, "failed"), (12, "failed"), (15, "ok"))
+        )
+    )
+    found = of_observations(read(path).records, source="it")
+    assert found == History(to_failure_us=(10 * SECOND,), to_repair_us=(5 * SECOND,))
+    assert found.scaled(1, 10).to_repair_us == (SECOND // 2,)
+
+
+UPTIME = ROOT.parent / "shared" / "data" / "uptime"
+
+
+@pytest.mark.skipif(not UPTIME.is_dir(), reason="there is no recorded uptime beside the repository")
+def test_recorded_weeks_of_real_services_are_a_failure_process() -> None:
+    (file, *_) = sorted(UPTIME.glob("*/observations.jsonl.gz"))
+    columns = {"at": "t", "master": "target", "outcome": "status", "latency_ms": "rt_ms"}
+    history = of_observations(read(str(file), columns=columns).records, source=str(file))
+    setting = Setting(policy=policy(), message_every_us=0)
+    schedule = endure(2, for_us=20 * SECOND, setting=setting, history=history.scaled(1, 100_000))
+    assert len(schedule.turns) > 1
+    assert violations(run(schedule)) == []
+
+
+def test_every_event_the_world_can_reach_is_reached(tally: Tally) -> None:
+    known = {kind.__name__ for kind in KINDS.values()}
+    assert set(tally.kinds) <= known
+    assert {"LoadReported", "EngineResumed", "Refused", "RollbackEnded"} <= set(tally.kinds)
