@@ -39,7 +39,7 @@ _ROWS: Final[dict[tuple[type[AnyEvent], Any], Any]] = {
 _HEALTH_KINDS: Final = frozenset(kind for kind, _, _ in HEALTH_ROWS)
 _ROLE_KINDS: Final = frozenset(kind for kind, _, _ in ROLE_ROWS)
 _FAILOVER_KINDS: Final = frozenset(kind for kind, _, _ in FAILOVER_ROWS)
-_PROMOTED_KINDS: Final = (ev.Activated, ev.PromotionStarted)
+_TOLD: Final = (ev.AlertPending, ev.AlertRaised, ev.AlertCleared)
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +142,8 @@ class Invariants:
             self._break("gapless", recorded, f"it rests on {max(evidence)}, which comes later")
         if recorded.cause != self._cause:
             self._cause, self._caused, self._is_refused = recorded.cause, 0, False
+        if isinstance(recorded.event, _TOLD):
+            return  # what people hear of does not follow from a command
         self._caused += 1
         self._is_refused = self._is_refused or type(recorded.event) is ev.Refused
         if self._is_refused and self._caused > 1:

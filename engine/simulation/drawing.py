@@ -7,12 +7,21 @@ run of one fault reaches, so each seed leaves out most kinds, and weighs the res
 import random
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from engine.core.fleet import Mode
-from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy
+from engine.core.policy import (
+    MS,
+    SECOND,
+    Automation,
+    Degraded,
+    FenceKind,
+    GroupPolicy,
+    Observers,
+    Phi,
+)
 from engine.simulation.histories import History
 from engine.simulation.network import LATENCY_US
 from engine.simulation.schedule import (
@@ -189,6 +198,11 @@ def _setting(
         append_us=rng.choice((0, 300, 5 * MS)),
         flush_us=rng.choice((0, 0, 30 * MS)) * scale,
         down_us=rng.choice((1 * MS, 50 * MS, SECOND)),
+        observers=max(
+            (2 if group.policy.observers is not None else 0 for group in groups),
+            default=0,
+        )
+        or rng.choice((0, 0, 0, 1)),
     )
 
 
@@ -200,7 +214,7 @@ def _policy(rng: random.Random) -> GroupPolicy:
     made = policy(
         mode=Mode.ACTIVE_STANDBY if is_standby else Mode.ACTIVE_ACTIVE,
         automation=automation,
-        fence=rng.choice((FenceKind.GATE, FenceKind.CONFIRMED)),
+        fence=rng.choice(tuple(FenceKind)),
         fall=rng.choice((1, 2, 3, 4)),
         rise=rng.choice((1, 2, 3)),
         interval_us=rng.choice((10 * MS, INTERVAL_US, 40 * MS)),
@@ -213,9 +227,16 @@ def _policy(rng: random.Random) -> GroupPolicy:
     timeout_us = rng.choice((5 * MS, 30 * MS, 60 * MS))
     recheck_us = rng.choice((timeout_us, 30 * MS))
     late_us = timeout_us // 2
+    fence = made.fence
+    if fence.kind is FenceKind.LEASE:
+        fence = replace(fence, lease_us=rng.choice((50 * MS, 200 * MS)))
+    flaps = rng.random() < 0.2
     probe = replace(
         made.probe, timeout_us=timeout_us, recheck_us=recheck_us, late_us_max=late_us,
         hold_open=rng.random() < 0.8,
+        phi=_phi(rng) if rng.random() < 0.25 else None,
+        flap_high_ppm=300_000 if flaps else 0, flap_low_ppm=200_000 if flaps else 0,
+        slow_us=rng.choice((0, 0, timeout_us // 4)),
     )  # fmt: skip
     failover = replace(
         made.failover,
@@ -223,7 +244,29 @@ def _policy(rng: random.Random) -> GroupPolicy:
         grace_us=rng.choice((0, 200 * MS)),
         lag_us_max=rng.choice((0, 0, 50 * MS)),
     )
-    return replace(made, probe=probe, failover=failover)
+    return replace(made, probe=probe, fence=fence, failover=failover, **_eyes(rng, timeout_us))
+
+
+def _phi(rng: random.Random) -> Phi:
+    waits = rng.random() < 0.5
+    return Phi(
+        threshold_milli=rng.choice((3_000, 8_000)),
+        deviation_us_min=rng.choice((2 * MS, 10 * MS)),
+        warm_up=rng.choice((3, 20)),
+        suspicion_us_min=20 * MS if waits else 0,
+        suspicion_us_max=100 * MS if waits else 0,
+    )
+
+
+def _eyes(rng: random.Random, timeout_us: int) -> dict[str, Any]:
+    """Return how many have to agree, and from where on a master serves badly."""
+    observers = None
+    if rng.random() < 0.3:
+        observers = Observers(
+            quorum=rng.choice((1, 2, 3)), vote_ttl_us=rng.choice((200 * MS, SECOND))
+        )
+    degraded = Degraded(silent_after_us=0, queue=rng.choice((0, 4))) if rng.random() < 0.1 else None
+    return {"observers": observers, "degraded": degraded}
 
 
 def _turn(

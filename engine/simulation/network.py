@@ -1,4 +1,4 @@
-"""The ways between the engine and its masters, each direction with faults of its own.
+"""The ways between the engine, other observers and the masters, each direction with its own faults.
 
 Chance is counting: of the packets of a way every n-th one is lost, repeated or late, so that the
 same schedule gives the same run. The long tail of delays is counted too: every second packet takes
@@ -13,7 +13,7 @@ from engine.core.policy import MS
 LATENCY_US: Final = 200  # of one way without faults
 OVERTAKEN_US: Final = 3 * MS  # how much later a packet arrives that others overtake
 TAIL_MAX: Final = 12  # doublings of the shortest delay
-ENGINE: Final = "engine"  # its node; the others are masters
+ENGINE: Final = ""  # its node; the others go by their names
 
 Action = Callable[[], None]
 Later = Callable[[int, Action], None]
@@ -54,6 +54,11 @@ class Way:
             or self.lost_every or self.twice_every or self.late_every
             or self.tail_us or self.more_us
         )  # fmt: skip
+
+    def block(self, is_blocked: bool) -> None:
+        """Let nothing through, or let it through again."""
+        self.is_blocked = is_blocked
+        self.note()
 
     @property
     def is_closed(self) -> bool:
@@ -140,17 +145,28 @@ class Pair:
         """End every fault."""
         self.flap_us = 0
         for way in (self.there, self.back):
-            way.is_blocked = False
             way.heal()
+
+    def block(self, is_blocked: bool) -> None:
+        """Let nothing through either way, or let it through again."""
+        for way in (self.there, self.back):
+            way.block(is_blocked)
 
 
 class Network:
     """All ways, and the partitions of the whole."""
 
-    def __init__(self, masters: Iterable[str], *, later: Later) -> None:
+    def __init__(
+        self, masters: Iterable[str], *, observers: Iterable[str] = (), later: Later
+    ) -> None:
         """Begin without a fault."""
         self._later: Final = later
-        self.pairs: Final = {name: Pair(later) for name in masters}
+        self.pairs: Final = {name: Pair(later) for name in masters}  # of the engine
+        self.posts: Final = {name: Way(later) for name in observers}  # to the engine
+        # Of the other observers.
+        self.beside: Final = {
+            (observer, name): Pair(later) for observer in self.posts for name in self.pairs
+        }
 
     def strike(self, kind: str, master: str, count: int) -> None:
         """Let a fault befall the ways to `master`, or end one."""
@@ -174,29 +190,43 @@ class Network:
             self._later(pair.flap_us, lambda: self._flap(pair, after))
 
     def part(self, kind: str, subject: str, count: int) -> None:
-        """Divide the nodes as a partition says, or mend it; the engine is the first node."""
-        nodes = (ENGINE, *self.pairs)
+        """Divide the nodes as a partition says, or mend it.
+
+        The nodes are the engine, the other observers and the masters, in this order.
+        """
+        nodes = (ENGINE, *self.posts, *self.pairs)
         place = {node: index for index, node in enumerate(nodes)}
+        alone = subject or ENGINE
         size = min(max(1, count), len(nodes) - 1)
-        for name, pair in self.pairs.items():
+
+        def is_blocked(one: str, other: str) -> bool:
+            here, there = place[one], place[other]
             match kind:
                 case "isolate":
-                    is_blocked = subject in ("", name)
+                    return alone in (one, other)
                 case "halves":
-                    is_blocked = place[name] >= size
-                case "bridge":  # who is the bridge reaches both halves, and passes nothing on
-                    is_blocked = place[name] >= size and size > 1
+                    return (here < size) is not (there < size)
+                case "bridge":  # it reaches both halves, and passes nothing on
+                    is_bridge = size - 1 in (here, there)
+                    return (here < size) is not (there < size) and not is_bridge
                 case "ring":
-                    is_blocked = place[name] not in (1, len(nodes) - 1)
+                    return abs(here - there) not in (1, len(nodes) - 1)
                 case "mend":
-                    is_blocked = False
+                    return False
                 case _:
                     raise AssertionError(kind)
-            for way in (pair.there, pair.back):
-                way.is_blocked = is_blocked
-                way.note()
+
+        for name, pair in self.pairs.items():
+            pair.block(is_blocked(ENGINE, name))
+        for (observer, name), pair in self.beside.items():
+            pair.block(is_blocked(observer, name))
+        for observer, way in self.posts.items():
+            way.block(is_blocked(observer, ENGINE))
 
     def heal(self) -> None:
         """End every fault."""
-        for pair in self.pairs.values():
+        self.part("mend", "", 0)
+        for pair in (*self.pairs.values(), *self.beside.values()):
             pair.heal()
+        for way in self.posts.values():
+            way.heal()

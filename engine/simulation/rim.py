@@ -26,6 +26,7 @@ from engine.simulation.trying import Try
 from engine.simulation.watching import Late, Probes
 
 RELEASE: Final = "simulated"
+WALL_STEP_US: Final = 100 * MS  # a smaller step of the wall clock is not worth a word
 MILLION: Final = 1_000_000
 
 
@@ -98,6 +99,13 @@ class Rim:
         """Gain so much from here on [parts per million]."""
         self._base_us, self._began_us = self.now_us, self._outside.now_us
         self._drift_ppm = ppm
+
+    def see_wall(self, step_us: int) -> None:
+        """See that the wall clock was set: that is said, and engine time does not move."""
+        if abs(step_us) > WALL_STEP_US and self.is_here() and self._has_started:
+            offset_us = self._outside.wall_us - self.now_us
+            self._observe(ev.ClockStepped(offset_us=offset_us, step_us=step_us))
+            self._pump()
 
     def starve(self, for_us: int) -> None:
         """Let no timer fire for a while."""

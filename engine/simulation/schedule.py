@@ -76,7 +76,7 @@ LINK_FAULTS: Final = (  # of the way between the engine and `subject`
 )  # fmt: skip
 PARTITIONS: Final = (
     "isolate",  # `subject` from everybody; "": the engine
-    "halves",  # the first `count` nodes from the rest; the engine is the first node
+    "halves",  # the first `count` nodes from the rest: the engine, other observers, masters
     "bridge",  # the same, but the last one of the first half reaches all
     "ring",  # each node reaches its two neighbours
     "mend",
@@ -155,6 +155,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     down_us: int = 50 * MS  # from a crash of the engine to its next start
     more: tuple[GroupSetting, ...] = ()  # groups besides the first one
     first: str = GROUP  # its id
+    observers: int = 0  # besides the engine, named o1, o2 ... [count]
 
     def groups(self) -> tuple[GroupSetting, ...]:
         """Return all groups, the first one first."""
@@ -163,6 +164,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         """Return the ids of all masters, group by group."""
         return tuple(name for group in self.groups() for name in group.names())
+
+    def beside(self) -> tuple[str, ...]:
+        """Return the names of the observers besides the engine."""
+        return tuple(f"o{index + 1}" for index in range(self.observers))
 
     def declared(self, *, weights_from: int = 1) -> tuple[Master, ...]:
         """Return the masters as a file declares them; their weights count on from a number.

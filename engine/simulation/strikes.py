@@ -146,6 +146,8 @@ class Strikes:
         match turn.kind:
             case "clock-jump":
                 world.wall_offset_us += turn.count
+                if world.rim is not None:
+                    world.rim.see_wall(turn.count)
             case "drift":
                 if world.rim is not None:
                     world.rim.drift(turn.count)

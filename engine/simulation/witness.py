@@ -26,6 +26,8 @@ class Believers:
 
     def __init__(self, group: GroupSetting) -> None:
         self.names: Final[set[str]] = set()
+        # Of an activation that an older copy of the log has forgotten no engine can know.
+        self.forgotten: Final[set[str]] = set()
         # Where a fence is confirmed, no two processes ever believe themselves active.
         self.are_one: Final = (
             group.is_standby and group.policy.fence.kind is FenceKind.CONFIRMED and group.acts
@@ -101,6 +103,8 @@ class Witness:
     def begin_again(self, log: Sequence[Recorded]) -> None:
         """Follow a log that was put back from a copy."""
         self._shadow = State()
+        for found in self._believers.values():
+            found.forgotten.update(found.names)
         broken = self.judged.broken
         self.judged = Invariants()
         self.follow(log)
@@ -134,8 +138,10 @@ class Witness:
             found.unserved_us = 0
         else:
             found.names.discard(master.name)
-        if found.are_one and len(found.names) > 1:
-            self._violated("one believes itself active", f"{', '.join(sorted(found.names))} do")
+            found.forgotten.discard(master.name)
+        names = found.names - found.forgotten
+        if found.are_one and len(names) > 1:
+            self._violated("one believes itself active", f"{', '.join(sorted(names))} do")
 
     def _charge(self, found: Believers, at_us: int) -> None:
         spent_us, found.since_us = at_us - found.since_us, at_us

@@ -34,6 +34,7 @@ from engine.core.step import Evolve
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
 from engine.simulation.network import Network
+from engine.simulation.observing import Observer
 from engine.simulation.operators import asked_by, group_of, promote_by_hand
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
@@ -131,7 +132,7 @@ class World:
             compare_every=compare_every,
             head=lambda: self.tape.head,
         )
-        self.network: Final = Network(setting.names(), later=self.later)
+        self.network: Final = Network(setting.names(), observers=setting.beside(), later=self.later)
         self.masters: Final = {
             name: master(
                 name, self.sinks[group.id], acks_later=setting.acks_later, believed=self._believed
@@ -140,6 +141,7 @@ class World:
             for name in group.names()
         }
         self._strikes: Final = Strikes(self)
+        self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
         self._boundaries = 0
         self._crashes = 0
@@ -298,6 +300,8 @@ class World:
         for group in self.setting.groups():
             if group.is_standby and not group.acts:
                 self.masters[group.names()[0]].claim(1)
+            for observer in self._observers:
+                observer.begin(group)
 
     def turn(self, turn: Turn) -> None:
         """Let the time of a turn pass, and then happen what it says."""
@@ -438,6 +442,11 @@ class World:
         self._crash_in.clear()
         self._strikes.heal()
         self._left_out = ""
+        for group in self.setting.groups():
+            # Two that were promoted by hand before anybody else are waited for: people choose.
+            usurpers = [name for name in group.names() if self.masters[name].is_usurper]
+            for name in usurpers[1:]:
+                self.masters[name].yield_()
         self._do(self._start_engine)
         self._lift()
 
