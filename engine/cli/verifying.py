@@ -1,4 +1,4 @@
-"""Whether a log is what it was, and adds up: its rows, its fold, its rollbacks, what lies beside.
+"""Whether a log is what it was, and adds up: its rows, its fold, its invariants, what lies beside.
 
 Bodies and snapshots are no events, so what is wrong with them is no bad event: it is named, and
 `first_bad` says nothing of it.
@@ -17,6 +17,7 @@ from engine.core.events import GroupControl, Recorded, RollbackRequested, codes_
 from engine.core.evolve import evolve
 from engine.core.replay import control_in
 from engine.core.state import State
+from engine.invariants import Invariants
 from engine.log.checking import SnapshotCheck
 from engine.log.codec import CHAIN_BYTES
 from engine.log.copying import chain_at
@@ -115,6 +116,7 @@ class _Fold:
         self._snapshots = SnapshotCheck(log)
         self._excerpt: Final = excerpt_of(log)
         self.bodies: Final = BodyCheck(log, are_kept=self._excerpt is None)
+        self._invariants = Invariants()
         self._report = report
         self._head = head
 
@@ -125,6 +127,7 @@ class _Fold:
         except (LookupError, AssertionError, TypeError, ValueError, AttributeError) as err:
             what = f"cannot be folded: {type(err).__name__} {err}"
             raise LogCorrupted(recorded.seq, what) from err
+        self._judge(recorded)
         self._snapshots.passed(state)
         self.bodies.passed(recorded)
         if isinstance(event, ev.LogBased):
@@ -138,6 +141,13 @@ class _Fold:
                 self.wrong.append((recorded.seq, what))
         if recorded.seq % REPORT_EVENTS == 0 or recorded.seq == self._head:
             self._report(recorded.seq, self._head)
+
+    def _judge(self, recorded: Recorded) -> None:
+        """Hold what has to hold of every log against the next event."""
+        known = len(self._invariants.broken)
+        self._invariants.take(recorded)
+        for one in self._invariants.broken[known:]:
+            self.wrong.append((one.seq, f'"{one.invariant}" does not hold: {one.found}'))
 
     def beside(self, *, is_whole: bool) -> list[str]:
         """Return what is wrong with snapshots and bodies, as far as the fold went.

@@ -64,6 +64,7 @@ def swarm(
     policies: dict[str, GroupPolicy] | None = None,
     masters: int | None = None,
     sizes: Mapping[str, int] = NO_SIZES,
+    kinds: Sequence[str] = (),
 ) -> Schedule:
     """Return the schedule of `seed`.
 
@@ -74,12 +75,13 @@ def swarm(
         policies: The policies of its groups; None: they are drawn.
         masters: Of each group [count]; None: it is drawn.
         sizes: The same of single groups, unless `masters` says it.
+        kinds: Of turns that there are; (): that is drawn.
     """
     rng = random.Random(seed)  # noqa: S311
     if setting is None:
         setting = _setting(rng, policies, masters, sizes)
-    mix = _mix(rng)
-    kinds, weights = tuple(mix), tuple(mix.values())
+    mix = dict.fromkeys(kinds, 1) or _mix(rng)
+    weights = tuple(mix.values())
     gaps_us = _gaps(rng, setting)
     subjects = setting.names()
     subjects = subjects[: rng.randint(1, min(len(subjects), 6))]
@@ -88,7 +90,7 @@ def swarm(
         setting=setting,
         turns=tuple(
             _turn(rng, kind, rng.choice(gaps_us), subjects, setting, scale)
-            for kind in rng.choices(kinds, weights, k=turns)
+            for kind in rng.choices(tuple(mix), weights, k=turns)
         ),
     )
 

@@ -143,3 +143,23 @@ def test_a_snapshot_that_does_not_fit_is_named_and_no_event_is(
     assert (answered["first_bad"], answered["digest"] is None) == (None, False)
     shown = tanist("verify", "x.db", cwd=log.parent)
     assert "no event is wrong" in shown.stdout
+
+
+def test_what_no_log_may_show_is_named(tmp_path: Path) -> None:
+    """Its rows and its fold are sound; but the rules that wrote it had a fault."""
+    from engine.core.decider import decide
+    from engine.simulation import Schedule, Setting, Turn, policy, run
+
+    def half_hearted(step, event):  # type: ignore[no-untyped-def]
+        decide(step, event)
+        if isinstance(event, ev.SwitchoverAsked):
+            step.emit(ev.StrategyChanged(strategy="priority"))
+
+    turns = (Turn(kind="switchover", gap_us=50_000, subject="a"),)
+    made = run(Schedule(setting=Setting(policy=policy()), turns=turns), decide=half_hearted)
+    with open_log(tmp_path / "x.db", mode="write", create=True) as log:
+        log.append(made.log, bodies=made.bodies)
+    answered = found(tmp_path / "x.db")
+    (problem,) = answered["problems"]
+    assert problem.startswith(f"event {answered['first_bad']}: ")
+    assert '"refusals stand alone" does not hold: StrategyChanged beside' in problem
