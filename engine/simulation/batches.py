@@ -36,6 +36,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     policies: dict[str, GroupPolicy] | None = None  # by group; None: drawn
     sizes: dict[str, int] = msgspec.field(default_factory=dict)  # masters of each group, if known
     history: History | None = None
+    kinds: tuple[str, ...] = ()  # of turns that there are; (): drawn
     heavy_every: int = 1  # laws that read the whole log again are asked of every so many-th seed
 
     def schedule(self, seed: int) -> Schedule:
@@ -47,6 +48,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 policies=self.policies,
                 masters=self.masters,
                 sizes=self.sizes,
+                kinds=self.kinds,
             )
         setting = setting_of(seed, policies=self.policies, masters=self.masters, sizes=self.sizes)
         return endure(seed, for_us=self.for_us, setting=setting, history=self.history)

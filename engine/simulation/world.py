@@ -443,10 +443,13 @@ class World:
         self._strikes.heal()
         self._left_out = ""
         for group in self.setting.groups():
-            # Two that were promoted by hand before anybody else are waited for: people choose.
-            usurpers = [name for name in group.names() if self.masters[name].is_usurper]
-            for name in usurpers[1:]:
-                self.masters[name].yield_()
+            # Where the log knows of no activation and several act, people choose.
+            members = [self.masters[name] for name in group.names()]
+            acting = [master for master in members if master.role == "active"]
+            acting.sort(key=lambda master: (master.is_usurper, -master.epoch))
+            for master in acting[1:]:
+                if master.is_usurper:
+                    master.yield_()
         self._do(self._start_engine)
         self._lift()
 
