@@ -156,6 +156,11 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
             "engine.cli.simulating:simulate",
             "Run the shipped code in virtual time, among faults; name every law that broke.",
         ),
+        Command(
+            "scenarios",
+            "engine.cli.simulating:scenarios",
+            "Run the incidents that are shipped as files, and hold each against its oracle.",
+        ),
     ),
     "Keep": (
         Command(

@@ -292,3 +292,66 @@ def _say(tally: "Tally", rows: list[dict[str, Any]], *, json: bool) -> None:
         )
     if not tally.found:
         output.text("every law held")
+
+
+def scenarios(
+    name: Annotated[str | None, Parameter(help="Only this one; left out: all.")] = None,
+    /,
+    *,
+    json: Json = False,
+) -> int:
+    """Run the incidents that are shipped as files, and hold each against its oracle.
+
+    Each is run twice: by the shipped rules under the policy of its file, which has to meet the
+    oracle, and by a naive controller (the first failure acts, no fence, no brake), which has to
+    fail it. Exit 1 if one is not so.
+
+    Example: tanist scenarios github-2018-10-21
+    """
+    from engine.simulation import scenarios as shipped
+
+    chosen = [shipped.load(one) for one in (shipped.names() if name is None else (name,))]
+    found = []
+    with output.progress("scenarios") as report:
+        for number, scenario in enumerate(chosen, start=1):
+            found.append((scenario, shipped.judge(scenario)))
+            report(number, len(chosen))
+    rows = [
+        {
+            "name": scenario.name,
+            "title": scenario.incident.title,
+            "when": scenario.incident.when or None,
+            "source": scenario.incident.source or None,
+            "shape": scenario.incident.shape,
+            "lesson": scenario.incident.lesson,
+            "met": not judged.shipped,
+            "wrong": judged.shipped,
+            "naive_fails": bool(judged.naive),
+            "naive_wrong": judged.naive,
+            "failovers": judged.failovers,
+            "virtual_s": judged.virtual_us / 1_000_000,
+        }
+        for scenario, judged in found
+    ]
+    if json:
+        output.document({"rows": rows})
+    else:
+        _show(rows, is_one=name is not None)
+    return 0 if all(row["met"] and row["naive_fails"] for row in rows) else NO
+
+
+def _show(rows: list[dict[str, Any]], *, is_one: bool) -> None:
+    if is_one:
+        for row in rows:
+            output.text(f"{row['title']}: {row['shape']}\n{row['lesson']}")
+    columns = ("scenario", "oracle", "failovers.", "what goes wrong without the brakes")
+    table = [
+        (
+            row["name"],
+            "met" if row["met"] else "; ".join(row["wrong"]),
+            row["failovers"],
+            "; ".join(row["naive_wrong"]) or "nothing: it proves nothing",
+        )
+        for row in rows
+    ]
+    output.console().print(output.table(columns, table))

@@ -23,6 +23,7 @@ from engine.core import events as ev
 from engine.core.blocking import ASKED, blocked, claims, waiting, want
 from engine.core.events import FLEET, AnyEvent, Figures
 from engine.core.fleet import Health
+from engine.core.load import staleness
 from engine.core.policy import AlertPolicy, Automation, FenceKind, sums
 from engine.core.serving import weights
 from engine.core.state import Alert, GroupState, Phase, Saga, State, is_active_standby, windows
@@ -178,6 +179,7 @@ def _lacks_heir(state: State, group: GroupState, at_us: int) -> bool:
     return not any(
         master.health in WELL
         and candidates.passed_over(state, group, name, at_us, is_tolerant=True) is None
+        and not staleness(state.policy_of(group), group, master)
         for name, master in group.masters.items()
     )
 

@@ -241,7 +241,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
             case Role.STANDBY if is_well and not is_out:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
             case Role.ACTIVE | Role.DRAINING if (
-                acts and is_lost(master) and not (state.fleet.doubt_seq and _fails_softly(master))
+                acts and is_lost(master) and not _is_doubtful(state, master)
             ):
                 lost = master.health is not Health.FAILED
                 reason = "it lost its activation" if lost else "failed"
@@ -260,9 +260,16 @@ def _out(master: MasterState) -> str:
     return "it rests" if master.is_drained else "excluded or under maintenance"
 
 
-def _fails_softly(master: MasterState) -> bool:
-    """Return whether nothing but soft evidence speaks against a master that is lost."""
-    return not master.lost_seq and not leaves_no_doubt(master)
+def _is_doubtful(state: State, master: MasterState) -> bool:
+    """Return whether all that speaks against a master is soft, and was seen in doubt.
+
+    When the first of all masters is heard again, the others may be heard in a moment; what they
+    fail after that counts.
+    """
+    if master.lost_seq or leaves_no_doubt(master):
+        return False
+    last = master.failures[-1] if master.failures else 0
+    return bool(state.fleet.doubt_seq) or last < state.fleet.trusted_seq
 
 
 def _consider_queue(state: State, group: GroupState) -> Todo | None:

@@ -28,7 +28,7 @@ from engine.core.seen import Eye, Flaps, Gaps, Report
 # Why a failover is open, where a person wants it: brakes bind automatic choices only.
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
-FOLD_VERSION: Final = 6  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 7  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -258,6 +258,7 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     stall_us: int = 0  # for how long
     stepped_us: int = 0  # when the wall clock was last set
     step_us: int = 0  # by how much
+    trusted_seq: int = 0  # when the engine ceased to doubt itself last
 
 
 class Place:

@@ -15,9 +15,11 @@ from engine.core.fleet import Mode
 from engine.core.policy import (
     MS,
     SECOND,
+    AlertPolicy,
     Automation,
     Degraded,
     FenceKind,
+    FleetPolicy,
     GroupPolicy,
     Observers,
     Phi,
@@ -205,6 +207,23 @@ def _setting(
             default=0,
         )
         or rng.choice((0, 0, 0, 1)),
+        fleet=FleetPolicy(limit=1, share_ppm=500_000, window_us=3 * SECOND)
+        if rng.random() < 0.15
+        else None,
+        alerts=_alerts(rng) if rng.random() < 0.3 else None,
+    )
+
+
+def _alerts(rng: random.Random) -> AlertPolicy:
+    damped_us = rng.choice((0, 50 * MS, SECOND))
+    return AlertPolicy(
+        no_heir_warning_us=damped_us,
+        no_heir_critical_us=4 * damped_us,
+        failovers=rng.choice((0, 2)),
+        failovers_window_us=3 * SECOND,
+        recovery_us=damped_us,
+        paused_us=damped_us,
+        late_us=damped_us,
     )
 
 

@@ -20,7 +20,6 @@ from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.masters import Answer, Status
 from engine.simulation.outside import RETRY_US, Outside
-from engine.simulation.schedule import ALERTS
 from engine.simulation.tape import Torn
 from engine.simulation.trying import Try
 from engine.simulation.watching import Late, Probes
@@ -75,7 +74,11 @@ class Rim:
     def offer_file(self) -> None:
         """Offer the configuration; what was seen before comes without its content."""
         groups = self._outside.setting.groups()
-        policy = Policy(groups={group.id: group.policy for group in groups}, alerts=ALERTS)
+        policy = Policy(
+            groups={group.id: group.policy for group in groups},
+            fleet=self._outside.setting.fleet,
+            alerts=self._outside.setting.alerts,
+        )
         masters = self._outside.file_masters()
         digest = content_digest(policy, masters)
         is_known = digest == self.driver.working.fleet.file_digest

@@ -12,7 +12,16 @@ from typing import Final
 import msgspec
 
 from engine.core.fleet import Master, Mode
-from engine.core.policy import MS, SECOND, AlertPolicy, Automation, FenceKind, GroupPolicy, preset
+from engine.core.policy import (
+    MS,
+    SECOND,
+    AlertPolicy,
+    Automation,
+    FenceKind,
+    FleetPolicy,
+    GroupPolicy,
+    preset,
+)
 
 GROUP: Final = "g"  # the first one, where nobody says otherwise
 WEIGHTS: Final = 26  # different ones in a group [count]
@@ -119,6 +128,18 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group: str = ""  # where no subject says it; "": the first one
 
 
+# Conditions last for parts of a second here, and so does what people are spared.
+ALERTS: Final = AlertPolicy(
+    no_heir_warning_us=60 * MS,
+    no_heir_critical_us=200 * MS,
+    failovers=2,
+    failovers_window_us=SECOND,
+    recovery_us=100 * MS,
+    paused_us=100 * MS,
+    late_us=100 * MS,
+)
+
+
 class GroupSetting(msgspec.Struct, frozen=True, kw_only=True):
     """One group of the fleet."""
 
@@ -156,6 +177,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[GroupSetting, ...] = ()  # groups besides the first one
     first: str = GROUP  # its id
     observers: int = 0  # besides the engine, named o1, o2 ... [count]
+    fleet: FleetPolicy | None = None  # what brakes all groups together
+    alerts: AlertPolicy | None = ALERTS  # when people have to hear of something
 
     def groups(self) -> tuple[GroupSetting, ...]:
         """Return all groups, the first one first."""
@@ -191,18 +214,6 @@ def _letters(index: int) -> str:
     """Return a, b, ... z, aa, ab ... for 0, 1 ..."""
     name = chr(ord("a") + index % 26)
     return name if index < 26 else _letters(index // 26 - 1) + name
-
-
-# Conditions last for parts of a second here, and so does what people are spared.
-ALERTS: Final = AlertPolicy(
-    no_heir_warning_us=60 * MS,
-    no_heir_critical_us=200 * MS,
-    failovers=2,
-    failovers_window_us=SECOND,
-    recovery_us=100 * MS,
-    paused_us=100 * MS,
-    late_us=100 * MS,
-)
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

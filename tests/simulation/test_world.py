@@ -23,28 +23,19 @@ from engine.simulation.world import run
 
 SEEDS = 100
 
+# The kinds of events that the first worlds were for: `draw` has no fault that brings about a later
+# one, and `swarm` has (test_swarm.py).
+FIRST = {code for code in KINDS if code <= 28 or 101 <= code <= 136}
+
 # Nothing cuts a log off here, and a source that drains is seldom struck at the right moment: the
-# story below is for that. A tape has no disk that fills up. Its masters replicate nothing from one
-# another and say nothing of their load, one eye watches them, and nobody has programs there; its
-# policy lets nobody flap. Other tests are for these.
+# story below is for that. A tape has no disk that fills up.
 UNREACHED = {
-    "FollowChanged",
-    "HookStarted",
-    "HookEnded",
-    "RecoveryStarted",
-    "LoadReported",
-    "ClockStepped",
-    "ObserversAgree",
-    "ObserversDisagree",
-    "FlappingStarted",
-    "FlappingEnded",
     "LogBased",
     "DrainCancelled",
     "ObservationsDropped",
     "BodiesRemoved",
     "SpaceShort",
     "SpaceReturned",
-    "AlertAcked",
 }
 
 
@@ -106,7 +97,7 @@ def test_no_seed_breaks_a_law(reached: Reached) -> None:
 
 def test_the_seeds_reach_what_the_world_is_for(reached: Reached) -> None:
     """A checker that never fires proves nothing: every kind of event happens, but for a few."""
-    kinds = {kind.__name__ for kind in KINDS.values()}
+    kinds = {kind.__name__ for code, kind in KINDS.items() if code in FIRST}
     assert kinds - reached.kinds.keys() <= UNREACHED
     assert reached.results.keys() == {"completed", "abandoned", "complete", "incomplete"}
     assert reached.whys.keys() == {

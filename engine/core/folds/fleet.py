@@ -47,6 +47,8 @@ def doubt_changed(state: State, recorded: Recorded) -> None:
     assert isinstance(event, ev.DoubtChanged)
     part_of(state, recorded)
     state.fleet.doubt_seq = recorded.seq if event.doubted else 0
+    if not event.doubted:
+        state.fleet.trusted_seq = recorded.seq
 
 
 def configuration_loaded(state: State, recorded: Recorded) -> None:

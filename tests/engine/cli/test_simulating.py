@@ -109,3 +109,25 @@ def test_what_breaks_a_law_is_kept_as_a_bundle(
 )
 def test_a_mistake_is_one_line(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
     assert says in complaint(tanist("simulate", *words, cwd=tmp_path), 2)
+
+
+# The incidents.
+
+
+def test_one_incident_as_people_read_it(tmp_path: Path) -> None:
+    done = tanist("scenarios", "gitlab-2017-01-31", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "an operator in the night" in done.stdout
+    assert "met" in done.stdout
+    assert "b was promoted" in done.stdout
+
+
+def test_an_incident_as_json(tmp_path: Path) -> None:
+    (row,) = answer("scenarios", "packet-loss", cwd=tmp_path)["rows"]
+    assert (row["met"], row["wrong"], row["naive_fails"]) == (True, [], True)
+    assert row["virtual_s"] > 600
+
+
+def test_an_incident_that_there_is_not(tmp_path: Path) -> None:
+    said = complaint(tanist("scenarios", "nothing", cwd=tmp_path), 2)
+    assert said.startswith("expected one of all-backups-bad, ")

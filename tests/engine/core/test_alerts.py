@@ -571,3 +571,11 @@ def test_what_does_not_fit_is_corrupt(subject: str, event: ev.AnyEvent, said: st
 def test_a_group_without_masters_has_no_conditions() -> None:
     tale = Story(Policy(groups={"g": made()}, alerts=ALERTS), masters=())
     assert list(conditions(tale.state, tale.group, tale.at_us)) == []
+
+
+def test_a_standby_whose_data_is_too_old_is_no_heir() -> None:
+    tale = watched(lag_us_max=SECOND)
+    assert "no-heir" not in standing(tale)
+    for name in ("b", "c"):
+        tale.see(ev.LoadReported(lag_us=HOUR), name)
+    assert "no-heir g" in tale.group.alerts
