@@ -27,6 +27,7 @@ from engine.simulation.watching import Late, Probes
 RELEASE: Final = "simulated"
 WALL_STEP_US: Final = 100 * MS  # a smaller step of the wall clock is not worth a word
 MILLION: Final = 1_000_000
+DRIFT_PPM_MAX: Final = 500_000  # no clock is worse
 
 
 class Rim:
@@ -101,7 +102,7 @@ class Rim:
     def drift(self, ppm: int) -> None:
         """Gain so much from here on [parts per million]."""
         self._base_us, self._began_us = self.now_us, self._outside.now_us
-        self._drift_ppm = ppm
+        self._drift_ppm = max(-DRIFT_PPM_MAX, min(DRIFT_PPM_MAX, ppm))
 
     def see_wall(self, step_us: int) -> None:
         """See that the wall clock was set: that is said, and engine time does not move."""

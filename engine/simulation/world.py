@@ -38,7 +38,7 @@ from engine.simulation.observing import Observer
 from engine.simulation.operators import asked_by, group_of, promote_by_hand
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
-from engine.simulation.runs import Run
+from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
 from engine.simulation.strikes import Strikes
 from engine.simulation.tape import Tape, Torn
@@ -308,6 +308,17 @@ class World:
         self._turns.append(turn)
         self._advance(self.now_us + turn.gap_us)
         self._do(lambda: self._take(turn))
+
+    def broken(self) -> list[Violation]:
+        """Return what was found so far; what is judged at the end is not among it."""
+        self._witness.follow(self.tape.log)
+        return [
+            *self._witness.violations,
+            *(
+                Violation(law=one.invariant, seq=one.seq, found=one.found)
+                for one in self._witness.judged.broken
+            ),
+        ]
 
     def finish(self, within_us: int | None = None) -> Run:
         """Stop all faults, wait until it is quiet, and return what came of it all."""
