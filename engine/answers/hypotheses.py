@@ -45,6 +45,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     narrows: bool = False
     skipped: tuple[int, ...] = ()
     kept: tuple[str, ...] = ()  # settings that are left as they were recorded
+    policy: Policy = Policy(groups={})  # that the log ends with
 
     @property
     def is_asked(self) -> bool:
@@ -109,7 +110,7 @@ def question(
         ]
     )
     if not sets and policy is None:
-        return Question(label=label, skipped=tuple(skipped))
+        return Question(label=label, skipped=tuple(skipped), policy=before)
 
     def change(recorded: Policy) -> Policy:
         found = recorded if policy is None else _replaced(recorded, policy)
@@ -119,7 +120,12 @@ def question(
 
     narrows = any(one.sort is Sort.NARROWING for one in changes(before, change(before)))
     return Question(
-        label=label, change=change, narrows=narrows, skipped=tuple(skipped), kept=tuple(kept)
+        label=label,
+        change=change,
+        narrows=narrows,
+        skipped=tuple(skipped),
+        kept=tuple(kept),
+        policy=before,
     )
 
 
@@ -135,7 +141,9 @@ def rehearsal(log: Log, policy: Policy, *, label: str = "the new policy") -> Que
         return _answerable(recorded, _replaced(recorded, policy))
 
     narrows = any(one.sort is Sort.NARROWING for one in changes(before, change(before)))
-    return Question(label=label, change=change, narrows=narrows, kept=tuple(dict.fromkeys(kept)))
+    return Question(
+        label=label, change=change, narrows=narrows, kept=tuple(dict.fromkeys(kept)), policy=before
+    )
 
 
 def rehearsed(

@@ -7,6 +7,7 @@ from engine.answers.words import harmless, lasting
 from engine.cli import output
 
 if TYPE_CHECKING:
+    from engine.answers.bisecting import Turn
     from engine.answers.trials import Trial
     from engine.answers.tuning import Curve
 
@@ -127,6 +128,19 @@ def show_curve(curve: "Curve") -> None:
     )
     title = f"{curve.events:,} events of {curve.logs} log{'' if curve.logs == 1 else 's'}"
     output.console().print(output.table(columns, rows, title=title))
+
+
+def show_turn(found: "Turn") -> None:
+    """Print every value that was tried, and the smallest change that turns the outcome."""
+    rows = [
+        (one.value, one.failovers, one.detections, lasting(one.down_us),
+         "*" if one.value == found.value else "")
+        for one in found.tries
+    ]  # fmt: skip
+    columns = (f"{found.key}.", "failovers.", "detections.", "down.", "")
+    title = f"recorded: {found.recorded}, {found.had} failover{'' if found.had == 1 else 's'}"
+    output.console().print(output.table(columns, rows, title=title))
+    output.text(harmless(found.says))
 
 
 def show_trial(found: "Trial") -> None:

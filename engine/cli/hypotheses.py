@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from engine.cli import output, places
 from engine.cli.main import NO
 from engine.cli.options import File, FilePlace, Json, duration_us
+from engine.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,13 @@ def whatif(
         int | None,
         Parameter(help="Only this incident, as `tanist incidents` numbers it, up to its end."),
     ] = None,
+    bisect: Annotated[
+        str | None,
+        Parameter(
+            help="A setting with a range, as in probe.fall=1..20: the smallest change of it that "
+            "would have avoided the failover, or caused one."
+        ),
+    ] = None,
     false_within: FalseWithin = "10s",
     log: File = None,
     json: Json = False,
@@ -70,20 +78,40 @@ def whatif(
     from engine.config import load
 
     target, _ = places.split((place,), log, most=0)
+    if bisect is not None:
+        if policy is not None or set_ or skip:
+            raise ConfigurationError(["--bisect changes one setting: leave out what else changes"])
+        return _bisected(target, bisect, incident, json=json)
     file = None if policy is None else load(policy, masters_needed=False).policy
     within_us = duration_us(false_within, option="--false-within")
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         asked = question(opened, sets=set_, policy=file, skipped=skip)
-        if incident is None:
-            part, stop = stretch(opened), None
-        else:
-            part, stop = _around(opened, incident)
+        part, stop = (stretch(opened), None) if incident is None else _around(opened, incident)
         found = document(opened, asked, part, false_within_us=within_us, stop=stop, progress=report)
     if json:
         output.document(found)
     else:
         show_whatif(found)
     return NO if found["release_differs"] else 0
+
+
+def _bisected(target: str, asked: str, incident: int | None, *, json: bool) -> int:
+    """Print the smallest change of a setting that turns the outcome; exit 1 if there is none."""
+    from engine.answers.bisecting import bisect
+    from engine.answers.hypotheses import stretch
+    from engine.cli.comparing import show_turn
+
+    with places.open_for_reading(target) as opened:
+
+        def part() -> "tuple[Stretch, Callable[[WhatIf], bool] | None]":
+            return (stretch(opened), None) if incident is None else _around(opened, incident)
+
+        found = bisect(opened, asked, part)
+    if json:
+        output.document(found)
+    else:
+        show_turn(found)
+    return NO if found.value is None else 0
 
 
 def _around(log: "SqliteLog", incident: int) -> "tuple[Stretch, Callable[[WhatIf], bool]]":

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.answers.hypotheses import rehearsed
 from engine.config import load
 from engine.core import events as ev
 from engine.core.events import Evidence, Recorded
-from engine.core.policy import preset
+from engine.core.policy import GroupPolicy, preset
 from engine.log import open_log
 from tests.engine.answers.stories import Story, failed_over
 from tests.engine.answers.test_trials import active, answers, hangs, observing
@@ -16,9 +17,9 @@ from tests.engine.cli.shell import answer, complaint, stored, tanist
 from tests.engine.log.thinned import drop, in_a_file, thin
 
 
-def hung(*, rounds: int = 2) -> Story:
+def hung(*, rounds: int = 2, policy: GroupPolicy | None = None) -> Story:
     """Return the story in which a does not answer a few probes in a row, and b takes over."""
-    story = Story(preset("bench"))
+    story = Story(policy or preset("bench"))
     story.probe(3)
     for _ in range(rounds):
         story.n += 1
@@ -201,3 +202,46 @@ def test_a_release_is_checked_against_what_was_recorded(log: Path, tmp_path: Pat
     assert "the log has MasterUnknown c; this release decides nothing" in done.stdout
     words = ("replay", "odd.db", "--check-release", "--to", "3")
     assert "leave out --to" in complaint(tanist(*words, cwd=tmp_path), 2)
+
+
+def test_the_smallest_change_that_avoids_a_failover_is_found(log: Path) -> None:
+    found = answer("whatif", "x.db", "--bisect", "probe.fall=1..50", cwd=log.parent)
+    assert (found["key"], found["recorded"], found["had"]) == ("probe.fall", "1", 1)
+    assert (found["value"], found["has"]) == ("3", 0)  # a missed two probes in a row
+    tries = {one["value"]: one["failovers"] for one in found["tries"]}
+    assert tries["2"] == 1
+    assert len(tries) <= 8
+    done = tanist("whatif", "x.db", "--bisect", "probe.fall=1..50", cwd=log.parent)
+    assert "probe.fall=3 is the smallest change that would have avoided" in done.stdout
+
+
+def test_the_smallest_change_that_causes_a_failover_is_found(tmp_path: Path) -> None:
+    policy = msgspec.structs.replace(preset("bench"), detect_within_us=10_000_000)
+    probe = msgspec.structs.replace(policy.probe, fall=9)
+    stored(hung(policy=msgspec.structs.replace(policy, probe=probe)).log, tmp_path / "x.db")
+    found = answer("whatif", "x.db", "--bisect", "probe.fall=1..20", cwd=tmp_path)
+    assert (found["recorded"], found["had"], found["value"], found["has"]) == ("9", 0, "2", 1)
+
+
+def test_a_range_in_which_nothing_turns_is_a_no(log: Path) -> None:
+    done = tanist("whatif", "x.db", "--bisect", "failover.hold_down=0s..1s", cwd=log.parent)
+    assert done.returncode == 1
+    assert "no value of failover.hold_down in 0s..1s avoids the failover" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("probe.fall", "expected KEY=LOW..HIGH"),
+        ("probe.fall=9..1", "expected a range as"),
+        ("probe.fall=1..2s", "expected a range as"),
+        ("probe.fall=one..two", "expected a count or a duration"),
+        ("automation=1..2", "expected a setting with a number"),
+        ("probe.timeout=1s..2s", "expected less than what was recorded"),
+    ],
+)
+def test_what_is_no_range_is_refused(asked: str, says: str, log: Path) -> None:
+    done = tanist("whatif", "x.db", "--bisect", asked, cwd=log.parent)
+    assert says in complaint(done, 2)
+    both = tanist("whatif", "x.db", "--bisect", asked, "--set", "probe.rise=1", cwd=log.parent)
+    assert "--bisect changes one setting" in complaint(both, 2)
