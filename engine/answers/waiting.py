@@ -17,9 +17,11 @@ from engine.core.blocking import (
     waiting,
     want,
 )
+from engine.core.fleet import Health
 from engine.core.leasing import unleased
 from engine.core.policy import FenceKind
 from engine.core.state import GroupState, Phase, State, active_of, is_active_standby
+from engine.core.voting import observers_of, votes
 
 NAMED_MAX: Final = 3  # masters in one sentence [count]
 _SOURCES: Final = {"failed": "has failed", "activation-lost": "lost its activation"}
@@ -34,7 +36,7 @@ def wait_of(state: State, group: GroupState) -> Block | None:
     if saga is None:
         wanted = want(group)
         if wanted is None:
-            return _contradicted(group)
+            return _undecided(state, group)
         return blocked(state, group, wanted, state.at_us)
     match saga.phase:
         case Phase.SELECTING:
@@ -45,11 +47,16 @@ def wait_of(state: State, group: GroupState) -> Block | None:
             return None
 
 
-def _contradicted(group: GroupState) -> Block | None:
-    """Return that there is no verdict on the active, although some say that it has failed."""
+def _undecided(state: State, group: GroupState) -> Block | None:
+    """Return why there is no verdict on the active, although somebody says that it has failed."""
     active = group.masters.get(active_of(group))
-    if active is not None and active.disagree_seq:
+    if active is None or active.health is Health.FAILED:
+        return None
+    if active.disagree_seq:
         return Block(reason="observers contradict")
+    quorum = observers_of(state.policy_of(group)).quorum
+    if 0 < len(votes(state, group, active, state.at_us)) < quorum:
+        return Block(reason="quorum")
     return None
 
 
@@ -95,6 +102,15 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             return (
                 "nobody else was heard since it began to fail, so it may be the engine that is cut "
                 "off: the next answer of a standby settles it"
+            )
+        case "quorum":
+            active = group.masters[active_of(group)]
+            against = votes(state, group, active, state.at_us)
+            said = " and ".join(vote.observer or "this engine" for vote in against)
+            quorum = observers_of(state.policy_of(group)).quorum
+            return (
+                f"{said} of the {quorum} observers that are needed say{'s' * (len(against) == 1)} "
+                "that the active has failed: no verdict before the others do"
             )
         case "observers contradict":
             return (

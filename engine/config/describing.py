@@ -207,6 +207,13 @@ def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
             "re-checked after the time-out"
         )
     yield from look_warnings(policy)
+    quorum = (policy.observers or ALONE).quorum
+    if quorum > 1:
+        others = "another observer" if quorum == 2 else f"{quorum - 1} other observers"
+        yield (
+            f"observers.quorum {quorum}: without {others} (tanist observer) no master ever fails, "
+            "and nothing is failed over"
+        )
     if policy.mode is Mode.ACTIVE_STANDBY and len(masters) == 1:
         yield "there is no standby: if its only master fails, the group is down"
     if needs_hands(policy):

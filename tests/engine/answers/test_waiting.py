@@ -8,7 +8,7 @@ from engine.answers.words import moment
 from engine.core import events as ev
 from engine.core.blocking import Block
 from engine.core.events import FLEET, Evidence
-from engine.core.policy import SECOND, Automation, GroupPolicy, preset
+from engine.core.policy import SECOND, Automation, GroupPolicy, Observers, preset
 from tests.engine.answers.stories import GROUP, Story, failed_over
 
 LATER_US = 3_600_000_000
@@ -106,6 +106,23 @@ def test_who_is_blind_is_told_that_it_may_be_cut_off_itself() -> None:
     assert said(story).startswith(
         "a has failed and nobody takes over yet: nobody else was heard since it began to fail, so "
     )
+
+
+def test_a_quorum_that_is_not_there_is_named() -> None:
+    both = msgspec.structs.replace(
+        policy(Automation.AUTO), observers=Observers(quorum=2, vote_ttl_us=5 * SECOND)
+    )
+    story = Story(both)
+    story.probe(3)
+    story.at_us += 1_000
+    story.n += 1
+    story.see(ev.ProbeFailed(n=story.n, evidence=Evidence.OVERDUE), "a")
+    assert said(story) == (
+        "a: this engine of the 2 observers that are needed says that the active has failed: no "
+        "verdict before the others do"
+    )
+    story.probe()
+    assert wait_of(story.state, story.state.groups[GROUP]) is None
 
 
 def test_observers_that_contradict_are_named_although_nothing_is_wanted() -> None:

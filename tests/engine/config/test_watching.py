@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.config.describing import verdict_sentence
-from engine.core.policy import MS, SECOND, Observers, Phi, preset, sums
+from engine.config.describing import describe, verdict_sentence
+from engine.core.policy import MS, SECOND, Observers, Phi, Policy, preset, sums
 from tests.engine.config.test_loading import group, mistakes, small
 
 
@@ -103,3 +103,14 @@ def test_phi_shortens_the_blip_and_a_suspicion_lengthens_the_detection() -> None
 def test_observers_are_kept_where_a_policy_changes_something_else() -> None:
     found = group("observers = { quorum = 3 }")
     assert found.observers == Observers(quorum=3, vote_ttl_us=5 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("quorum", "others"), [(1, ""), (2, "another observer"), (4, "3 other observers")]
+)
+def test_check_warns_of_a_quorum_that_needs_others(quorum: int, others: str) -> None:
+    policy = group(f"observers = {{ quorum = {quorum} }}")
+    (found,) = describe(Policy(groups={"g": policy}), ())["groups"].values()
+    warned = [each for each in found["warnings"] if "no master ever fails" in each]
+    assert len(warned) == (quorum > 1)
+    assert all(others in each for each in warned)
