@@ -55,7 +55,7 @@ def summed(rounds: list[Round]) -> dict[str, object]:
             "max": round(max(values), 1),
         }
     figures["leaked"] = sum(each.leaked for each in rounds)
-    figures["leaked_ms_max"] = round(max(each.fenced_ms for each in rounds), 1)
+    figures["leaked_ms_max"] = round(max(each.leaked_ms for each in rounds), 1)
     return figures
 
 

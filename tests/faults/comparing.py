@@ -54,8 +54,8 @@ class Round(msgspec.Struct, kw_only=True):
     over_ms: float  # the failover was over, all of it durable
     write_ms: float  # the first write on the new primary
     leaked: int = 0  # writes that the bypassing client was told of, and that are gone [count]
-    leaked_tries: int = 0
-    fenced_ms: float = 0.0  # from the return of the old primary to its last write [ms]
+    told: int = 0  # writes that it was told of [count]
+    leaked_ms: float = 0.0  # from the return of the old primary to the last one that is gone [ms]
 
 
 class Side(Protocol):
@@ -106,9 +106,9 @@ async def _round(side: Side, victim: str, fault: str, *, leaks: bool) -> Round:
         await asyncio.to_thread(server.start_again)
     else:
         server.strike(signal.SIGCONT)
-    told, last_ms = (await _bypass(server)) if leaks else ([], 0.0)
+    told = (await _bypass(server)) if leaks else {}
     active = await side.settled()
-    leaked = await _missing(side.servers[active], told)
+    gone = await _missing(side.servers[active], list(told))
     return Round(
         fault=fault,
         victim=victim,
@@ -116,9 +116,9 @@ async def _round(side: Side, victim: str, fault: str, *, leaks: bool) -> Round:
         detected_ms=detected_ms,
         over_ms=over_ms,
         write_ms=(write_us - struck_us) / 1_000,
-        leaked=leaked,
-        leaked_tries=len(told),
-        fenced_ms=last_ms,
+        leaked=len(gone),
+        told=len(told),
+        leaked_ms=max((told[key] for key in gone), default=0.0),
     )
 
 
@@ -147,12 +147,13 @@ async def _first_write(lines: dict[str, Server], now_us: Callable[[], int]) -> i
         await asyncio.sleep(LOOK_S)
 
 
-async def _bypass(server: RedisProcess) -> tuple[list[str], float]:
-    """Write to a server that is back, whoever it is by now; return what it said it has written.
+async def _bypass(server: RedisProcess) -> dict[str, float]:
+    """Write to a server that is back, whoever it is by now.
 
-    The second value is when it said so last, after its return [ms].
+    Returns:
+        What it said it has written, and when, counted from its return [ms].
     """
-    told: list[str] = []
+    told: dict[str, float] = {}
     began = last = time.monotonic()
     line = Server(server.address)
     number = 0
@@ -163,23 +164,23 @@ async def _bypass(server: RedisProcess) -> tuple[list[str], float]:
             with contextlib.suppress(NotSent, Unanswered):
                 said = await line.ask([("SET", key, "x")], timeout_us=ANSWER_US)
                 if said == [b"OK"]:
-                    told.append(key)
                     last = time.monotonic()
+                    told[key] = (last - began) * 1_000
             await asyncio.sleep(LOOK_S)
     finally:
         await line.close()
-    return told, (last - began) * 1_000 if told else 0.0
+    return told
 
 
-async def _missing(server: RedisProcess, keys: list[str]) -> int:
-    """Return how many of `keys` the server does not have."""
+async def _missing(server: RedisProcess, keys: list[str]) -> list[str]:
+    """Return those of `keys` that the server does not have."""
     line = Server(server.address)
-    missing = 0
+    missing: list[str] = []
     try:
         for start in range(0, len(keys), 500):
-            asked = [("EXISTS", key) for key in keys[start : start + 500]]
-            said = await line.ask(asked, timeout_us=10_000_000)
-            missing += sum(each == 0 for each in said)
+            some = keys[start : start + 500]
+            said = await line.ask([("EXISTS", key) for key in some], timeout_us=10_000_000)
+            missing += [key for key, each in zip(some, said, strict=True) if each == 0]
     finally:
         await line.close()
     return missing
@@ -299,7 +300,7 @@ async def engine_rounds(
             struck = {(each.victim, each.struck_us) for each in found}
             return found, {
                 "routed": len(routed.told),
-                "routed_lost": lost,
+                "routed_lost": len(lost),
                 "routed_refused": routed.refused,
                 "failovers_without_a_fault": _unasked(at, struck),
             }
