@@ -26,6 +26,7 @@ from engine.core.events import (
     FailoverAsked,
     FailoverEnded,
     FailoverStarted,
+    FleetRollbackRequested,
     MaintenanceDeclared,
     MasterAddAsked,
     MasterRemoveAsked,
@@ -254,7 +255,17 @@ def _failover_ended(view: Audit, recorded: Recorded) -> None:
         command.reasons = (event.reason,) if event.reason else ()
 
 
-_ASKS: Final = tuple(kind.__name__ for kind in (FailoverAsked, SwitchoverAsked, RollbackRequested))
+_ASKS: Final = tuple(
+    kind.__name__
+    for kind in (
+        FailoverAsked,
+        SwitchoverAsked,
+        RollbackRequested,
+        FleetRollbackRequested,
+        UndoAsked,
+        DrainAsked,
+    )
+)
 _APPLY: Final[dict[type[AnyEvent], Callable[[Audit, Recorded], None]]] = {
     **dict.fromkeys(
         (
@@ -270,6 +281,7 @@ _APPLY: Final[dict[type[AnyEvent], Callable[[Audit, Recorded], None]]] = {
             ExclusionAsked,
             MaintenanceDeclared,
             RollbackRequested,
+            FleetRollbackRequested,
             CheckpointMarked,
             AlertAcked,
             ResetAsked,

@@ -269,6 +269,10 @@ def _command(recorded: Recorded) -> str:
             return f"a switchover {_to(event.to)}is asked for (by {event.author})"
         case ev.FailoverAsked():
             return f"a failover {_to(event.to)}is asked for (by {event.author})"
+        case ev.FleetRollbackRequested():
+            groups = ", ".join(control.group for control in event.controls) or "nobody"
+            where = f"position {event.position}"
+            return f"a rollback of {groups} to {where} is asked for (by {event.author})"
         case ev.RollbackRequested():
             return f"a rollback to position {event.position} is asked for (by {event.author})"
         case ev.BodiesRemoved() if event.author:

@@ -210,8 +210,22 @@ def rollback(
     /,
     *,
     group: Annotated[
-        str | None, Parameter(help="The group; the only one need not be named.")
-    ] = None,
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="The group; the only one need not be named. Repeatable: all of them or none.",
+        ),
+    ] = (),
+    all_: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help="Every group, and the policy of then.",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         Parameter(
@@ -229,18 +243,18 @@ def rollback(
     log: LogOption = None,
     json: Json = False,
 ) -> None:
-    """Take a group back to what it was at a position.
+    """Take groups back to what they were at a position.
 
     Its strategy, its base weights and its active master become what replaying the log up to there
     gives. Health, epochs, messages and safety marks stay as they are, and the log only grows.
-    Refused as a whole, with every reason.
+    Refused as a whole, with every reason: of several groups all go back, or none.
 
     Example: tanist rollback before-upgrade --group cache --dry-run
     """
     from engine.cli import acting, resting, sending
 
     target, position = acting.scope((first, second), log)
-    command = acting.rollback(target, position, group=group, force=force)
+    command = acting.rollback(target, position, groups=group, all_=all_, force=force)
     if dry_run:
         resting.rehearse(target, command, json=json)
     else:

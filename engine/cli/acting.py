@@ -14,7 +14,7 @@ from engine.core import state as st
 from engine.core.alerts import find
 from engine.core.errors import CommandRefused, ConfigurationError
 from engine.core.events import FLEET, Observation
-from engine.core.replay import control_in
+from engine.core.replay import control_in, controls_in
 from engine.core.state import State
 from engine.log.states import state_at
 
@@ -197,16 +197,20 @@ def checkpoint(name: str | None) -> Command:
     return Command(name="checkpoint", group=None, needs_group=False, body=body, event=event)
 
 
-def rollback(target: str, text: str | None, *, group: str | None, force: bool) -> Command:
-    """Return the command to take a group back to the position that `text` names.
+def rollback(
+    target: str, text: str | None, *, groups: tuple[str, ...], all_: bool, force: bool
+) -> Command:
+    """Return the command to take a group, several or all of them back to a position.
 
     The engine's own log is read for it, at rest or not, so the position may be a name or a time.
 
     Raises:
-        ConfigurationError: There is no such position, or the group did not exist there.
+        ConfigurationError: There is no such position, or a group did not exist there.
     """
     if text is None:
         raise ConfigurationError(["expected a position to go back to; see: tanist rollback -h"])
+    if all_ and groups:
+        raise ConfigurationError(["expected --all or --group, found both"])
     if places.is_address(target):
         if not text.isdigit():
             raise ConfigurationError([f"an engine is asked by seq, found {text!r}: use --log"])
@@ -214,7 +218,39 @@ def rollback(target: str, text: str | None, *, group: str | None, force: bool) -
     else:
         with places.open_for_reading(target) as log:
             position = resolve(log, text)
+    if all_ or len(groups) > 1:
+        return _rollback_all(target, position, groups=groups, force=force)
+    return _rollback_one(target, position, group=groups[0] if groups else None, force=force)
 
+
+def _rollback_all(target: str, position: int, *, groups: tuple[str, ...], force: bool) -> Command:
+    def event(_group: str, who: str, _at_us: int) -> Observation:
+        with places.open_for_reading(target) as log:
+            then, now = state_at(log, position), state_at(log)
+        controls = controls_in(then, groups or now.groups)
+        missing = sorted(set(groups) - {control.group for control in controls})
+        if missing:
+            raise ConfigurationError(
+                [f"there was no group {name} at position {position}" for name in missing]
+            )
+        return ev.FleetRollbackRequested(
+            position=position,
+            controls=controls,
+            digests=tuple(st.control_digest(control) for control in controls),
+            author=who,
+            policy=None if groups else then.fleet.policy,
+            force=force,
+            at_rest=True,
+        )
+
+    body: dict[str, object] = {"position": position, "force": force, "all": not groups}
+    body["groups"] = list(groups)
+    return Command(
+        name="rollback", group=None, needs_group=False, body=body, event=event, wait=True
+    )
+
+
+def _rollback_one(target: str, position: int, *, group: str | None, force: bool) -> Command:
     def event(name: str, who: str, _at_us: int) -> Observation:
         with places.open_for_reading(target) as log:
             control = control_in(state_at(log, position), name)

@@ -104,7 +104,9 @@ PANELS: Final[dict[str, tuple[Command, ...]]] = {
         Command("ack", "engine.cli.alerts:ack", "Silence an alert, and nothing else."),
         Command("checkpoint", "engine.cli.act:checkpoint", "Give this place in the log a name."),
         Command(
-            "rollback", "engine.cli.act:rollback", "Take a group back to what it was at a position."
+            "rollback",
+            "engine.cli.act:rollback",
+            "Take groups back to what they were at a position.",
         ),
     ),
     "Account": (

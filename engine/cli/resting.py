@@ -5,6 +5,8 @@ the next `tanist run`. A refused command leaves the request and its refusal in t
 else.
 """
 
+from typing import Any
+
 from engine.answers.status import status
 from engine.answers.times import iso
 from engine.cli import output, places
@@ -12,7 +14,7 @@ from engine.cli.acting import Command, Given, author, only_group, refused
 from engine.core import state as st
 from engine.core.driver import Driver, refusal
 from engine.core.errors import CommandRefused
-from engine.core.events import FLEET, Recorded
+from engine.core.events import FLEET, GroupControl, Recorded
 from engine.core.owed import owed_of
 from engine.core.state import State
 from engine.log import open_log
@@ -84,11 +86,12 @@ def rehearse(target: str, command: Command, *, json: bool) -> None:
     """
     with places.open_for_reading(target) as log:
         state = state_at(log)
-    group = _group(state, command)
-    before = st.control_of(state.groups[group])
+    subject = _group(state, command)
+    names = list(state.groups) if subject == FLEET else [subject]
+    before = {name: st.control_of(state.groups[name]) for name in names}
     driver = Driver(state)
     at_us = Clock(last_at_us=state.at_us).at_us()
-    seq = driver.observe(command.event(group, author(), at_us), subject=group, at_us=at_us)
+    seq = driver.observe(command.event(subject, author(), at_us), subject=subject, at_us=at_us)
     batch = driver.take_batch(at_us)
     assert batch is not None
     try:
@@ -97,26 +100,30 @@ def rehearse(target: str, command: Command, *, json: bool) -> None:
         if json:
             output.document({"dry_run": True, **refused(command, err)})
         raise
-    after = driver.working.groups[group]
-    found = {
-        "dry_run": True,
-        "group": group,
+    appended = [type(recorded.event).__name__ for recorded in batch.events]
+    found = [_rehearsed(driver.working, name, before[name]) for name in names]
+    if json:
+        one = found[0] if subject != FLEET else {"groups": found}
+        output.document({"dry_run": True, **one, "would_append": appended})
+        return
+    for each in found:
+        now, then = each["before"], each["after"]
+        rows = [(key, now[key] or "-", then[key] or "-") for key in ("active", "strategy")]
+        title = f"{each['group']}: nothing was appended"
+        output.console().print(output.table(("control", "now", "then"), rows, title=title))
+
+
+def _rehearsed(state: State, name: str, before: GroupControl) -> dict[str, Any]:
+    """Return what a group has now and would have then."""
+    after = state.groups[name]
+    return {
+        "group": name,
         "before": {"active": before.assigned, "strategy": before.strategy},
         "after": {
             "active": after.rollback.target if after.rollback else after.assigned,
             "strategy": after.strategy,
         },
-        "would_append": [type(recorded.event).__name__ for recorded in batch.events],
     }
-    if json:
-        output.document(found)
-        return
-    rows = [
-        (name, found["before"][name] or "-", found["after"][name] or "-")  # type: ignore[index]
-        for name in ("active", "strategy")
-    ]
-    table = output.table(("control", "now", "then"), rows, title=f"{group}: nothing was appended")
-    output.console().print(table)
 
 
 def _group(state: State, command: Command) -> str:

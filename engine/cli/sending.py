@@ -156,7 +156,7 @@ def _in_words(command: Command, given: Given) -> tuple[str, ...]:
 def _has_changed(command: Command, given: Given) -> bool:
     if command.name == "resume":
         return _pause(given.before, given.group) is not None
-    if command.name == "rollback":
+    if command.name == "rollback" and given.group is not None:
         before, after = (found["groups"][given.group] for found in (given.before, given.after))
         same = all(before[name] == after[name] for name in ("control_digest", "active"))
         return not same or bool(after["rollback"])

@@ -13,7 +13,14 @@ from engine.cli.output import Report
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import ConfigurationError, LogCorrupted, LogError
-from engine.core.events import GroupControl, Recorded, RollbackRequested, codes_of, decode
+from engine.core.events import (
+    FleetRollbackRequested,
+    GroupControl,
+    Recorded,
+    RollbackRequested,
+    codes_of,
+    decode,
+)
 from engine.core.evolve import evolve
 from engine.core.replay import control_in
 from engine.core.state import State
@@ -26,7 +33,7 @@ from engine.log.protocol import Log
 from engine.log.verify import PROBLEMS_MAX, verify
 
 REPORT_EVENTS: Final = 20_000  # between two reports of progress
-_ROLLBACKS: Final = codes_of((RollbackRequested,))
+_ROLLBACKS: Final = codes_of((RollbackRequested, FleetRollbackRequested))
 
 Kept: TypeAlias = tuple[int | None, str]  # a head that was kept elsewhere: seq (None: now), hex
 
@@ -96,6 +103,9 @@ def _positions(log: Log) -> dict[int, set[str]]:
         for seq, _, kind, subject, _, payload, _ in log.rows():
             if kind in _ROLLBACKS:
                 event = decode(kind, payload, seq=seq)
+                if isinstance(event, FleetRollbackRequested):
+                    found[event.position].update(control.group for control in event.controls)
+                    continue
                 assert isinstance(event, RollbackRequested)
                 found[event.position].add(subject)
     except LogError:
@@ -134,11 +144,13 @@ class _Fold:
             self._begin = recorded.seq
         for group in self._positions.get(recorded.seq, ()):
             self._controls[recorded.seq, group] = control_in(state, group)
-        if isinstance(event, ev.RollbackRequested) and event.position >= self._begin:
-            control = self._controls.get((event.position, recorded.subject))
-            if control != event.control or st.control_digest(event.control) != event.digest:
-                what = f"its control is not what the log gives at position {event.position}"
-                self.wrong.append((recorded.seq, what))
+        if isinstance(event, ev.RollbackRequested):
+            said = ((recorded.subject, event.control, event.digest),)
+            self._hold(recorded, event.position, said)
+        elif isinstance(event, ev.FleetRollbackRequested):
+            pairs = zip(event.controls, event.digests, strict=False)
+            named = tuple((control.group, control, digest) for control, digest in pairs)
+            self._hold(recorded, event.position, named)
         if recorded.seq % REPORT_EVENTS == 0 or recorded.seq == self._head:
             self._report(recorded.seq, self._head)
 
@@ -148,6 +160,18 @@ class _Fold:
         self._invariants.take(recorded)
         for one in self._invariants.broken[known:]:
             self.wrong.append((one.seq, f'"{one.invariant}" does not hold: {one.found}'))
+
+    def _hold(
+        self, recorded: Recorded, position: int, said: tuple[tuple[str, GroupControl, str], ...]
+    ) -> None:
+        """Hold the control that a rollback carries against what the log gives."""
+        if position < self._begin:
+            return
+        for group, control, digest in said:
+            known = self._controls.get((position, group))
+            if known != control or st.control_digest(control) != digest:
+                what = f"its control is not what the log gives at position {position}"
+                self.wrong.append((recorded.seq, what))
 
     def beside(self, *, is_whole: bool) -> list[str]:
         """Return what is wrong with snapshots and bodies, as far as the fold went.

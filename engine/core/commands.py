@@ -141,21 +141,14 @@ def _reason(master: str, passed: tuple[str, ev.Figures]) -> str:
 def decide_rollback(step: Step, event: ev.RollbackRequested) -> None:
     """Take the control of one group back to what it was, or refuse as a whole."""
     group = step.state.groups[step.subject]
-    target = event.control.assigned
-    reasons = []
-    if group.saga is not None:
-        reasons.append(f"failover {group.saga.id} of {group.id} is open: {group.saga.phase.value}")
-    if group.rollback is not None:
-        reasons.append(f"rollback {group.rollback.seq} of {group.id} is open")
-    if is_active_standby(step.state, group):
-        if not target:
-            reasons.append(f"{group.id} had no active master at position {event.position}")
-        elif target not in group.masters:
-            reasons.append(f"{target} does not belong to {group.id} any more")
-        elif not event.force:
-            reasons.extend(_unfit(step, group, target, is_tolerant=event.at_rest))
-    if event.control.strategy not in STRATEGIES:
-        reasons.append(f"strategy {event.control.strategy!r} is not one of this release")
+    reasons = rollback_reasons(
+        step,
+        group,
+        event.control,
+        position=event.position,
+        force=event.force,
+        is_tolerant=event.at_rest,
+    )
     if reasons:
         step.emit(ev.Refused(what="rollback", reasons=tuple(reasons)))
         return
@@ -168,6 +161,34 @@ def decide_rollback(step: Step, event: ev.RollbackRequested) -> None:
             force=event.force,
         )
     )
+
+
+def rollback_reasons(
+    step: Step,
+    group: GroupState,
+    control: ev.GroupControl,
+    *,
+    position: int,
+    force: bool,
+    is_tolerant: bool,
+) -> list[str]:
+    """Return every reason why `group` cannot go back to the control that it had."""
+    target = control.assigned
+    reasons = []
+    if group.saga is not None:
+        reasons.append(f"failover {group.saga.id} of {group.id} is open: {group.saga.phase.value}")
+    if group.rollback is not None:
+        reasons.append(f"rollback {group.rollback.seq} of {group.id} is open")
+    if is_active_standby(step.state, group):
+        if not target:
+            reasons.append(f"{group.id} had no active master at position {position}")
+        elif target not in group.masters:
+            reasons.append(f"{target} does not belong to {group.id} any more")
+        elif not force:
+            reasons.extend(_unfit(step, group, target, is_tolerant=is_tolerant))
+    if control.strategy not in STRATEGIES:
+        reasons.append(f"strategy {control.strategy!r} is not one of this release")
+    return reasons
 
 
 def _unfit(step: Step, group: GroupState, target: str, *, is_tolerant: bool) -> list[str]:
@@ -264,7 +285,7 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
         if policy is not None and serving and policy.mode is not _mode(step, group):
             reasons.append(f"group {group.id} is {_mode(step, group).value} and is served")
         if policy is not None:
-            reasons.extend(_unchangeable(step, group, policy))
+            reasons.extend(unchangeable(step, group, policy))
         for name, master in group.masters.items():
             known = declared.get(name)
             if known is not None and known.group == group.id:
@@ -296,7 +317,7 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
             step.emit(ev.MasterAdded(master=declaration), subject=name)
 
 
-def _unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:
+def unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:
     """Return what may not change while somebody waits to be told something, or to have it done."""
     now = step.state.policy_of(group)
     is_same = (now.effects, now.fence.kind) == (policy.effects, policy.fence.kind)

@@ -18,6 +18,7 @@ from engine.core import (
     detection,
     failback,
     outcomes,
+    rolling,
     scheduling,
     tending,
 )
@@ -99,6 +100,8 @@ def decide(step: Step, event: Observation) -> None:
             tending.decide_reset(step)
         case ev.FailoverAsked():
             commands.decide_failover(step, event)
+        case ev.FleetRollbackRequested():
+            rolling.decide_fleet_rollback(step, event)
         case ev.RollbackRequested():
             commands.decide_rollback(step, event)
         case ev.Approved():

@@ -93,6 +93,7 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.ExclusionAsked: fleet.noted,
     ev.MaintenanceDeclared: fleet.maintenance,
     ev.RollbackRequested: fleet.noted,
+    ev.FleetRollbackRequested: fleet.noted,
     ev.CheckpointMarked: fleet.checkpoint,
     ev.ObservationsDropped: fleet.noted,
     ev.BodiesRemoved: fleet.noted,

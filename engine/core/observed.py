@@ -268,6 +268,18 @@ class RollbackRequested(Event, frozen=True, kw_only=True):
     at_rest: bool = False
 
 
+class FleetRollbackRequested(Event, frozen=True, kw_only=True):
+    """Several groups shall go back at once to what the log gave at `position`, or none."""
+
+    position: int
+    controls: tuple[GroupControl, ...]
+    digests: tuple[str, ...]  # of the controls, in their order
+    author: str
+    policy: Policy | None = None  # that of then; None: the policy in force stays
+    force: bool = False
+    at_rest: bool = False
+
+
 class CheckpointMarked(Event, frozen=True, kw_only=True):
     """This place in the log has a name from here on."""
 
@@ -402,4 +414,5 @@ Observation: TypeAlias = (
     | DrainAsked
     | MasterAddAsked
     | MasterRemoveAsked
+    | FleetRollbackRequested
 )

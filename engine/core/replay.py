@@ -65,6 +65,12 @@ def control_in(state: State, group: str) -> GroupControl | None:
     return control
 
 
+def controls_in(state: State, groups: Iterable[str]) -> tuple[GroupControl, ...]:
+    """Return the control states of those of `groups` that there are, to go back to."""
+    found = (control_in(state, name) for name in sorted(groups))
+    return tuple(control for control in found if control is not None)
+
+
 def decide_again(
     log: Iterable[Recorded], *, decide: Decide = decide, evolve: Evolve = evolve
 ) -> Iterator[Recorded]:

@@ -28,7 +28,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import CommandRefused, StateDropped
 from engine.core.events import FLEET, GroupControl
-from engine.core.replay import control_in
+from engine.core.replay import control_in, controls_in
 from engine.core.terms import Terms, check_key
 from engine.log import purging, states
 from engine.log.protocol import Log
@@ -295,15 +295,59 @@ class Commands:
         under = terms(("rollback", position, group, force, author), conditions)
         return await self._following.begin(ask, under, group, ev.RollbackEnded, wait=wait)
 
+    async def rollback_all(
+        self,
+        position: int,
+        *,
+        groups: tuple[str, ...] = (),
+        force: bool = False,
+        author: str = "",
+        wait: bool = True,
+        **conditions: Unpack[Conditions],
+    ) -> int:
+        """Take several groups back at once, or none; without names all, and the policy of then.
+
+        Raises:
+            CommandRefused: It was refused as a whole, with every reason of every group, or (waited
+                for) a group did not get there.
+        """
+        author = author or self._author
+
+        async def ask() -> Asked:
+            for name in groups:
+                self._known(name)
+            state = await self._then(position)
+            controls = controls_in(state, groups or self._turning.state.groups)
+            missing = sorted(set(groups) - {control.group for control in controls})
+            if missing:
+                raise CommandRefused(
+                    [f"there was no group {name} at position {position}" for name in missing]
+                )
+            event = ev.FleetRollbackRequested(
+                position=position,
+                controls=controls,
+                digests=tuple(st.control_digest(control) for control in controls),
+                author=author,
+                policy=None if groups else state.fleet.policy,
+                force=force,
+            )
+            return Asked(event=event, subject=FLEET)
+
+        under = terms(("rollback all", position, groups, force, author), conditions)
+        return await self._following.begin_all(ask, under, wait=wait)
+
     async def _control(self, group: str, position: int) -> GroupControl:
+        control = control_in(await self._then(position), group)
+        if control is None:
+            raise CommandRefused((f"there was no group {group} at position {position}",))
+        return control
+
+    async def _then(self, position: int) -> st.State:
+        """Return the state at a position."""
         head = self._turning.state.seq
         if not 0 < position <= head:
             raise CommandRefused((f"expected a seq up to {head}, found {position}",))
         try:
-            state = await asyncio.to_thread(states.state_at, self._log, position)
+            return await asyncio.to_thread(states.state_at, self._log, position)
         except StateDropped as err:
             raise CommandRefused((str(err),)) from err
-        control = control_in(state, group)
-        if control is None:
-            raise CommandRefused((f"there was no group {group} at position {position}",))
-        return control

@@ -126,6 +126,33 @@ class Following:
                 await _awaited(answer, known, ended)
         return answer.seq
 
+    async def begin_all(self, ask: Ask, terms: Terms, *, wait: bool) -> int:
+        """Give a command that takes several groups back; return its seq.
+
+        If it is waited for, CommandRefused names every group that did not get there.
+        """
+        groups = list(self._turning.state.groups)
+        with contextlib.ExitStack() as stack:
+            ends = {
+                name: stack.enter_context(self._ends(name, ev.RollbackEnded)) for name in groups
+            }
+            answer = await self.command(ask, terms)
+            going = [
+                recorded.subject
+                for recorded in answer.decisions
+                if isinstance(recorded.event, ev.RollbackAccepted)
+            ]
+            reasons: list[str] = []
+            for name in going if wait else ():
+                known = await self._known(name, ev.RollbackEnded, answer.seq) if terms.key else []
+                try:
+                    await _awaited(answer, known, ends[name])
+                except CommandRefused as err:
+                    reasons += [f"{name}: {reason}" for reason in err.reasons]
+        if reasons:
+            raise CommandRefused(reasons)
+        return answer.seq
+
     async def _known(self, group: str, kind: type[End], seq: int) -> list[Recorded]:
         """Return the ends after the event `seq` that the log has, the oldest first."""
         log = self._turning.log

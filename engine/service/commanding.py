@@ -38,6 +38,15 @@ class Body:
         value.encode()  # half of a surrogate pair is no text, and no log can hold it
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings, empty if there is none."""
+        value = self._fields.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise TypeError(f"{name}: expected a list of texts, found {json.dumps(value)}")
+        return tuple(value)
+
     def group(self) -> str | None:
         """Return the group, None for the whole fleet."""
         return self.text("group", default="") or None
@@ -128,6 +137,15 @@ async def _checkpoint(engine: Engine, body: Body) -> int:
 
 
 async def _rollback(engine: Engine, body: Body) -> int:
+    if body.flag("all", default=False) or body.texts("groups"):
+        return await engine.rollback_all(
+            body.count("position"),
+            groups=body.texts("groups"),
+            force=body.flag("force", default=False),
+            author=body.text("author"),
+            wait=body.flag("wait", default=True),
+            **body.conditions(),
+        )
     return await engine.rollback(
         body.count("position"),
         group=body.text("group"),

@@ -225,6 +225,9 @@ class Redactor:
         if isinstance(event, ev.RollbackRequested):
             digest = st.control_digest(event.control)
             event = msgspec.structs.replace(event, digest=digest)
+        if isinstance(event, ev.FleetRollbackRequested):
+            digests = tuple(st.control_digest(control) for control in event.controls)
+            event = msgspec.structs.replace(event, digests=digests)
         subject = self.names.subject(recorded.subject)
         return Recorded(recorded.seq, recorded.at_us, subject, recorded.cause, event)
 

@@ -193,3 +193,46 @@ def test_a_failover_that_was_not_is_not_undone(tmp_path: Path) -> None:
                     await engine.undo()
 
         run(main())
+
+
+def test_several_groups_go_back_at_once_and_none_if_one_cannot(tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "h").mkdir()
+    with fleet_of(tmp_path / "g", "a", "b") as ours, fleet_of(tmp_path / "h", "c", "d") as theirs:
+        masters = tuple(
+            Master(id=name, group=group, address=address, priority=place)
+            for group, fleet in ((GROUP, ours), ("h", theirs))
+            for place, (name, address) in enumerate(fleet.addresses.items(), start=1)
+        )
+        policy = Policy(groups={GROUP: policy_of(), "h": policy_of()})
+        made = msgspec.structs.replace(
+            configuration(ours.addresses),
+            policy=policy,
+            masters=masters,
+            digest=content_digest(policy, masters),
+        )
+
+        async def main() -> None:
+            async with Engine(made, log=MemoryLog(), author="ann") as engine:
+                await served_by(engine, "a")
+                await seen(engine, of(ev.SwitchDone, "c"))
+                position = await engine.checkpoint("before")
+                seq = await engine.switchover(GROUP, to="b")
+                await seen(engine, of(ev.MasterRejoined, "a"), after=seq)
+                seq = await engine.switchover("h", to="d")
+                await seen(engine, of(ev.MasterRejoined, "c"), after=seq)
+                later = await engine.checkpoint("later")
+                await engine.rollback_all(position)
+                assert [group.assigned for group in engine.state.groups.values()] == ["a", "c"]
+                await engine.rollback_all(position, groups=(GROUP, "h"))
+                theirs.masters["d"].process.kill()
+                await seen(engine, of(ev.MasterFailed, "d"), after=seq)
+                with pytest.raises(CommandRefused, match="d: "):
+                    await engine.rollback_all(later)
+                assert [group.assigned for group in engine.state.groups.values()] == ["a", "c"]
+                with pytest.raises(CommandRefused, match="there was no group g at position 1"):
+                    await engine.rollback_all(1, groups=(GROUP,))
+                with pytest.raises(CommandRefused, match="expected a seq up to"):
+                    await engine.rollback_all(1 << 40)
+
+        run(main())

@@ -53,6 +53,11 @@ def told(*lines) -> list[dict]:
             {},
         ),
         ("a", ev.MasterRemoveAsked(author="ann"), {}),
+        (
+            FLEET,
+            ev.FleetRollbackRequested(position=3, controls=(), digests=(), author="ann"),
+            {"position": 3, "force": False},
+        ),
         ("g", ev.FailoverAsked(to="", author="ann"), {"to": ""}),
         ("g", ev.StrategyAsked(strategy="priority", author="ann"), {"strategy": "priority"}),
         (

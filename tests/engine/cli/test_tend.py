@@ -274,3 +274,64 @@ def test_a_file_that_is_none_is_one_line(log: Path) -> None:
     assert "new.toml" in complaint(tanist("apply", "new.toml", "x.db", cwd=log.parent), 2)
     (log.parent / "new.toml").write_text("[groups.g]\nmode = 1\n")
     assert tanist("apply", "new.toml", "x.db", cwd=log.parent).returncode == 2
+
+
+# Going back, several groups at once.
+
+
+def two_groups(tmp_path: Path) -> tuple[Path, int]:
+    """Return a log of two groups that were switched over since a position; and that."""
+    from tests.engine.core.test_rolling import two
+
+    tale, position = two()
+    path = tmp_path / "x.db"
+    with open_log(path, mode="write", create=True) as opened:
+        opened.append(tale.log)
+    return path, position
+
+
+def test_all_groups_go_back_at_once_also_at_rest(tmp_path: Path) -> None:
+    path, position = two_groups(tmp_path)
+    rehearsed = answer("rollback", "x.db", str(position), "--all", "--dry-run", cwd=tmp_path)
+    assert [each["after"]["active"] for each in rehearsed["groups"]] == ["g1", "h1"]
+    assert (
+        "nothing was appended"
+        in tanist("rollback", "x.db", str(position), "--all", "--dry-run", cwd=tmp_path).stdout
+    )
+    recorded = given(path, "rollback", str(position), "--all")
+    assert [control.group for control in recorded.event.controls] == ["g", "h"]
+    assert recorded.event.policy is not None
+    found = status(path)["groups"]
+    assert [found[name]["failover"]["to"] for name in "gh"] == ["g1", "h1"]
+    assert answer("verify", "x.db", cwd=tmp_path)["ok"] is True
+
+
+def test_named_groups_go_back_or_none_does(tmp_path: Path) -> None:
+    path, position = two_groups(tmp_path)
+    recorded = given(path, "rollback", str(position), "--group", "g", "--group", "h")
+    assert recorded.event.policy is None
+    again = tanist("rollback", "x.db", str(position), "--group", "g", "--group", "h", cwd=tmp_path)
+    said = complaint(again, 1)
+    assert "of g is open" in said
+    assert "of h is open" in said
+    words = ("rollback", "x.db", "2", "--group", "g", "--group", "z")
+    assert "there was no group z at position 2" in complaint(tanist(*words, cwd=tmp_path), 2)
+    both = ("rollback", "x.db", "2", "--group", "g", "--all")
+    assert "found both" in complaint(tanist(*both, cwd=tmp_path), 2)
+
+
+def test_a_rollback_of_several_whose_control_is_forged_does_not_verify(tmp_path: Path) -> None:
+    import msgspec
+
+    from tests.engine.core.test_rolling import back, two
+
+    tale, position = two()
+    taken = back(tale, position)
+    event = taken[0].event
+    assert isinstance(event, ev.FleetRollbackRequested)
+    forged = msgspec.structs.replace(event, position=tale.state.seq - len(taken))
+    log = [*tale.log[: -len(taken)], msgspec.structs.replace(taken[0], event=forged)]
+    with open_log(tmp_path / "y.db", mode="write", create=True) as opened:
+        opened.append(log)
+    done = tanist("verify", "y.db", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["ok"] is False
