@@ -36,6 +36,7 @@ class Watches(Mapping[str, Watch]):
         self._looks: Final[dict[str, Look]] = {}
         self._closing: Final[set[asyncio.Task[None]]] = set()
         self._number = 0  # of watches that were begun
+        self._has_begun = False
 
     def __getitem__(self, master: str) -> Watch:
         return self._watches[master]
@@ -55,11 +56,13 @@ class Watches(Mapping[str, Watch]):
             ConfigurationError: What the probe of a group needs is not there.
         """
         self._turning.listen(self._published)
+        self._has_begun = True
         self._follow()
 
     async def close(self) -> None:
-        """Watch nobody any more."""
-        self._turning.unlisten(self._published)
+        """Watch nobody any more; an engine that could not start has watched nobody."""
+        if self._has_begun:
+            self._turning.unlisten(self._published)
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
         await asyncio.gather(*self._closing)
 

@@ -24,8 +24,9 @@ def first_page(whole: str) -> bytes:
 def main() -> None:
     connection = Connection(Path(sys.argv[1]), mode="rwc", connect=driver_connect)
     connection.cursor.execute("PRAGMA cache_size = 1")
+    core = connection.core
     with connection.transaction():
-        create_schema(connection.core, release="1")
+        create_schema(core, release="1")
         connection.cursor.execute("CREATE TABLE filling (x)")
         for _ in range(50):
             connection.cursor.execute("INSERT INTO filling VALUES (zeroblob(3000))")
