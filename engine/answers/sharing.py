@@ -7,7 +7,8 @@ from engine.answers.search import Finder
 from engine.answers.times import iso
 from engine.core.errors import ConfigurationError
 from engine.core.fleet import Role
-from engine.core.serving import picker, weights
+from engine.core.serving import PERCENT, picker, weights
+from engine.core.serving import shares as slowed
 from engine.core.state import GroupState, MasterState, State
 from engine.log.protocol import Log
 
@@ -20,36 +21,46 @@ def shares(state: State) -> dict[str, Any]:
     return {
         "seq": state.seq,
         "at": iso(state.at_us),
-        "groups": {name: _group(group) for name, group in sorted(state.groups.items())},
+        "groups": {name: _group(state, group) for name, group in sorted(state.groups.items())},
     }
 
 
-def _group(group: GroupState) -> dict[str, Any]:
-    found = weights(group)
+def _group(state: State, group: GroupState) -> dict[str, Any]:
+    whole = weights(group)
+    found, changes_us = slowed(state, group, state.at_us)
+    scale = PERCENT if changes_us else 1  # while somebody starts slowly, weights are in hundredths
     total = sum(found.values())
-    pick = picker(group)
+    pick = picker(group, found)
     counted = Counter(pick.pick() for _ in range(PICKS)) if total else Counter()
     return {
         "strategy": group.strategy,
         "total": total,
+        "slow_start": bool(changes_us),
         "masters": {
             name: {
                 "base": master.declared.weight,
-                "weight": found[name],
+                "weight": whole[name],
+                "slow_start_percent": PERCENT * found[name] // (whole[name] * scale)
+                if whole[name]
+                else 0,
                 "priority": master.declared.priority,
                 "share_ppm": counted[name] * 1_000_000 // PICKS,
                 "assigned": group.ledger.assigned.get(name, 0),
-                "says": _says(group, name, master, found),
+                "says": _says(group, name, master, found, scale),
             }
             for name, master in group.masters.items()
         },
     }
 
 
-def _says(group: GroupState, name: str, master: MasterState, found: dict[str, int]) -> str:
+def _says(
+    group: GroupState, name: str, master: MasterState, found: dict[str, int], scale: int
+) -> str:
     weight, total = found[name], sum(found.values())
     if not weight:
         return _why_none(master)
+    if weight < master.declared.weight * scale:
+        return f"it starts slowly: {weight} of {total} hundredths"
     if group.strategy == "priority":
         able = {other: group.masters[other].declared.priority for other in found if found[other]}
         first = min(able.values())
@@ -58,7 +69,7 @@ def _says(group: GroupState, name: str, master: MasterState, found: dict[str, in
         equals = [other for other, priority in able.items() if priority == first]
         among = sum(found[other] for other in equals)
         return f"priority {first} is the best: {weight} of {among}"
-    return f"{weight} of {total}"
+    return f"{weight} of {total}" + (" hundredths" if scale > 1 else "")
 
 
 def _why_none(master: MasterState) -> str:

@@ -14,8 +14,8 @@ from engine.config import parse
 from engine.core import events as ev
 from engine.core.errors import ConfigurationError
 from engine.core.events import FLEET
-from engine.core.fleet import Master
-from engine.core.policy import SECOND, Automation, Policy, content_digest, preset
+from engine.core.fleet import Master, Mode
+from engine.core.policy import SECOND, Automation, Balance, Policy, content_digest, preset
 from tests.engine.answers.stories import GROUP, Story, failed_over, serving
 
 
@@ -99,6 +99,24 @@ def test_the_shares_of_masters_that_all_serve_follow_their_weights() -> None:
     assert found["a"]["share_ppm"] == 0
     assert "only active masters get work" in found["a"]["says"]
     assert [found[name]["share_ppm"] for name in "bc"] == [500_000, 500_000]
+
+
+def test_who_starts_slowly_gets_a_part_that_grows() -> None:
+    policy = preset("bench", mode=Mode.ACTIVE_ACTIVE)
+    slow = msgspec.structs.replace(policy, balance=Balance(slow_start_us=SECOND))
+    story = Story(slow)
+    story.probe(120)
+    assert shares(story.state)["groups"][GROUP]["slow_start"] is False
+    story.kill("a")
+    story.dead.discard("a")
+    story.probe(3)
+    found = shares(story.state)["groups"][GROUP]
+    assert found["slow_start"] is True
+    a, b = found["masters"]["a"], found["masters"]["b"]
+    assert (a["weight"], b["weight"]) == (1, 1)
+    assert a["slow_start_percent"] < b["slow_start_percent"] == 100
+    assert 0 < a["share_ppm"] < b["share_ppm"]
+    assert a["says"].startswith("it starts slowly: 10 of 210")
 
 
 def test_the_active_of_a_group_has_all_of_the_work() -> None:
