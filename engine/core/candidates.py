@@ -32,6 +32,7 @@ def table(
     master of which nothing is known may be chosen (it is looked at before anything is taken from
     others).
     """
+    left_last_us = _left_last_us(group)
     fit: list[tuple[tuple[int | str, ...], Verdict]] = []
     unfit: list[Verdict] = []
     for name in sorted(group.masters):
@@ -40,7 +41,7 @@ def table(
             rule, figures = passed
             unfit.append(Verdict(master=name, fit=False, rank=0, rule=rule, figures=figures))
             continue
-        key, figures = _rank(group, name, at_us)
+        key, figures = _rank(group, name, at_us, left_last_us)
         fit.append((key, Verdict(master=name, fit=True, rank=0, rule="ranked", figures=figures)))
     ranked = [
         Verdict(master=verdict.master, fit=True, rank=rank, rule="ranked", figures=verdict.figures)
@@ -49,10 +50,16 @@ def table(
     return (*ranked, *unfit)
 
 
-def _rank(group: GroupState, name: str, at_us: int) -> tuple[tuple[int | str, ...], Figures]:
+def _left_last_us(group: GroupState) -> int:
+    """Return when a master was left by a failover the last time [us]; 0: none was."""
+    return max((each.left_at_us for each in group.masters.values()), default=0)
+
+
+def _rank(
+    group: GroupState, name: str, at_us: int, left_last_us: int
+) -> tuple[tuple[int | str, ...], Figures]:
     """Return what a master is ranked by, the best first, and the same as figures."""
     master = group.masters[name]
-    left_last_us = max(each.left_at_us for each in group.masters.values())
     last = group.masters.get(group.assigned)
     region = "" if last is None else last.declared.region
     just_left = int(0 < left_last_us == master.left_at_us)
@@ -101,7 +108,8 @@ def better_heard_us(state: State, group: GroupState, at_us: int) -> int:
     unheard = [name for name, rule in passed.items() if rule is not None and rule[0] == UNHEARD]
     if not unheard or not heard:
         return 0
-    keys = {name: _rank(group, name, at_us)[0] for name in (*heard, *unheard)}
+    left_us = _left_last_us(group)
+    keys = {name: _rank(group, name, at_us, left_us)[0] for name in (*heard, *unheard)}
     return until_us if min(keys, key=keys.__getitem__) in unheard else 0
 
 
@@ -169,9 +177,10 @@ def _unheard(group: GroupState, master: MasterState) -> Iterator[tuple[str, Figu
 
     Then it may be the observer that is cut off, and nobody is to be promoted by what it believes.
     """
-    active = group.masters.get(active_of(group))
+    active = group.masters.get(group.assigned)
     if (
         active is not None
+        and active.role in (Role.ACTIVE, Role.DRAINING)
         and active.health is Health.FAILED
         and not leaves_no_doubt(active)
         and not active.lost_seq

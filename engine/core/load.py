@@ -179,8 +179,10 @@ def staleness(
     lag_us = -1 if master.report is None else master.report.lag_us
     if failover.lag_us_max and lag_us > failover.lag_us_max:
         found.append(("lagging", (("lag_us", lag_us), ("lag_us_max", failover.lag_us_max))))
+    if failover.behind_max < 0:
+        return found
     newest, own = newest_position(group), _position(master)
-    if -1 < failover.behind_max < newest - own:
+    if failover.behind_max < newest - own:
         figures = (("position", own), ("newest", newest), ("behind_max", failover.behind_max))
         found.append(("behind", figures))
     return found
