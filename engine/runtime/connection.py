@@ -13,6 +13,7 @@ Rules:
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import socket
 import ssl
@@ -99,7 +100,7 @@ class Place:
             raise ValueError(f"expected http://host:port, found {address!r}")
         self.host: Final = parts.netloc.rpartition("@")[2]
         self.name: Final = parts.hostname
-        self.tls: Final = (tls or trusting()) if parts.scheme in SECURE else None
+        self.tls: Final = (tls or machine_trust()) if parts.scheme in SECURE else None
         self._name = parts.hostname
         self._port = port
         self._literal = _literal(self._name, self._port)
@@ -134,6 +135,12 @@ class Place:
             await asyncio.gather(self._lookup, return_exceptions=True)
 
 
+@functools.cache
+def machine_trust() -> ssl.SSLContext:
+    """Return what this machine trusts; read once, because that takes tens of milliseconds."""
+    return trusting()
+
+
 def trusting(*, verify: bool = True, ca: str = "") -> ssl.SSLContext:
     """Return what a connection under TLS is held to.
 
@@ -144,10 +151,11 @@ def trusting(*, verify: bool = True, ca: str = "") -> ssl.SSLContext:
     Raises:
         OSError: The file cannot be read, or holds no certificate.
     """
-    context = ssl.create_default_context(cafile=ca or None)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    if verify:
+        return ssl.create_default_context(cafile=ca or None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

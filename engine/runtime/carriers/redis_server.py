@@ -21,7 +21,7 @@ import msgspec
 
 from engine.runtime.carriers.access import OPEN, Access
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import trusting
+from engine.runtime.connection import machine_trust
 from engine.runtime.http1 import Nonsense
 from engine.runtime.resp import Parser, Refusal, Value, command
 
@@ -65,7 +65,7 @@ class Server:
         self.host: Final = parts.hostname or ""
         self.port: Final = parts.port or 6379
         self.settings: Settings | None = None  # as they were last read
-        self._tls: Final = (access.tls or trusting()) if parts.scheme == "rediss" else None
+        self._tls: Final = (access.tls or machine_trust()) if parts.scheme == "rediss" else None
         self._login: Final[Command] = (
             ("AUTH", *filter(None, (access.user, access.password))) if access.password else ()
         )
