@@ -102,11 +102,12 @@ def _judge_activation(step: Step, group: GroupState, master: MasterState) -> Non
         master.role not in (Role.ACTIVE, Role.DRAINING)
         or master.reported_epoch in (None, master.epoch)
         or master.excused_seq == step.seq
-        or master.promote_owed
         or master.lost_seq
     ):
         return
     assert master.reported_epoch is not None
+    if master.promote_owed and master.reported_epoch < master.epoch:
+        return  # it was not told yet; one that knows a newer epoch would refuse this one for ever
     policy = step.state.policy_of(group)
     if policy.effects == "none":
         return  # nobody ever told it under which epoch it serves

@@ -186,7 +186,8 @@ class Rim:
             and working.seq == before + 1
             and subject in working.cache.places[subject].calm
         ):
-            self._write()
+            if not self._is_flush_set:  # else it is written then
+                self._write()
         else:
             self._pump()
 
@@ -278,7 +279,8 @@ class Rim:
         outside.boundary("durable")
         outside.published(events)
         self._has_started = True
-        self._give_receipts()
+        if self._waiting:
+            self._give_receipts()
         outside.boundary("published")
         if batch.is_quiet:
             self._write()

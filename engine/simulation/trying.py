@@ -14,6 +14,8 @@ from engine.core.policy import MS
 from engine.simulation.masters import Answer, Phase, Status
 from engine.simulation.outside import RETRY_US, Outside
 
+TRIES: Final = 8  # of a step within its time, where nobody listens [count]
+
 
 class Trier(Protocol):
     """The engine's process, as one of its effects meets it."""
@@ -71,7 +73,9 @@ class Try:
         self._was_sent = self._was_sent or master.phase is not Phase.DOWN
 
     def _again(self, _: int) -> None:
-        self._outside.later(RETRY_US, self._rim.guarded(self._attempt))
+        step_us = self._outside.policy_of(self._effect.group).failover.step_timeout_us
+        again_us = max(RETRY_US, step_us // TRIES)
+        self._outside.later(again_us, self._rim.guarded(self._attempt))
 
     def _answered(self, answer: Answer) -> None:
         match answer.status:

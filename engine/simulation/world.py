@@ -208,8 +208,10 @@ class World:
         """Count a boundary between two duties; end the engine there if it is its turn."""
         del name
         self._boundaries += 1
+        if not self._crash_in:
+            return
         self._crash_in = [left - 1 for left in self._crash_in]
-        if self._crash_in and min(self._crash_in) <= 0:
+        if min(self._crash_in) <= 0:
             self._crash_in = [left for left in self._crash_in if left > 0]
             raise Crash
 

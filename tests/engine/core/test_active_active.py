@@ -154,3 +154,15 @@ def test_an_engine_that_only_observes_by_now_takes_no_activation_for_lost() -> N
     observing = made(mode=Mode.ACTIVE_ACTIVE, rise=1, effects="http", automation=Automation.OBSERVE)
     tale.see(loaded(observing, declared("abc")))
     assert kinds(tale.ok("a", epoch=77)) == []
+
+
+def test_one_that_knows_a_newer_epoch_than_it_is_to_be_told_is_fenced_above_it() -> None:
+    """So it is after an older copy of the log was put back: it would refuse that one for ever."""
+    tale = serving(effects="http")
+    tale.ok("a", epoch=0)
+    assert tale.master("a").promote_owed
+    taken = tale.ok("a", epoch=17)
+    assert only(taken, ev.ActivationLost) == ev.ActivationLost(
+        epoch=1, found=17, evidence=(taken[0].seq,)
+    )
+    assert only(taken, ev.MasterFenced).confirm_at == 18
