@@ -23,10 +23,12 @@ from engine.core.owed import owed_of
 from engine.core.policy import MINUTE, SECOND
 from engine.core.serving import weights
 from engine.core.state import GroupState, State, active_of, is_active_standby
+from engine.whatif.model import BY_MASTER
 
 WATCHED_US: Final = 2 * MINUTE  # how far ahead is looked
 TURNS_MAX: Final = 1_000
-FORESEEN_MAX: Final = 100  # masters of one answer; a millisecond each
+FORESEEN_MAX: Final = 100  # masters of one answer
+COPIED_MAX: Final = 2_000  # masters that are copied for one answer: each try takes its whole group
 NAMED_MAX: Final = 3  # masters in one sentence
 SERVING: Final = (Role.ACTIVE, Role.DRAINING)
 
@@ -59,17 +61,19 @@ def foresee(state: State, group: GroupState, name: str) -> Foreseen:
 def foreseen(state: State, group: GroupState, most: int = FORESEEN_MAX) -> list[Foreseen]:
     """Return what would happen if each master failed: those that serve first, `most` of them."""
     names = sorted(group.masters, key=lambda name: group.masters[name].role not in SERVING)
+    most = min(most, max(1, COPIED_MAX // max(1, len(names))))
     return [foresee(state, group, name) for name in names[:most]]
 
 
 def with_foresight(status: dict[str, Any], state: State) -> dict[str, Any]:
     """Return a status in which every group says what happens `if_failed`, by master."""
-    room = FORESEEN_MAX
+    room, copies = FORESEEN_MAX, COPIED_MAX
     groups: dict[str, Any] = {}
     for name, document in status["groups"].items():
         group = state.groups.get(name)
-        found = [] if group is None else foreseen(state, group, room)
+        found = [] if group is None or copies <= 0 else foreseen(state, group, room)
         room -= len(found)
+        copies -= len(found) * (0 if group is None else len(group.masters))
         groups[name] = {
             **document,
             "if_failed": {one.master: msgspec.to_builtins(one) for one in found},
@@ -149,7 +153,7 @@ class _World:
     def _do_effect(self) -> bool:
         """Assume the next effect that is owed to somebody who answers; return whether one is."""
         for effect in owed_of(self.state, self.group):
-            if effect.master == self.name:
+            if effect.master == self.name and effect.step in (*BY_MASTER, "recover"):
                 continue
             before = self.state.seq
             outcome = ev.Outcome(

@@ -27,6 +27,10 @@ from engine.core.state import State
 ASSUMED_US: Final = 10 * MS  # where nothing of the kind was recorded
 KEPT_MAX: Final = 10_000  # recorded times of one step that its median is formed from
 DELIVERY: Final = "deliver"
+# Steps that the master itself takes; the rest (programs around them, routes) is up to the engine.
+BY_MASTER: Final = frozenset(
+    ("preflight", "fence", "transfer", "promote", "verify", "follow", "detach")
+)
 SAYS: Final = "assumed: the median of what was recorded"
 SILENT: Final = "assumed: its master did not answer"
 
@@ -188,7 +192,7 @@ class Model:
                 key = (effect.step, effect.master, effect.failover, effect.epoch)
                 if key in self._under_way or key in self._given_up:
                     continue
-                is_silent = effect.master in self._silent and effect.step != "switch"
+                is_silent = effect.master in self._silent and effect.step in BY_MASTER
                 took_us = (
                     policy.failover.step_timeout_us
                     if is_silent

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
-from engine.answers.foresight import FORESEEN_MAX, Foreseen, foresee, foreseen, with_foresight
+from engine.answers.foresight import (
+    COPIED_MAX,
+    FORESEEN_MAX,
+    Foreseen,
+    foresee,
+    foreseen,
+    with_foresight,
+)
 from engine.answers.status import status
 from engine.core import events as ev
 from engine.core import state as st
@@ -17,6 +24,7 @@ from engine.core.policy import (
     Fence,
     FenceKind,
     GroupPolicy,
+    Hooks,
     Observers,
     preset,
 )
@@ -157,7 +165,21 @@ def test_the_status_has_it_for_each_master_and_bounds_it() -> None:
     found = with_foresight(status(story.state), story.state)
     assert list(found["groups"][GROUP]["if_failed"]) == ["a", "b", "c"]
     assert foreseen(story.state, story.state.groups[GROUP], 1)[0].master == "a"
-    assert FORESEEN_MAX < 1_000
+
+
+def test_of_a_large_group_only_a_few_are_tried_those_that_serve_first() -> None:
+    story = Story(names="".join(chr(0x4E00 + number) for number in range(500)))
+    story.probe(4)
+    found = foreseen(story.state, story.state.groups[GROUP])
+    assert len(found) == COPIED_MAX // 500 < FORESEEN_MAX
+    assert (found[0].master, found[0].ends) == (story.active, "served")
+
+
+def test_programs_around_the_steps_are_assumed_to_do_their_work() -> None:
+    hooks = Hooks(before_fence=("true",), after_fence=("true",), before_switch=("true",))
+    story = ready(msgspec.structs.replace(preset("bench"), hooks=hooks))
+    found = told(story, "a")
+    assert (found.ends, found.heir) == ("served", "b")
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -10,9 +10,10 @@ from hypothesis import strategies as hs
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.decider import decide
+from engine.core.errors import LogCorrupted
 from engine.core.events import Observation, Recorded, Result
 from engine.core.policy import MS, SECOND, Automation
-from engine.core.replay import replay
+from engine.core.replay import decide_again, replay
 from engine.core.step import Step
 from engine.simulation.schedule import draw
 from engine.simulation.world import run
@@ -460,3 +461,39 @@ def test_who_is_answered_by_one_of_two_observers_is_not_down() -> None:
     tale.wait(50 * MS)
     tale.ok("a", observer="o2")
     assert WhatIf().run(tale.log).recorded.down_us == {"g": 50 * MS}
+
+
+def figures_left_out(recorded: Recorded) -> tuple[object, ...]:
+    event = recorded.event
+    grounds = ("figures", "evidence", "table", "policy", "phases", "hold_until_us", "retry_at_us")
+    said = [(name, getattr(event, name)) for name in event.__struct_fields__ if name not in grounds]
+    return type(event), recorded.subject, recorded.at_us, tuple(map(str, said))
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("values", [{"probe__fall": 4}, {"probe__rise": 1}, {"probe__fall": 1}])
+def test_the_runs_part_where_deciding_again_first_says_another_thing(
+    seed: int, values: dict[str, object]
+) -> None:
+    """The recorded log with another policy in its configurations, decided again from its start."""
+    log = run(draw(seed)).log
+    change = changed(**values)
+    other = [
+        msgspec.structs.replace(
+            one, event=msgspec.structs.replace(one.event, policy=change(one.event.policy))
+        )
+        if isinstance(one.event, ev.ConfigurationLoaded) and one.event.policy is not None
+        else one
+        for one in log
+    ]
+    first = None
+    again = decide_again(other)
+    for ours in log:
+        try:
+            theirs = next(again, None)
+        except LogCorrupted:  # recorded outcomes are no answers to what was never asked
+            theirs = None
+        if theirs is None or figures_left_out(ours) != figures_left_out(theirs):
+            first = ours.seq
+            break
+    assert WhatIf(change=change).run(log).diverged_at == first
