@@ -248,7 +248,8 @@ def _command(recorded: Recorded) -> str:
         case ev.SwitchoverScheduled():
             return f"a switchover {_to(event.to)}is scheduled for {moment(event.due_us)}"
         case ev.ScheduleEnded():
-            return f"the scheduled switchover of event {event.scheduled} is {event.how}"
+            why = f": {'; '.join(event.reasons)}" if event.reasons else ""
+            return f"the scheduled switchover of event {event.scheduled} is {event.how}{why}"
         case ev.ScheduleCancelled():
             return f"the scheduled switchover is taken back (by {event.author})"
         case ev.UndoAsked():

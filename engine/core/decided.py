@@ -391,6 +391,7 @@ class ScheduleEnded(Event, frozen=True, kw_only=True):
 
     scheduled: int  # seq of the SwitchoverScheduled
     how: str
+    reasons: tuple[str, ...] = ()  # why it was refused when it was due
 
 
 class DrainChanged(Event, frozen=True, kw_only=True):

@@ -67,16 +67,17 @@ def decide_due(step: Step) -> None:
         reasons.append(f"{group.id} is paused")
     if not reasons:
         to, reasons = switchable(step, group, scheduled.to, is_tolerant=late_us > 0)
-    _end(step, group, "refused" if reasons else "begun")
     if reasons:
-        step.emit(ev.Refused(what="scheduled switchover", reasons=tuple(reasons)))
+        _end(step, group, "refused", reasons=tuple(reasons))
         return
+    _end(step, group, "begun")
     step.emit(planned(step, source=active_of(group), to=to, evidence=(scheduled.seq,)))
 
 
-def _end(step: Step, group: GroupState, how: str) -> None:
+def _end(step: Step, group: GroupState, how: str, *, reasons: tuple[str, ...] = ()) -> None:
     assert group.scheduled is not None
-    step.emit(ev.ScheduleEnded(scheduled=group.scheduled.seq, how=how), subject=group.id)
+    ended = ev.ScheduleEnded(scheduled=group.scheduled.seq, how=how, reasons=reasons)
+    step.emit(ended, subject=group.id)
 
 
 def decide_undo(step: Step, event: ev.UndoAsked) -> None:

@@ -53,7 +53,7 @@ HEALS: Final = {
     "poor": "well", "gray": "open", "shy": "open", "unheard": "heard", "hold": "burst",
     "flap": "steady", "isolate": "mend", "halves": "mend", "bridge": "mend", "ring": "mend",
     "crash-all": "restart-all", "standbys-crash": "restart-all", "standbys-poor": "standbys-well",
-    "exclude": "include", "pause": "resume",
+    "exclude": "include", "pause": "resume", "drain": "undrain",
 }  # fmt: skip
 WITHOUT_SUBJECT: Final = frozenset((*PARTITIONS, *CLOCK_FAULTS, *LOG_FAULTS, *SITE_FAULTS))
 
@@ -265,6 +265,8 @@ def _policy(rng: random.Random) -> GroupPolicy:
         grace_us=rng.choice((0, 200 * MS)),
         lag_us_max=rng.choice((0, 0, 50 * MS)),
     )
+    if rng.random() < 0.15:
+        failover = replace(failover, failback="auto", failback_us=rng.choice((50 * MS, SECOND)))
     return replace(made, probe=probe, fence=fence, failover=failover, **_eyes(rng, timeout_us))
 
 
@@ -334,6 +336,8 @@ def _count(rng: random.Random, kind: str, setting: Setting, scale: int) -> int:
             return rng.choice((0, 2, 3, 7))
         case "pause":
             return rng.choice((0, 100 * MS)) * scale
+        case "plan":
+            return rng.choice((MS, 50 * MS, SECOND)) * scale
         case "engine-crash":
             return rng.randint(0, 12)
         case "clock-jump" | "strobe":

@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.core import events as ev
 from engine.core.events import FLEET, Observation
-from engine.core.replay import control_at
+from engine.core.replay import control_at, controls_in, replay
 from engine.core.state import State, control_digest
 from engine.simulation.masters import Phase, SimulatedMaster
 from engine.simulation.outside import Outside
@@ -54,6 +54,24 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
         case "strategy":
             strategy = ("priority", "round-robin", "none")[turn.count % 3]
             return ev.StrategyAsked(strategy=strategy, author=AUTHOR), group
+        case "plan":
+            asked_for = ev.SwitchoverAsked(
+                to=turn.subject, author=AUTHOR, due_us=at_us + max(1, turn.count)
+            )
+            return asked_for, group
+        case "cancel":
+            return ev.ScheduleCancelled(author=AUTHOR), group
+        case "undo":
+            return _undo(world, group)
+        case "drain" | "undrain":
+            drained = turn.kind == "drain"
+            return ev.DrainAsked(drained=drained, reason="asked", author=AUTHOR), turn.subject
+        case "reset":
+            return ev.ResetAsked(author=AUTHOR), turn.subject or group
+        case "ack":
+            return _ack(state)
+        case "rollback-all":
+            return _rollback_all(turn, state, world)
         case "rollback" | "rollback-force":
             return _rollback(turn, state, world, group)
         case _:
@@ -83,6 +101,47 @@ def group_of(turn: Turn, world: Outside) -> str:
         if turn.subject in group.names():
             return group.id
     return turn.group or world.setting.first
+
+
+def _undo(world: Outside, group: str) -> tuple[Observation, str] | None:
+    """Return what asks for the way back from the last failover of `group`, if there was one."""
+    heir, failover = "", 0
+    for recorded in reversed(world.tape.log):
+        event = recorded.event
+        if recorded.subject != group:
+            continue
+        if isinstance(event, ev.FailoverEnded) and event.result == "completed" and not failover:
+            failover = event.id
+        elif isinstance(event, ev.AttemptStarted) and failover and not heir:
+            heir = event.heir
+        elif isinstance(event, ev.FailoverStarted) and event.id == failover:
+            asked = ev.UndoAsked(failover=failover, to=event.source, heir=heir, author=AUTHOR)
+            return asked, group
+    return None
+
+
+def _ack(state: State) -> tuple[Observation, str] | None:
+    """Return what silences the newest alert that stands, if there is one."""
+    parts = ((FLEET, state.fleet.alerts), *((g.id, g.alerts) for g in state.groups.values()))
+    standing = [(alert.id, part) for part, alerts in parts for alert in alerts.values()]
+    newest, part = max(standing, default=(0, ""))
+    return (ev.AlertAcked(alert=newest, author=AUTHOR), part) if newest else None
+
+
+def _rollback_all(turn: Turn, state: State, world: Outside) -> tuple[Observation, str] | None:
+    marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= world.tape.head)
+    if not marked:
+        return None
+    position = marked[-min(turn.count or 1, len(marked))]
+    then = replay(world.tape.log, until_seq=position)
+    controls = controls_in(then, state.groups)
+    return ev.FleetRollbackRequested(
+        position=position,
+        controls=controls,
+        digests=tuple(control_digest(control) for control in controls),
+        author=AUTHOR,
+        policy=then.fleet.policy,
+    ), FLEET
 
 
 def _rollback(

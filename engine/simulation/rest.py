@@ -61,6 +61,12 @@ def _lift(rim: Rim, setting: GroupSetting) -> bool:
     for name in [name for name, master in part.masters.items() if master.is_excluded]:
         is_lifted = False
         rim.observe(ev.ExclusionAsked(excluded=False, reason="healed", author=AUTHOR), name)
+    for name in [name for name, master in part.masters.items() if master.is_drained]:
+        is_lifted = False
+        rim.observe(ev.DrainAsked(drained=False, reason="healed", author=AUTHOR), name)
+    if part.scheduled is not None:
+        is_lifted = False
+        rim.observe(ev.ScheduleCancelled(author=AUTHOR), setting.id)
     if part.saga is not None and part.saga.phase is Phase.SELECTING and not part.saga.is_approved:
         rim.observe(ev.Approved(author=AUTHOR), setting.id)
     return is_lifted and setting.policy.automation is not Automation.CONFIRM

@@ -107,6 +107,15 @@ SITE_FAULTS: Final = (
     "standbys-crash", "standbys-poor", "standbys-well",  # all that do not act
     "overload",  # `count` messages for each master at once, and all masters are slow
 )  # fmt: skip
+MORE_COMMANDS: Final = (
+    "plan",  # a switchover to `subject` in `count` [us]
+    "cancel",  # what is planned
+    "undo",  # the last failover of the group
+    "drain", "undrain",
+    "reset",
+    "ack",  # the newest alert
+    "rollback-all",  # as "rollback", of all groups at once, with the policy of then
+)  # fmt: skip
 MORE_KINDS: Final = (
     *MORE_MASTER_FAULTS,
     *LINK_FAULTS,
@@ -114,6 +123,7 @@ MORE_KINDS: Final = (
     *CLOCK_FAULTS,
     *LOG_FAULTS,
     *SITE_FAULTS,
+    *MORE_COMMANDS,
 )
 ALL_KINDS: Final = (*KINDS, *MORE_KINDS)
 

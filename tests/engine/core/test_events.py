@@ -398,7 +398,12 @@ STORED: list[tuple[int, str, AnyEvent]] = [
         ev.FleetRollbackRequested(position=4, controls=(CONTROL,), digests=("d",), author="ann"),
     ),
     (149, "93a16208a3616e6e", ev.SwitchoverScheduled(to="b", due_us=8, author="ann")),
-    (150, "9207a5626567756e", ev.ScheduleEnded(scheduled=7, how="begun")),
+    (150, "9307a5626567756e90", ev.ScheduleEnded(scheduled=7, how="begun")),
+    (
+        150,
+        "9307a77265667573656491a172",
+        ev.ScheduleEnded(scheduled=7, how="refused", reasons=("r",)),
+    ),
     (151, "92c3a46469736b", ev.DrainChanged(drained=True, reason="disk")),
     (
         146,

@@ -65,16 +65,16 @@ def test_it_is_judged_anew_when_it_is_due() -> None:
     tale = planned()
     tale.crashes("b")
     taken = due(tale)
-    assert kinds(taken) == ["ScheduleEnded", "Refused"]
+    assert kinds(taken) == ["ScheduleEnded"]
     assert only(taken, ev.ScheduleEnded).how == "refused"
-    assert only(taken, ev.Refused).reasons[0].startswith("b: health-failed")
+    assert only(taken, ev.ScheduleEnded).reasons[0].startswith("b: health-failed")
     assert tale.group.scheduled is None
 
 
 def test_in_a_pause_it_does_not_happen() -> None:
     tale = planned()
     tale.see(ev.Paused(until_us=0, reason="r", author="x"))
-    assert only(due(tale), ev.Refused).reasons == ("g is paused",)
+    assert only(due(tale), ev.ScheduleEnded).reasons == ("g is paused",)
 
 
 @pytest.mark.parametrize(("late_us", "begins"), [(LATE_US_MAX, True), (LATE_US_MAX + 1, False)])
@@ -88,7 +88,7 @@ def test_an_engine_that_starts_late_begins_it_only_if_that_is_not_much(
     taken = tale.see(ev.EngineStarted(release="1", stopped_at_us=stopped_us))
     assert ("FailoverStarted" in kinds(taken)) is begins
     if not begins:
-        assert "when no engine ran" in only(taken, ev.Refused).reasons[0]
+        assert "when no engine ran" in only(taken, ev.ScheduleEnded).reasons[0]
 
 
 def test_another_one_takes_its_place() -> None:
