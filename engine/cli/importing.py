@@ -105,14 +105,15 @@ class Import:
     ) -> GroupPolicy:
         """Return the policy of a group with the silence that makes unknown, where nobody said."""
         named = {change.partition("=")[0].strip() for change in changes}
-        if policy is None and name not in self._state.groups and FLAP_HIGH not in named:
+        is_asked = FLAP_HIGH in named or (policy is not None and _says(policy, name, FLAP_HIGH))
+        if name not in self._state.groups and not is_asked:
             # What was recorded is accounted for as it is; how steady it was is asked for.
             probe = msgspec.structs.replace(found.probe, flap_high_ppm=0, flap_low_ppm=0)
             found = msgspec.structs.replace(found, probe=probe)
         is_said = (
             name in self._state.groups
             or UNKNOWN_AFTER in named
-            or (policy is not None and _says_unknown_after(policy, name))
+            or (policy is not None and _says(policy, name, UNKNOWN_AFTER))
         )
         members = {master.id for master in self._masters if master.group == name}
         own = [record for record in self._observations.records if record.master in members]
@@ -324,10 +325,10 @@ def _check_names(
         )
 
 
-def _says_unknown_after(file: Path, group: str) -> bool:
-    """Return whether a policy file itself says what silence makes unknown."""
+def _says(file: Path, group: str, key: str) -> bool:
+    """Return whether a policy file itself says anything about `key`, one of the probe's."""
     groups: dict[str, dict[str, dict[str, object]]] = tomllib.loads(
         file.read_text(encoding="utf-8-sig")
     ).get("groups", {})
     own = groups.get(group) or next(iter(groups.values()), {})  # it may go by another name
-    return "unknown_after" in own.get("probe", {})
+    return key.removeprefix("probe.") in own.get("probe", {})

@@ -184,3 +184,18 @@ def test_an_import_is_in_batches_that_change_nothing(
     monkeypatch.setattr("engine.cli.importing.BATCH_EVENTS", 3)
     words = ("import", "o.jsonl", "--into", "y.db", "--group", "g")
     assert answer(*words, cwd=tmp_path)["digest"] == digest
+
+
+@pytest.mark.parametrize("asked", ["", "set", "file"])
+def test_what_was_recorded_flaps_only_where_that_is_asked_for(tmp_path: Path, asked: str) -> None:
+    rows = [minute(number, "a", "failed" if number % 2 else "ok") for number in range(40)]
+    (tmp_path / "p.toml").write_text(
+        '[groups.g]\nmode = "active-active"\nprobe = { rise = 1, fall = 1'
+        + (", flap_high = 40" if asked == "file" else "")
+        + " }\n"
+    )
+    more = ("--set", "probe.flap_high=30") if asked == "set" else ("--policy", "p.toml")
+    bring(observations(tmp_path / "o.jsonl", rows), *more)
+    with open_log(tmp_path / "x.db") as log:
+        found = {type(recorded.event) for recorded in log.read()}
+    assert (ev.FlappingStarted in found) is bool(asked)
