@@ -3,10 +3,11 @@
 
     python scripts/soak.py [--observations 10000000] [--seed 0] [--processes 2] [--keep DIR]
 
-Seeds with all kinds of faults, fleets of several groups, and long runs of some of them. The laws
-that read a whole log again are asked of every tenth seed; all others of each, and the invariants of
-the log after each event. Prints one JSON document, progress to standard error; a seed that breaks a
-law is shrunk and kept as a bundle, and ends it with 1.
+Seeds with all kinds of faults and fleets of several groups, and between them quarters of an hour in
+which masters crash, hang and are cut off. The laws that read a whole log again are asked of every
+tenth seed; all others of each, and the invariants of the log after each event. Prints one JSON
+document, progress to standard error; a seed that breaks a law is shrunk and kept as a bundle, and
+ends it with 1.
 """
 
 import argparse
@@ -19,24 +20,45 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from msgspec.structs import replace
+
 from engine.cli.projected import PROJECTED
+from engine.core.policy import HOUR, Automation, FenceKind, GroupPolicy, preset
 from engine.simulation import LAWS, Order, Tally, bundles, in_order
 
 OBSERVATIONS = 10_000_000
 TURNS = 250  # of each schedule
 HEAVY_EVERY = 10
-SEEDS_AT_ONCE = 200
+SEEDS_AT_ONCE = 100
+QUARTERS_AT_ONCE = 40  # between so many seeds
+COMPARE_EVERY = 5_000  # ends of a batch, in a long run
 REPORT_EVERY_S = 5.0
+
+
+def policies() -> dict[str, GroupPolicy]:
+    """Return the policies of the long runs."""
+    base = preset("lan")
+    failover = replace(base.failover, limit=0, hold_down_us=0)
+    acts = replace(base, automation=Automation.AUTO, effects="http", failover=failover)
+    confirmed = replace(acts, fence=replace(acts.fence, kind=FenceKind.CONFIRMED))
+    return {"gate": acts, "confirmed": confirmed}
 
 
 def soaked(wanted: int, seed: int, processes: int, deadline_s: float) -> tuple[Tally, float]:
     """Return what came of seeds from `seed` on, and how long it took [s]."""
     tally, began_s = Tally(), time.monotonic()
     shown_s = began_s
-    order = Order(turns=TURNS, heavy_every=HEAVY_EVERY)
+    mixed = Order(turns=TURNS, heavy_every=HEAVY_EVERY)
+    quarters = Order(
+        for_us=HOUR // 4, policies=policies(), heavy_every=HEAVY_EVERY, compare_every=COMPARE_EVERY
+    )
     for first in itertools.count(seed, SEEDS_AT_ONCE):
-        seeds = range(first, first + SEEDS_AT_ONCE)
-        for part in in_order(order, seeds, processes=processes, more=PROJECTED):
+        for part in itertools.chain(
+            in_order(mixed, range(first, first + SEEDS_AT_ONCE), processes=processes,
+                     more=PROJECTED),
+            in_order(quarters, range(first, first + QUARTERS_AT_ONCE), processes=processes,
+                     more=PROJECTED),
+        ):  # fmt: skip
             tally.add(part)
             if time.monotonic() - shown_s > REPORT_EVERY_S:
                 shown_s = time.monotonic()

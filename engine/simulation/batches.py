@@ -37,6 +37,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     sizes: dict[str, int] = msgspec.field(default_factory=dict)  # masters of each group, if known
     history: History | None = None
     kinds: tuple[str, ...] = ()  # of turns that there are; (): drawn
+    compare_every: int = COMPARE_EVERY
     heavy_every: int = 1  # laws that read the whole log again are asked of every so many-th seed
 
     def schedule(self, seed: int) -> Schedule:
@@ -140,7 +141,7 @@ def judged(order: Order, seeds: Iterable[int], more: tuple[Law, ...] = ()) -> Ta
     tally = Tally()
     for seed in seeds:
         schedule = order.schedule(seed)
-        made = run(schedule, compare_every=COMPARE_EVERY)
+        made = run(schedule, compare_every=order.compare_every)
         laws = (*LAWS, *more)
         if seed % order.heavy_every:
             laws = tuple(law for law in LAWS if law not in HEAVY)
