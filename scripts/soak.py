@@ -29,8 +29,8 @@ from engine.simulation import LAWS, Order, Tally, bundles, in_order
 OBSERVATIONS = 10_000_000
 TURNS = 250  # of each schedule
 HEAVY_EVERY = 10
-SEEDS_AT_ONCE = 100
-QUARTERS_AT_ONCE = 40  # between so many seeds
+SEEDS_AT_ONCE = 40
+QUARTERS_AT_ONCE = 90  # between so many seeds
 COMPARE_EVERY = 5_000  # ends of a batch, in a long run
 REPORT_EVERY_S = 5.0
 

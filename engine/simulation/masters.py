@@ -70,6 +70,15 @@ class Sink:
         """Return how many keys took effect more than once."""
         return sum(times > 1 for times in self.count.values())
 
+    def forget(self) -> None:
+        """Forget the newest epochs, after an older copy of the log was put back.
+
+        Only where all serve at once: nobody is verified there by real work, so an engine that draws
+        from the older copy would not learn that its epochs are refused. Elsewhere it does.
+        """
+        if self._is_shared:
+            self.newest.clear()
+
     def admit(self, master: str, epoch: int) -> bool:
         """Return whether `master` may act under `epoch`."""
         scope = master if self._is_shared else ""

@@ -372,6 +372,8 @@ class World:
         """End the engine, and put back a copy of the log that lacks the last events."""
         self.tape.restore(max(0, self.tape.head - events))
         self._witness.begin_again(self.tape.log)
+        for sink in self.sinks.values():
+            sink.forget()
         raise Crash
 
     def _work(self, turn: Turn) -> None:
