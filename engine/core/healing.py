@@ -11,9 +11,11 @@ from engine.core import events as ev
 from engine.core.fencing import Todo, is_told
 from engine.core.fleet import Health
 from engine.core.policy import Recover
-from engine.core.state import GroupState, MasterState, State, paused_until, windows
+from engine.core.state import GroupState, MasterState, Phase, State, paused_until, windows
 
 DOUBLINGS_MAX: Final = 16
+# To start a program takes the engine some milliseconds, which an heir is not made to wait for.
+_FIRST: Final = (Phase.TRANSFERRING, Phase.PROMOTING, Phase.VERIFYING)
 
 
 def consider_healing(state: State, group: GroupState, at_us: int) -> Todo | None:
@@ -53,6 +55,8 @@ def _may_be_healed(
 ) -> bool:
     """Return whether there may be another attempt, now or later."""
     if master.health is not Health.FAILED or master.is_excluded:
+        return False
+    if group.saga is not None and group.saga.phase in _FIRST:
         return False
     recovery = master.recovery
     if recovery is not None and (recovery.is_running or recovery.n >= recover.attempts):

@@ -140,7 +140,8 @@ def effects_end(run: Run) -> Iterator[Violation]:
         effect = issue.effect
         key = (effect.step, effect.master, effect.failover, effect.epoch)
         is_over = ok.get(key, issue.seq + 1) <= issue.seq
-        if effect.step != "preflight" and is_over and not run.lost:
+        # A standby that is another process by now is told again whom to follow.
+        if effect.step not in ("preflight", "follow") and is_over and not run.lost:
             found = f"{key} is issued at {issue.seq}, and went well at {ok[key]}"
             yield _violation("effects end", found)
     for master in run.masters.values():

@@ -15,6 +15,7 @@ from engine.simulation.masters import Answer, Phase, Status
 from engine.simulation.outside import RETRY_US, Outside
 
 TRIES: Final = 8  # of a step within its time, where nobody listens [count]
+PROGRAM_US: Final = 20 * MS  # what a program takes
 
 
 class Trier(Protocol):
@@ -48,9 +49,25 @@ class Try:
         if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
             self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
             return
+        if self._effect.step.startswith(("before-", "after-", "recover")):
+            self._outside.later(PROGRAM_US, self._rim.guarded(self._ran))
+            return
         timeout_us = self._outside.policy_of(self._effect.group).failover.step_timeout_us
         self._outside.later(timeout_us, self._rim.guarded(self._late))
         self._attempt(0)
+
+    def _ran(self, _: int) -> None:
+        """End a program: it fares as the master does that it is about; one heals who is down."""
+        effect = self._effect
+        master = self._outside.masters[effect.master]
+        if effect.step == "recover":
+            if master.phase is Phase.DOWN:
+                master.restart()
+            self._end(Result.OK)
+        elif master.phase is Phase.HUNG:
+            self._end(Result.UNKNOWN, detail="killed")
+        else:
+            self._end(Result.REFUSED if master.refusals else Result.OK)
 
     def _late(self, _: int) -> None:
         self._end(Result.UNKNOWN if self._was_sent else Result.FAILED)

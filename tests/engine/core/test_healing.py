@@ -5,7 +5,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.owed import Effect, owed
-from engine.core.policy import SECOND, Automation, Recover
+from engine.core.policy import SECOND, Automation, FenceKind, Recover
 from tests.engine.core.build import Story, kinds, only, story, subjects
 
 HEALS = Recover(command=("heal",), attempts=3, backoff_us=10 * SECOND, timeout_us=5 * SECOND)
@@ -74,13 +74,25 @@ def test_an_attempt_that_runs_is_waited_for() -> None:
     assert tale.owed() == [("recover", "b")]
 
 
-def test_a_failed_active_is_healed_beside_its_failover() -> None:
+def test_a_failed_active_is_healed_when_its_heir_serves() -> None:
     tale = healing()
-    taken = tale.crashes("a")
-    assert "RecoveryStarted" in kinds(taken)
-    assert {step for step, _ in tale.owed()} == {"transfer", "fence", "recover"}
-    tale.work()
+    assert "RecoveryStarted" not in kinds(tale.crashes("a"))
+    assert {step for step, _ in tale.owed()} == {"transfer", "fence"}
+    for step in ("transfer", "promote"):
+        assert "RecoveryStarted" not in kinds(tale.answers(step))
+    assert "RecoveryStarted" in kinds(tale.answers("verify"))
     assert tale.group.assigned == "b"
+
+
+def test_one_whose_fence_is_waited_for_is_healed_for_that_may_confirm_it() -> None:
+    tale = healing(fence=FenceKind.CONFIRMED)
+    assert "RecoveryStarted" in kinds(tale.crashes("a"))
+    assert {step for step, _ in tale.owed()} == {"fence", "recover"}
+
+
+def test_one_that_no_heir_can_replace_is_healed() -> None:
+    tale = healing(names="a")
+    assert "RecoveryStarted" in kinds(tale.crashes("a"))
 
 
 @pytest.mark.parametrize("what", ["maintenance", "excluded", "paused", "observing", "none"])
