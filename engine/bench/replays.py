@@ -12,9 +12,11 @@ from engine.bench.history import History
 from engine.bench.report import Bound, Part, Tick, part
 from engine.bench.rounds import Side, medians, per_second
 from engine.core import state as st
+from engine.core.policy import Policy
 from engine.core.replay import replay
 from engine.log.packing import pack
 from engine.log.sqlite import open_log
+from engine.whatif.again import WhatIf
 from projections.uptime import UPTIME
 
 MASTERS: Final = 50
@@ -50,6 +52,24 @@ def uptime(path: Path) -> int:
         return log.view(UPTIME)[1]
 
 
+def decided(path: Path) -> int:
+    """Return the same after deciding upon the log again under another policy, as `whatif` does."""
+
+    def patient(policy: Policy) -> Policy:
+        groups = {
+            name: msgspec.structs.replace(
+                group, probe=msgspec.structs.replace(group.probe, fall=group.probe.fall + 1)
+            )
+            for name, group in policy.groups.items()
+        }
+        return msgspec.structs.replace(policy, groups=groups)
+
+    with open_log(path) as log:
+        run = WhatIf(change=patient)
+        run.run(log.read())
+        return run.last_seq
+
+
 def _logs(directory: Path, events: int) -> tuple[Path, Path, int]:
     """Return a log of hot rows, the same log sealed, and where both end [seq]."""
     hot, sealed = directory / "hot.db", directory / "sealed.db"
@@ -82,6 +102,7 @@ def rows_and_blocks(directory: Path, sizes: Sizes, *, rounds: int, tick: Tick) -
             side("replay sealed", replayed, sealed),
             side("read", read, hot),
             side("read sealed", read, sealed),
+            side("decided", decided, hot),
             side("uptime", uptime, hot),
             side("uptime sealed", uptime, sealed),
         ],
@@ -121,6 +142,14 @@ def rows_and_blocks(directory: Path, sizes: Sizes, *, rounds: int, tick: Tick) -
             "replay of sealed blocks",
             PER_S,
             found["replay sealed"],
+            floor=found["replay"],
+            floor_is="replay of hot rows",
+        ),
+        part(
+            "whatif",
+            "hot rows decided upon again under another policy",
+            PER_S,
+            found["decided"],
             floor=found["replay"],
             floor_is="replay of hot rows",
         ),

@@ -17,7 +17,7 @@ TINY = Sizes(
     restarts=restarts.Sizes(masters=4, before=60, tails=(20, 50), bounds_ms=(0, 1e9), replayed=100),
 )
 APPEND = ["one", "writer", "writer-p99", "engine", "engine-p99", "bulk"]
-REPLAY = ["rows", "read", "sealed", "sealed-replay", "uptime"]
+REPLAY = ["rows", "read", "sealed", "sealed-replay", "whatif", "uptime"]
 REBUILD = ["rebuild", "rebuild-sealed", "rebuild-tuned"] if contest.is_there() else ["rebuild"]
 START = ["tail-20", "tail-50", "longer-20", "longer-50"]
 MEMORY = ["memory", "memory-longer", "held"]
