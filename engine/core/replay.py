@@ -81,11 +81,13 @@ def decide_again(
     at a time, so memory grows with the fleet and not with the log.
     """
     state = State()
-    at_us = 0
+    at_us = based = 0
     for recorded in log:
         at_us = recorded.at_us
         event = recorded.event
-        if type(event) is ev.LogBased:
+        if type(event) is ev.LogBased or 0 < recorded.cause <= based:
+            # What it begins with may lie between an observation and what followed from that.
+            based = based or recorded.seq
             evolve(state, recorded)
             yield recorded
             continue

@@ -108,6 +108,7 @@ class WhatIf:
 
     def _begin(self, state: State) -> None:
         self.state = state
+        self._began = state.seq
         self._recorded_policy = state.fleet.policy
         self._recorded = self._whatif = Tally(state, false_within_us=self._within_us)
         if not self._is_strict and state.seq:
@@ -220,6 +221,11 @@ class WhatIf:
         if type(event) is ev.LogBased:
             self._evolve(self.state, recorded)
             self._begin(self.state)
+            return False
+        if 0 < recorded.cause <= self._began:
+            # The base lies between an observation and what followed from it, which is a fact then.
+            self._evolve(self.state, recorded)
+            self._recorded.take(recorded)
             return False
         if not is_input(recorded):
             self._theirs.append(recorded)

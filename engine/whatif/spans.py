@@ -2,10 +2,10 @@
 
 Only what is decided about masters and failovers is compared; messages, deadlines and outcomes are
 left out. What is decided in both within one stretch, about the same subject, is the same, even if
-one has it a little later: that is counted as shifted and not shown.
+one has it a few milliseconds later, as the model does not know the time of each step: that is
+counted as shifted and not shown. A verdict that comes a probe later is a difference.
 """
 
-import collections
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,13 +13,17 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.events import KINDS, Recorded
-from engine.core.policy import SECOND
+from engine.core.policy import MS, SECOND
 
 GAP_US: Final = SECOND  # of silence on both sides, that ends a stretch
+SHIFT_US: Final = 10 * MS  # what two that say the same may differ by
 SPANS_MAX: Final = 1_000  # shown; those beyond are counted
 ITEMS_MAX: Final = 200  # of one side of a stretch
 QUIET: Final = (ev.MessagesAssigned, ev.MessageDone, ev.StateKept, ev.AlertPending)
 NEWS: Final[frozenset[type]] = frozenset(KINDS.values()) - ev.OBSERVATIONS - frozenset(QUIET)
+
+
+Times = dict[tuple[object, ...], list[int]]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +72,9 @@ class Spans:
         self._sides = ([], [])
         if not theirs and not ours:
             return
-        if collections.Counter(map(outline, theirs)) == collections.Counter(map(outline, ours)):
-            times = [item.recorded.at_us for item in theirs]
-            self.shifted += times != [item.recorded.at_us for item in ours]
+        shift_us = _shift_us(theirs, ours)
+        if shift_us is not None and shift_us <= SHIFT_US:
+            self.shifted += shift_us > 0
             return
         self.count += 1
         if len(self.found) < SPANS_MAX:
@@ -81,6 +85,23 @@ class Spans:
                     whatif=tuple(ours[:ITEMS_MAX]),
                 )
             )
+
+
+def _shift_us(theirs: list[Item], ours: list[Item]) -> int | None:
+    """Return by how much the same decisions are apart at most [us]; None: they are not the same."""
+    times: tuple[Times, Times] = ({}, {})
+    for side, items in zip(times, (theirs, ours), strict=True):
+        for item in items:
+            side.setdefault(outline(item), []).append(item.recorded.at_us)
+    if {key: len(found) for key, found in times[0].items()} != {
+        key: len(found) for key, found in times[1].items()
+    }:
+        return None
+    return max(
+        abs(one - other)
+        for key, found in times[0].items()
+        for one, other in zip(found, times[1][key], strict=True)
+    )
 
 
 # What of a decision says what happens, and not on which figures, seqs and times it rests.

@@ -11,10 +11,11 @@ from engine.core import events as ev
 from engine.core.events import Evidence, Recorded
 from engine.core.policy import GroupPolicy, preset
 from engine.log import open_log
+from engine.whatif.given import is_input
 from tests.engine.answers.stories import Story, failed_over
 from tests.engine.answers.test_trials import active, answers, hangs, observing
 from tests.engine.cli.shell import answer, complaint, stored, tanist
-from tests.engine.log.thinned import drop, in_a_file, thin
+from tests.engine.log.thinned import drop, thin, world
 
 
 def hung(*, rounds: int = 2, policy: GroupPolicy | None = None) -> Story:
@@ -143,9 +144,13 @@ def test_a_log_that_another_release_decided_says_so(tmp_path: Path) -> None:
 
 
 def test_after_observations_were_dropped_the_answer_begins_later(tmp_path: Path) -> None:
+    events = world()
+    while not is_input(events[-1]):  # an engine appends an observation with all that followed
+        events = events[:-1]
     path = tmp_path / "x.db"
-    path.write_bytes(in_a_file())
-    with open_log(path, mode="write") as log:
+    with open_log(path, mode="write", create=True) as log:
+        log.append(events[:-1])
+        log.seal(blocks_max=99)
         drop(log, 4_000)
         thin(log)
         head = log.head.seq

@@ -114,6 +114,21 @@ def test_what_if_of_a_cut_log_begins_with_the_state_that_it_begins_with() -> Non
     assert list(decide_again(cut)) == cut
 
 
+def test_a_log_may_begin_between_an_observation_and_what_followed_from_it() -> None:
+    tale = long()
+    failed = next(seen for seen in tale.log if isinstance(seen.event, ev.MasterFailed))
+    state = replay(tale.log, until_seq=failed.seq - 1)
+    based = Recorded(
+        seq=state.seq,
+        at_us=state.at_us,
+        subject=ev.FLEET,
+        cause=0,
+        event=ev.LogBased(state=st.dump(state), seq=state.seq, chain=bytes(32)),
+    )
+    cut = [based, *tale.log[failed.seq - 1 :]]
+    assert list(decide_again(cut)) == cut
+
+
 def test_nobody_is_assigned_in_the_control_of_a_moment_without_an_active() -> None:
     tale = story(effects="http", unknown_after_us=0)
     tale.crashes("a")

@@ -52,8 +52,7 @@ def test_under_the_recorded_policy_the_log_comes_out_as_it_was(seed: int) -> Non
 
 def test_from_any_place_on_the_log_comes_out_as_it_was() -> None:
     log = run(draw(3)).log
-    places = [place for place, recorded in enumerate(log) if is_input(recorded)]
-    for place in places[:: max(1, len(places) // 20)]:
+    for place in range(0, len(log), max(1, len(log) // 40)):  # also in the middle of a turn
         again = WhatIf(base=replay(log[:place])).run(log[place:])
         assert again.diverged_at is None
         assert again.state == replay(log)
@@ -497,3 +496,17 @@ def test_the_runs_part_where_deciding_again_first_says_another_thing(
             first = ours.seq
             break
     assert WhatIf(change=change).run(log).diverged_at == first
+
+
+def test_a_verdict_that_comes_a_probe_later_is_a_difference() -> None:
+    tale = story("lan", fall=2, automation=Automation.AUTO, effects="none")
+    for _ in range(4):
+        tale.wait(100 * MS)
+        tale.fails("c")
+        tale.ok("a", "b")
+    found = asked(tale, probe__fall=3)
+    (difference,) = found.differences
+    both = difference.recorded, difference.whatif
+    assert [names(side) for side in both] == [["MasterFailed c"], ["MasterFailed c"]]
+    later_us = both[1][0].recorded.at_us - both[0][0].recorded.at_us
+    assert (later_us, found.shifted) == (100 * MS, 0)
