@@ -6,6 +6,7 @@ from typing import Final, TypedDict
 from engine.config.acting import needs_hands
 from engine.config.durations import spell
 from engine.config.groups import sum_spelled
+from engine.config.kinds import spell_fleet_limit
 from engine.config.looking import look_sentence, look_warnings
 from engine.core.events import ProbeOk, encode
 from engine.core.fleet import Master, Mode
@@ -14,6 +15,7 @@ from engine.core.policy import (
     DAY,
     LIMITLESS,
     FenceKind,
+    FleetPolicy,
     GroupPolicy,
     Policy,
     lease_wait_us,
@@ -48,6 +50,7 @@ class GroupDescription(TypedDict):
     probe: str  # how masters are looked at, and what that does not show
     verdicts: str  # who comes to them, and by what
     fence: str
+    brakes: str  # what holds automatic failovers back, and whether a place is given back
     warnings: list[str]
     log_probes_a_day: int
     log_bytes_a_day: int  # before they are sealed
@@ -65,7 +68,7 @@ class Description(TypedDict):
 def describe(policy: Policy, masters: Sequence[Master]) -> Description:
     """Return what `policy` adds up to for these masters."""
     groups = {
-        name: _group(group, [master for master in masters if master.group == name])
+        name: _group(group, [m for m in masters if m.group == name], policy.fleet)
         for name, group in policy.groups.items()
     }
     return Description(
@@ -76,7 +79,9 @@ def describe(policy: Policy, masters: Sequence[Master]) -> Description:
     )
 
 
-def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
+def _group(
+    policy: GroupPolicy, masters: Sequence[Master], fleet: FleetPolicy | None
+) -> GroupDescription:
     total = sums(policy)
     return GroupDescription(
         mode=policy.mode.value,
@@ -94,6 +99,7 @@ def _group(policy: GroupPolicy, masters: Sequence[Master]) -> GroupDescription:
         probe=look_sentence(policy.probe),
         verdicts=verdict_sentence(policy),
         fence=fence_sentence(policy),
+        brakes=brakes_sentence(policy, fleet),
         warnings=list(_warnings(policy, masters)),
         log_probes_a_day=len(masters) * _probes_a_day(policy),
         log_bytes_a_day=sum(_bytes_a_day(policy, master) for master in masters),
@@ -191,6 +197,26 @@ def _leak(policy: GroupPolicy) -> str:
     )
 
 
+def brakes_sentence(policy: GroupPolicy, fleet: FleetPolicy | None) -> str:
+    """Return what brakes automatic failovers of a group, and when a place is given back."""
+    failover = policy.failover
+    if policy.mode is Mode.ACTIVE_ACTIVE:
+        slow_us = 0 if policy.balance is None else policy.balance.slow_start_us
+        grows = f"gets its whole share after {spell(slow_us)}" if slow_us else "is shared at once"
+        return f"none: every healthy master serves; one that begins to {grows}."
+    window = spell(failover.limit_window_us)
+    held = f"held down for {spell(failover.hold_down_us)}" if failover.hold_down_us else ""
+    limit = f"{failover.limit} within {window}" if failover.limit else ""
+    both = f"{spell_fleet_limit(fleet)} in the whole fleet" if fleet is not None else ""
+    brakes = ", ".join(part for part in (held, limit, both) if part) or "none"
+    back = (
+        f"its place is given back after {spell(failover.failback_us)}"
+        if failover.failback_us
+        else "no place is given back by itself"
+    )
+    return f"{brakes}; what runs into a limit waits for approve; {back}."
+
+
 def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
     total = sums(policy)
     if policy.preset == "bench":
@@ -269,6 +295,7 @@ def render(description: Description) -> str:
             f"  worst restoration     {spell(group['restore_crash_us'])} after a crash, "
             f"{spell(group['restore_staleness_us'])} after silence",
             f"  fence                 {group['fence']}",
+            f"  brakes                {group['brakes']}",
             f"  log                   about {size(group['log_bytes_a_day'])} a day",
         ]
         lines += [f"  warning               {warning}" for warning in group["warnings"]]

@@ -97,3 +97,30 @@ def test_a_description_is_a_document_of_json_and_lines_for_people() -> None:
     assert any("worst detection       3s, with slack" in line for line in lines)
     assert any("13.25s after a crash, 16.25s after silence" in line for line in lines)
     assert lines[-1].startswith("log: about ")
+
+
+def test_brakes_are_said_in_one_sentence() -> None:
+    found = [
+        described(line)["groups"]["cache"]["brakes"]
+        for line in (
+            "",
+            'failover = { hold_down = "0s", limit = "none", failback = "30m" }',
+        )
+    ]
+    assert found == [
+        "held down for 10m, 2 within 1h, max(2, 25%)/10m in the whole fleet; what runs into a "
+        "limit waits for approve; no place is given back by itself.",
+        "max(2, 25%)/10m in the whole fleet; what runs into a limit waits for approve; its place "
+        "is given back after 30m.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("", "after 1m"), ('balance.slow_start = "0s"', "once")]
+)
+def test_where_all_serve_it_says_how_one_begins(line: str, said: str) -> None:
+    text = f'[groups.cache]\nmode = "active-active"\n{line}\n{MASTERS}'
+    found = parse(text, source="t.toml")
+    brakes = describe(found.policy, found.masters)["groups"]["cache"]["brakes"]
+    assert brakes.startswith("none: every healthy master serves; one that begins to ")
+    assert said in brakes

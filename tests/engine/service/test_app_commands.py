@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.core import events as ev
-from engine.core.fleet import Mode
+from engine.core.fleet import Master, Mode
 from engine.core.policy import ALERTS, Policy
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
@@ -209,3 +209,98 @@ def test_an_alert_is_acknowledged_and_one_that_is_none_is_refused(tmp_path: Path
 def alerted() -> Policy:
     """Return the policy of `nobody`, with alerts."""
     return Policy(groups=nobody().policy.groups, alerts=ALERTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "event", "subject"),
+    [
+        ("reset", {"subject": "a"}, ev.ResetAsked(author="ann"), "a"),
+        ("reset", {"subject": GROUP}, ev.ResetAsked(author="ann"), GROUP),
+        (
+            "drain",
+            {"master": "b", "reason": "disks"},
+            ev.DrainAsked(drained=True, reason="disks", author="ann"),
+            "b",
+        ),
+        (
+            "exclude",
+            {"master": "b", "excluded": False},
+            ev.ExclusionAsked(excluded=False, reason="", author="ann"),
+            "b",
+        ),
+        (
+            "strategy",
+            {"group": GROUP, "strategy": "round-robin"},
+            ev.StrategyAsked(strategy="round-robin", author="ann"),
+            GROUP,
+        ),
+        (
+            "maintenance",
+            {"subject": "b", "from_us": 5, "to_us": 9, "reason": "disks"},
+            ev.MaintenanceDeclared(from_us=5, to_us=9, reason="disks", author="ann"),
+            "b",
+        ),
+        (
+            "add-master",
+            {"master": "c", "group": GROUP, "address": "http://c:1", "priority": 3},
+            ev.MasterAddAsked(
+                master=Master(id="c", group=GROUP, address="http://c:1", priority=3), author="ann"
+            ),
+            "fleet",
+        ),
+        ("remove-master", {"master": "b"}, ev.MasterRemoveAsked(author="ann"), "b"),
+        ("release", {"subject": "fleet"}, ev.Released(scope="any", author="ann"), "fleet"),
+        (
+            "switchover",
+            {"group": GROUP, "to": "b", "due_us": 1 << 52},
+            ev.SwitchoverAsked(to="b", author="ann", due_us=1 << 52),
+            GROUP,
+        ),
+    ],
+)
+def test_a_command_that_tends_the_fleet_is_recorded_and_repeated_under_its_key(
+    name: str, body: dict[str, object], event: ev.Observation, subject: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(nobody(), log=log) as engine, api_on(engine, tmp_path) as api:
+            whole = {"author": "ann", **body}
+            code, said = await api.post(f"/api/commands/{name}", whole, **{"Idempotency-Key": "k"})
+            assert (code, said) == (200, said)
+            assert isinstance(said, dict)
+            (recorded,) = log.read(after=said["seq"] - 1, until=said["seq"])
+            assert (recorded.event, recorded.subject) == (event, subject)
+            again = await api.post(f"/api/commands/{name}", whole, **{"Idempotency-Key": "k"})
+            assert again == (200, said)
+            bare, _ = await api.post(f"/api/commands/{name}", whole, Authorization="")
+            assert bare == 401
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "code", "reason"),
+    [
+        ("cancel", {"group": GROUP}, 409, "no switchover of g is scheduled"),
+        ("undo", {"failover": 1}, 409, "event 1 begins no failover"),
+        ("undo", {}, 409, "no failover was completed yet"),
+        ("drain", {"master": "z"}, 409, "no master 'z': expected one of a, b"),
+        ("remove-master", {"master": GROUP}, 409, "no master 'g': expected one of a, b"),
+        ("reset", {"subject": "z"}, 409, "no group 'z': expected one of g"),
+        ("add-master", {"master": "c", "group": GROUP, "address": "c"}, 400, "expected an URL"),
+        ("apply", {"text": "[groups.g]\nmode = 1\n"}, 400, "groups.g.mode: expected"),
+        ("rollback", {"position": 1, "groups": "g"}, 400, "groups: expected a list of texts"),
+        ("rollback", {"position": 1, "all": True}, 409, "no group of now was there at position 1"),
+        ("rollback", {"position": 1, "groups": [GROUP]}, 409, "there was no group g at position 1"),
+    ],
+)
+def test_one_that_cannot_be_is_answered_with_its_reason(
+    name: str, body: dict[str, object], code: int, reason: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            found, said = await api.post(f"/api/commands/{name}", {"author": "ann", **body})
+            assert found == code
+            assert reason in str(said).replace('"', "'")
+
+    run(main())
