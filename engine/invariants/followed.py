@@ -158,3 +158,26 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
     found.is_excluded = master.is_excluded
     found.maintenance = list(master.maintenance)
     return found
+
+
+def unfit(heir: Followed, at_us: int, book: Book, *, is_asked: bool, is_forced: bool) -> list[str]:
+    """Return why it may not be an heir; who asks for it need not know that it is well."""
+    probe = heir.group.policy.probe
+    windows = (*heir.maintenance, *heir.group.maintenance, *book.maintenance)
+    reasons = [
+        reason
+        for reason, holds in (
+            ("fenced", heir.role is Role.FENCED),
+            ("serving", heir.acts),
+            ("excluded", heir.is_excluded),
+            ("maintenance", any(from_us <= at_us < to_us for from_us, to_us in windows)),
+        )
+        if holds
+    ]
+    if heir.health in (Health.FAILED, Health.RECOVERING) and not is_forced:
+        reasons.append(heir.health.value)
+    if not is_asked and heir.health is Health.UNKNOWN:
+        reasons.append("unknown")
+    if not is_asked and at_us - heir.good_us > 2 * probe.interval_us + probe.timeout_us:
+        reasons.append(f"last good {at_us - heir.good_us} us ago")
+    return reasons

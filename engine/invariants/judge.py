@@ -13,10 +13,12 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.blocking import ASKED
 from engine.core.events import AnyEvent, Recorded
-from engine.core.fleet import Health, Mode, Role
+from engine.core.fleet import Mode
 from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
 from engine.core.policy import Automation, FenceKind
-from engine.invariants.followed import Book, Followed, FollowedGroup
+from engine.invariants.followed import Book, Followed, FollowedGroup, unfit
+
+COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
 
 INVARIANTS: Final[dict[str, str]] = {
     "gapless": "Every seq follows the one before, no time goes back, causes and evidence are past.",
@@ -284,7 +286,7 @@ class Invariants:
         reasons = (
             ["gone"]
             if heir is None
-            else _unfit(
+            else unfit(
                 heir, recorded.at_us, self._book,
                 is_asked=is_asked, is_forced=group.force and why == "rollback",
             )
@@ -395,29 +397,3 @@ class Invariants:
             owned.pop(event.key, None)
         del group.open[event.key]
         group.done.add(event.key)
-
-
-COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
-
-
-def _unfit(heir: Followed, at_us: int, book: Book, *, is_asked: bool, is_forced: bool) -> list[str]:
-    """Return why it may not be an heir; who asks for it need not know that it is well."""
-    probe = heir.group.policy.probe
-    windows = (*heir.maintenance, *heir.group.maintenance, *book.maintenance)
-    reasons = [
-        reason
-        for reason, holds in (
-            ("fenced", heir.role is Role.FENCED),
-            ("serving", heir.acts),
-            ("excluded", heir.is_excluded),
-            ("maintenance", any(from_us <= at_us < to_us for from_us, to_us in windows)),
-        )
-        if holds
-    ]
-    if heir.health in (Health.FAILED, Health.RECOVERING) and not is_forced:
-        reasons.append(heir.health.value)
-    if not is_asked and heir.health is Health.UNKNOWN:
-        reasons.append("unknown")
-    if not is_asked and at_us - heir.good_us > 2 * probe.interval_us + probe.timeout_us:
-        reasons.append(f"last good {at_us - heir.good_us} us ago")
-    return reasons

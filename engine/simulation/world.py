@@ -11,37 +11,29 @@ Invariant: nothing here draws a random number or reads a clock. The same schedul
 run, to the byte.
 """
 
-import contextlib
-import hashlib
 import heapq
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-import msgspec
-
-from engine.core import events as ev
 from engine.core.decider import Decide, decide
-from engine.core.driver import Driver
-from engine.core.errors import LogConflict, LogFull, LogUncertain
-from engine.core.events import FLEET, Observation, Recorded
+from engine.core.events import Recorded
 from engine.core.evolve import evolve
 from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy
 from engine.core.replay import replay
-from engine.core.state import State
 from engine.core.step import Evolve
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
 from engine.simulation.network import Network
 from engine.simulation.observing import Observer
-from engine.simulation.operators import asked_by, group_of, promote_by_hand
+from engine.simulation.people import People
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
 from engine.simulation.strikes import Strikes
-from engine.simulation.tape import Tape, Torn
+from engine.simulation.tape import Tape
 from engine.simulation.witness import Witness
 
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
@@ -110,8 +102,6 @@ class World:
         self.setting: Final = setting
         self.now_us = BEGIN_US
         self.wall_offset_us = 0  # of the wall clock from the time of the world
-        self.weights_from = 1
-        self._left_out = ""  # a master that the file does not declare
         self._turns: Final[list[Turn]] = []
         self.tape: Final = Tape()
         self._groups: Final = {group.id: group for group in setting.groups()}
@@ -143,9 +133,9 @@ class World:
         self._strikes: Final = Strikes(self)
         self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
+        self._people: Final = People(self, self._clients, decide=decide, evolve=evolve)
         self._boundaries = 0
         self._crashes = 0
-        self._blobs = 0
 
     # The clocks.
 
@@ -272,7 +262,12 @@ class World:
     def _acknowledge(self, deliver: Deliver) -> None:
         """Post an acknowledgement once; if it is lost, the message comes again."""
         rim, back = self.rim, self.network.pairs[deliver.master].back
-        if rim is not None and not rim.is_stalled and not back.is_closed and self._is_declared():
+        if (
+            rim is not None
+            and not rim.is_stalled
+            and not back.is_closed
+            and rim.driver.working.groups
+        ):
             rim.acked(deliver.master, deliver)
 
     def published(self, events: tuple[Recorded, ...]) -> None:
@@ -355,7 +350,7 @@ class World:
 
     def _take(self, turn: Turn) -> None:
         if not self._strikes.takes(turn):
-            self._work(turn)
+            self._people.work(turn)
 
     def overload(self, group: GroupSetting, count: int) -> None:
         """Offer messages, all at once."""
@@ -364,9 +359,7 @@ class World:
 
     def second_writer(self) -> None:
         """Let somebody else append, who knows the head and nothing of the engine."""
-        state = replay(self.tape.log, evolve=self._evolve)
-        named = ev.CheckpointMarked(name=f"other{self.tape.head}", author="somebody else")
-        self._append_beside(state, named, FLEET, at_us=max(self.wall_us, state.at_us))
+        self._people.append_unasked()
 
     def restore(self, events: int) -> None:
         """End the engine, and put back a copy of the log that lacks the last events."""
@@ -376,79 +369,13 @@ class World:
             sink.forget()
         raise Crash
 
-    def _work(self, turn: Turn) -> None:
-        match turn.kind:
-            case "accept":
-                for _ in range(turn.count):
-                    self._clients.send()
-            case "keep":
-                self._keep()
-            case "claim":
-                group = self._groups[group_of(turn, self)]
-                if group.is_standby and turn.subject in self.masters:
-                    members = {name: self.masters[name] for name in group.names()}
-                    promote_by_hand(members, turn.subject, observes=not group.acts)
-            case "rest":
-                pass
-            case _:
-                self._command(turn)
-
-    def _keep(self) -> None:
-        self._blobs += 1
-        body = f"blob {self._blobs}".encode()
-        if self.rim is not None and not self.rim.is_stalled and self._is_declared():
-            key = f"state-{self._blobs % 2}"
-            self.rim.keep(key, body, hashlib.sha256(body).digest())
-
-    def _is_declared(self) -> bool:
-        return self.rim is not None and bool(self.rim.driver.working.groups)
-
-    # Operators.
-
-    def _command(self, turn: Turn) -> None:
-        if turn.kind in ("reload", "leave-out"):
-            self.weights_from = turn.count
-            self._left_out = turn.subject if turn.kind == "leave-out" else ""
-            if self.rim is not None and not self.rim.is_stalled:
-                self.rim.offer_file()
-            return
-        rim = self.rim
-        if rim is not None and rim.is_stalled:
-            return
-        state = replay(self.tape.log, evolve=self._evolve) if rim is None else rim.driver.working
-        part = state.groups.get(group_of(turn, self))
-        if part is None or (turn.subject and turn.subject not in part.masters):
-            return
-        asked = asked_by(turn, state, self)
-        if asked is None:
-            return
-        event, subject = asked
-        if rim is not None:
-            rim.observe(event, subject)
-        else:
-            self._command_at_rest(state, event, subject)
-
-    def _command_at_rest(self, state: State, event: Observation, subject: str) -> None:
-        """Give a command to the stopped log; what it owes is left to the next engine."""
-        event = msgspec.structs.replace(event, at_rest=True)
-        self._append_beside(state, event, subject, at_us=max(self.wall_us, state.at_us))
-
-    def _append_beside(self, state: State, event: Observation, subject: str, *, at_us: int) -> None:
-        driver = Driver(state, decide=self._decide, evolve=self._evolve)
-        driver.observe(event, subject=subject, at_us=at_us)
-        batch = driver.take_batch(at_us)
-        assert batch is not None
-        with contextlib.suppress(LogConflict, LogFull, LogUncertain, Torn):
-            self.tape.append(batch)
-
     def policy_of(self, group: str) -> GroupPolicy:
         """Return the policy that the file has for `group`."""
         return self._groups[group].policy
 
     def file_masters(self) -> tuple[Master, ...]:
         """Return the masters as the file declares them now."""
-        declared = self.setting.declared(weights_from=self.weights_from)
-        return tuple(master for master in declared if master.id != self._left_out)
+        return self._people.file_masters()
 
     # The end of all faults.
 
@@ -456,7 +383,7 @@ class World:
         self._clients.stop()
         self._crash_in.clear()
         self._strikes.heal()
-        self._left_out = ""
+        self._people.declare_all()
         for group in self.setting.groups():
             # Where the log knows of no activation and several act, people choose.
             members = [self.masters[name] for name in group.names()]
