@@ -41,7 +41,7 @@ from engine.core.healing import healing_due
 from engine.core.leading import strays_from
 from engine.core.owed import owed_of
 from engine.core.policy import Automation
-from engine.core.seen import SILENT
+from engine.core.seen import MAINTENANCE, SILENT
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -203,8 +203,8 @@ def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
             continue
         for window in windows(state, group, master):
             for at_us in window:
-                if at_us > state.at_us:
-                    yield True, (at_us, group.id, "maintenance", name)
+                if at_us > group.windows_us:
+                    yield True, (at_us, group.id, MAINTENANCE, name)
 
 
 def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:

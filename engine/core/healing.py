@@ -39,11 +39,14 @@ def consider_healing(state: State, group: GroupState, at_us: int) -> Todo | None
 def healing_due(state: State, group: GroupState) -> Iterator[tuple[int, str]]:
     """Return when the next attempt at each failed master is due [us], and its id."""
     recover = state.policy_of(group).recover
-    if recover is None or not is_told(state, group) or paused_until(state, group, state.at_us):
+    if recover is None or not is_told(state, group):
         return
+    paused_us = paused_until(state, group, state.at_us)
+    if paused_us < 0:
+        return  # no time ends that
     for name, master in group.masters.items():
         if _may_be_healed(state, group, master, recover, state.at_us):
-            yield _begins_us(master), name
+            yield max(_begins_us(master), paused_us), name
 
 
 def _begins_us(master: MasterState) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+MAINTENANCE: Final = "maintenance"  # the deadline of a window that begins or ends
 SILENT: Final = "silent_after"  # the deadline of a load that is not spoken of any more
 # Of a report: what may be said or not, -1 if it never was.
 FIGURES: Final = (

@@ -221,6 +221,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     pause_until_us: int = 0  # -1: until resumed; 0: not paused
     pause_reason: str = ""
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
+    windows_us: int = 0  # what began or ended by then was acted upon [us]
     # Work.
     ledger: Ledger = msgspec.field(default_factory=Ledger)
     kept: dict[str, bytes] = msgspec.field(default_factory=dict)  # state blobs: key, digest

@@ -5,7 +5,7 @@ from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
 from engine.core.folds.places import group_of, part_of, place_of, unsettle
-from engine.core.seen import SILENT
+from engine.core.seen import MAINTENANCE, SILENT
 from engine.core.state import GroupState, MasterState, State
 
 
@@ -17,6 +17,8 @@ def deadline_passed(state: State, recorded: Recorded) -> None:
         place.master.report.is_silent = True
     group = state.group_of(recorded.subject)
     if group is not None:
+        if event.what == MAINTENANCE:
+            group.windows_us = recorded.at_us
         _stir(state, group)
     else:
         unsettle(state)
@@ -71,6 +73,8 @@ def policy_adopted(state: State, recorded: Recorded) -> None:
         del state.groups[name]
     for name, policy in event.policy.groups.items():
         group = state.groups.setdefault(name, GroupState(id=name))
+        if not group.masters:
+            group.windows_us = recorded.at_us if fleet.maintenance else 0
         group.strategy = policy.strategy
     # Rules go through groups and masters in their order here, which a stored state has by id.
     state.groups = dict(sorted(state.groups.items()))
@@ -168,6 +172,9 @@ def maintenance(state: State, recorded: Recorded) -> None:
         if recorded.subject in state.cache.places
         else part_of(state, recorded)
     )
+    own = state.group_of(recorded.subject)
+    for group in state.groups.values() if own is None else (own,):
+        group.windows_us = recorded.at_us  # what began before is looked at now, with the command
     # What is over is a matter of accounting, which folds the log itself.
     marked.maintenance = [
         span for span in marked.maintenance if span[0] != event.from_us and span[1] > recorded.at_us

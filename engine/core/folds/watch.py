@@ -69,7 +69,10 @@ def answered(
     if master.is_unjudged:
         master.is_unjudged, master.excused_seq = False, recorded.seq
     # What is owed to another process is not what was owed to the last one.
-    place.is_steady = not (master.failures or master.poor or master.refused or is_other)
+    is_ending = master.flaps is not None and bool(master.flaps.bad)  # a run of bad results
+    place.is_steady = not (
+        master.failures or master.poor or master.refused or is_other or is_ending
+    )
     place.is_plain = (
         place.is_steady and probe.phi is None and not probe.slow_us and not event.observer
     )
@@ -166,10 +169,14 @@ def probe_failed(state: State, recorded: Recorded) -> None:
     if _count_failure(master, event, recorded, probe.fall):
         master.is_hard = True
     master.good = master.poor = master.poor_at = 0
+    _note_failing(state, recorded.subject, master)
+
+
+def _note_failing(state: State, name: str, master: MasterState) -> None:
     if fails_softly(master):
-        state.cache.failing.add(recorded.subject)
+        state.cache.failing.add(name)
     else:
-        state.cache.failing.discard(recorded.subject)
+        state.cache.failing.discard(name)
 
 
 def _count_failure(
@@ -261,7 +268,9 @@ def master_failed(state: State, recorded: Recorded) -> None:
 
 
 def master_recovering(state: State, recorded: Recorded) -> None:
-    health(state, recorded).is_hard = False
+    master = health(state, recorded)
+    master.is_hard = False
+    _note_failing(state, recorded.subject, master)
 
 
 def master_unknown(state: State, recorded: Recorded) -> None:
