@@ -288,7 +288,7 @@ class Cache:
         self.places: dict[str, Place] = {}  # by master
         self.calm: dict[str, set[str]] = {}  # by group; see Place
         self.next_due_us = 0  # no deadline is due before; 0: not known
-        self.failing: set[str] = set()  # masters whose last probes failed and were not refused
+        self.failing: set[str] = set()  # masters whose last probe failed and was not refused
         self.due_us: dict[str, int] = {}  # the same for each group; one that lacks is not known
 
     def stir(self, group: str) -> None:
@@ -409,8 +409,8 @@ def index(state: State, group: GroupState, name: str) -> None:
 
 
 def fails_softly(master: MasterState) -> bool:
-    """Return whether the engine's own last probes of `master` failed and none was refused."""
-    return bool(master.failures) and not master.refused and not master.is_hard
+    """Return whether the engine's own last probe of `master` failed and was not refused."""
+    return bool(master.failures) and not master.refused
 
 
 def control_of(group: GroupState) -> GroupControl:

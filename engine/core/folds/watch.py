@@ -263,8 +263,6 @@ def master_failed(state: State, recorded: Recorded) -> None:
     master.verdicts += 1
     master.good = 0  # others may have failed it, and the engine itself heard it all the time
     master.is_hard = event.hard
-    if event.hard:
-        state.cache.failing.discard(recorded.subject)
 
 
 def master_recovering(state: State, recorded: Recorded) -> None:

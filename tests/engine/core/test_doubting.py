@@ -8,7 +8,8 @@ from engine.core.blocking import blocked, want
 from engine.core.fleet import Health, Mode
 from engine.core.policy import MINUTE, MS, SECOND
 from engine.core.replay import decide_again, replay
-from tests.engine.core.build import Story, kinds, offer, only, story, subjects
+from engine.core.state import copy, fails_softly
+from tests.engine.core.build import Story, declared, kinds, made, offer, only, story, subjects
 
 
 def cut_off(tale: Story, *, times: int = 4, every_us: int = 10 * MS) -> list[ev.Recorded]:
@@ -166,6 +167,67 @@ def test_where_all_serve_nobody_is_fenced_in_doubt() -> None:
     assert subjects(tale.ok("a"), ev.MasterFenced) == []  # b and c may be heard in a moment
     assert subjects(tale.ok("c"), ev.MasterFenced) == []
     assert subjects(tale.fails("b"), ev.MasterFenced) == ["b"]
+
+
+@pytest.mark.parametrize("by", ["hard", "refused"])
+def test_one_that_refused_long_ago_says_nothing_of_the_way_today(by: str) -> None:
+    tale = story(names="abcd", mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, unknown_after_us=0)
+    tale.work()
+    if by == "hard":
+        tale.crashes("d")
+    else:
+        tale.refuses("d", "d", "d")
+    tale.work()
+    taken: list[ev.Recorded] = []
+    for _ in range(4):
+        tale.wait(SECOND)
+        taken += tale.fails("a", "b", "c", "d")
+    assert only(taken, ev.DoubtChanged) == ev.DoubtChanged(doubted=True, failing=4, masters=4)
+    assert subjects(taken, ev.MasterFenced) == []
+    assert fails_softly(tale.master("d"))
+    assert copy(tale.state).cache.failing == tale.state.cache.failing == set("abcd")
+
+
+def pushing() -> Story:
+    """Return a story of three that all serve, and of one that sends beats in a group of its own."""
+    served = made(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, unknown_after_us=0)
+    beats = made(kind="push", unknown_after_us=0)
+    masters = (*declared("abc"), *declared("p", group="h"))
+    tale = Story({"g": served, "h": beats}, masters=masters)
+    tale.ok("a", "b", "c", "p")
+    tale.work()
+    tale.ok("a", "b", "c", "p")
+    return tale
+
+
+def test_a_beat_that_is_missing_is_no_sign_that_the_way_is_open() -> None:
+    tale = pushing()
+    taken: list[ev.Recorded] = []
+    for _ in range(4):
+        tale.wait(SECOND)
+        taken += tale.fails("a", "b", "c")
+    assert only(taken, ev.DoubtChanged) == ev.DoubtChanged(doubted=True, failing=3, masters=4)
+    assert subjects(taken, ev.MasterFenced) == []
+    tale.wait(MS)
+    ended = only(tale.ok("p"), ev.DoubtChanged)
+    assert ended == ev.DoubtChanged(doubted=False, failing=3, masters=4)
+
+
+def test_a_beat_that_comes_is_one() -> None:
+    tale = pushing()
+    taken: list[ev.Recorded] = []
+    for _ in range(4):
+        tale.wait(SECOND)
+        tale.ok("p")
+        taken += tale.fails("a", "b", "c")
+    assert "DoubtChanged" not in kinds(taken)
+    assert sorted(subjects(taken, ev.MasterFenced)) == ["a", "b", "c"]
+
+
+def test_who_was_never_looked_at_says_nothing() -> None:
+    tale = story(names="ab", fall=3)
+    offer(tale, names="abc", fall=3)
+    assert only(tale.fails(*"ababab"), ev.DoubtChanged).failing == 2
 
 
 def test_who_fails_and_is_removed_is_not_counted() -> None:
