@@ -12,8 +12,9 @@ Rule 3: if a figure is on the other side of a limit of the policy than before;
 Rule 4: if it is one of those that make a master degraded or end that, or if a third of the time has
 passed after which silence about the load is taken for a sign;
 
-Rule 5: if the position moved, after `POSITION_INTERVALS` intervals of the probe; at once while the
-group's active is in doubt or fails over, for then the heir is chosen by it.
+Rule 5: if the position moved, after `POSITION_INTERVALS` intervals of the probe; at once if it went
+back, for then data was lost, and while the group's active is in doubt or fails over, for then the
+heir is chosen by it.
 
 So an idle master costs nothing, and one that replicates a row for each ten probes.
 """
@@ -111,6 +112,8 @@ def _is_elsewhere(
 ) -> bool:
     if report.position in (-1, known.position):
         return False
+    if report.position < known.position:
+        return True
     wait_us = POSITION_INTERVALS * state.policy_of(group).probe.interval_us
     return at_us - known.position_us >= wait_us or _is_choosing(state, group)
 

@@ -115,6 +115,8 @@ def _note_boot(master: MasterState, boot: str, seq: int) -> bool:
             master.fence.is_restarted = True
     if master.follow_epoch:
         forget_follow(master)  # another process, which was told nothing
+    if master.boot:
+        master.report = None  # and which may have nothing of what the last one said it had
     master.boot = boot
     return True
 

@@ -5,7 +5,8 @@ What each step does there:
   (`min-replicas-to-write`), and its clients are sent away. If somebody else serves already, it
   replicates from there. Replication to others goes on, so that they get what it has.
 - detach: a replica leaves the server that was left, so that the lease of that one runs out.
-- transfer: the heir must have the newest data of all members that answer.
+- transfer: the heir must have the newest data of all members that answer. One that has lost
+  its data has a history of its own, and does not stand in for those that have theirs.
 - promote: it replicates from nobody, and keeps the epoch in a key, which never goes back.
 - verify: it is a primary under the epoch, and takes a write that can be read.
 - switch: it demands as many replicas as it did before.
@@ -20,6 +21,7 @@ A server that is told a step twice is as it was after the first time.
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Hashable
 from typing import Final
 
@@ -223,7 +225,7 @@ class _Step:
         heir, found = await asyncio.gather(
             self._look(), asyncio.gather(*(self._standing_of(member) for member in others))
         )
-        standing, _ = heir
+        standing, epoch = heir
         if standing.is_loading:
             raise _Again(_refused("it is in the middle of a full copy"))
         reports = [(asked.master, standing.report())]
@@ -231,14 +233,21 @@ class _Step:
         for member, theirs in zip(others, found, strict=True):
             if theirs is None:
                 continue
-            their, is_fenced = theirs
+            their, is_fenced, knows = theirs
             reports.append((member.id, their.report()))
             if member.role is Role.FENCED and their.is_primary and not is_fenced:
                 lacks, is_moving = lacks or f"{member.id} takes writes still", True
-            elif their.history == standing.history and their.position > standing.position:
-                behind = their.position - standing.position
+                continue
+            if their.history != standing.history and knows < epoch:
+                continue  # the heir's data are of a later activation
+            shared = their.shared(standing)
+            if shared is None:
+                if their.holds_data:
+                    figures = f"{their.position}, {standing.position}"
+                    lacks = lacks or f"{member.id} has data of another history: {figures}"
+            elif shared[0] > shared[1]:
                 lacks = lacks or (
-                    f"{member.id} has {behind} bytes more: {their.position}, {standing.position}"
+                    f"{member.id} has {shared[0] - shared[1]} bytes more: {shared[0]}, {shared[1]}"
                 )
                 is_moving = is_moving or (their.is_primary and standing.is_linked)
         if not lacks or asked.allow_loss:
@@ -362,17 +371,24 @@ class _Step:
         self._server.note(settings)
         return standing_of(info), number(epoch)
 
-    async def _standing_of(self, member: Member) -> tuple[Standing, bool] | None:
-        """Return how another member stands, and whether it is fenced; None: it does not answer."""
+    async def _standing_of(self, member: Member) -> tuple[Standing, bool, int] | None:
+        """Return how another member stands, whether it is fenced, and the epoch that it knows.
+
+        None: it does not answer. One that does not tell its epoch may know any.
+        """
         server = self._carrier.server(self._asked.group, member.id, member.address)
         try:
-            info, settings = await server.ask((_INFO, _SETTINGS), timeout_us=self._left_us // 3)
+            info, epoch, settings = await server.ask(
+                (_INFO, ("GET", key_of(self._asked.group, "epoch")), _SETTINGS),
+                timeout_us=self._left_us // 3,
+            )
         except (NotSent, Unanswered):
             return None
         if isinstance(info, Refusal):
             return None
         said = server.note(settings)
-        return standing_of(info), said is not None and said.replicas >= FENCED
+        knows = sys.maxsize if isinstance(epoch, Refusal) else number(epoch)
+        return standing_of(info), said is not None and said.replicas >= FENCED, knows
 
     def _usual(self) -> tuple[int, int]:
         """Return what the other members demand, for one that could not be asked: the most."""

@@ -10,6 +10,7 @@ from engine.runtime.redis import FENCED
 from engine.runtime.resp import Value
 
 EPOCH_DIGITS_MAX: Final = 15
+EMPTY: Final = 1  # the highest position of a server that has no data
 
 
 def key_of(group: str, what: str) -> str:
@@ -22,11 +23,30 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     is_primary: bool
     history: str  # the id of the stream of writes that its data come from
-    earlier: str  # the one before it, if it was promoted
-    position: int  # in that stream [bytes]
+    earlier: str  # the one before it, if it was promoted; "" if there is none
+    earlier_end: int  # up to where it has that one [bytes]
+    position: int  # in the stream of its history [bytes]
     is_linked: bool  # a replica whose primary sends
     is_loading: bool  # a full copy is under way, so what it has is not whole
     follows: str
+
+    @property
+    def holds_data(self) -> bool:
+        """Return whether it has taken in any writes; one that starts empty is at 0 or 1."""
+        return self.position > EMPTY
+
+    def shared(self, other: "Standing") -> tuple[int, int] | None:
+        """Return up to where it and `other` have the newest stream that both are of [bytes].
+
+        None: their data have nothing in common, as those of one that was emptied.
+        """
+        for history in (self.history, self.earlier):
+            if history and history in (other.history, other.earlier):
+                return self._upto(history), other._upto(history)
+        return None
+
+    def _upto(self, history: str) -> int:
+        return self.position if history == self.history else min(self.position, self.earlier_end)
 
     def report(self) -> LoadReported:
         """Return it as what the log keeps of it."""
@@ -51,11 +71,13 @@ def standing_of(info: Value) -> Standing:
             said[name] = value
     is_primary = said.get("role") == "master"
     position = said.get("master_repl_offset" if is_primary else "slave_repl_offset", "")
+    earlier, second = said.get("master_replid2", ""), said.get("second_repl_offset", "")
     host, port = said.get("master_host", ""), said.get("master_port", "")
     return Standing(
         is_primary=is_primary,
         history=said.get("master_replid", ""),
-        earlier=said.get("master_replid2", ""),
+        earlier="" if not earlier.strip("0") else earlier,
+        earlier_end=int(second) - 1 if second.isdigit() else -1,
         position=int(position) if position.isdigit() else -1,
         is_linked=said.get("master_link_status") == "up",
         is_loading=said.get("master_sync_in_progress") == "1",

@@ -136,6 +136,27 @@ def test_a_position_is_recorded_at_every_tenth_probe() -> None:
     assert not is_worth(tale, position=1_000)
 
 
+def test_a_position_that_goes_back_is_recorded_at_once() -> None:
+    tale = told()
+    assert is_worth(tale, position=999)
+    assert is_worth(tale, position=0)
+    assert not is_worth(tale, position=-1)  # that it says none says nothing
+
+
+def test_what_another_process_had_is_not_what_this_one_has() -> None:
+    tale = story(behind_max=100, lag_us_max=SECOND)
+    for name in "abc":
+        reports(tale, name, position=30_305, lag_us=0, cpu_ppm=7)
+    assert rules(tale)["b"] == "ranked"
+    tale.restarts("b")
+    tale.ok("b")
+    assert tale.master("b").report is None
+    assert rules(tale)["b"] == "behind"
+    assert is_worth(tale, position=1)
+    reports(tale, "b", position=1)
+    assert ranked(tale) == ["c"]
+
+
 def test_a_position_is_recorded_at_once_while_an_heir_may_be_chosen() -> None:
     tale = told(fall=2)
     tale.fails("a")

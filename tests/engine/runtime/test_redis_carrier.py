@@ -53,6 +53,7 @@ def asked(
     timeout_us: int = LONG_US,
     healths: dict[str, Health] | None = None,
     roles: dict[str, Role] | None = None,
+    allow_loss: bool = False,
 ) -> Asked:
     members = {
         name: Member(
@@ -67,6 +68,7 @@ def asked(
         step=step, group="g", mode="active-standby", master=master,
         address=servers[master].address, failover=failover, epoch=epoch, timeout_us=timeout_us,
         active=members.get(active), members=tuple(members.values()), digest="d",
+        allow_loss=allow_loss,
     )  # fmt: skip
 
 
@@ -230,6 +232,68 @@ def test_an_heir_that_has_less_than_another_is_refused_with_figures(servers: Ser
     positions = {name: report.position for name, report in found.reports}
     assert positions == {"b": mine, "c": theirs}
     assert carried(servers, "transfer", "c", healths=healths).result is Result.OK
+
+
+@pytest.mark.parametrize("has_file", [False, True])
+@pytest.mark.parametrize("epoch", ["", "1"])
+def test_a_replica_that_has_lost_its_data_does_not_stand_in_for_one_that_has_them(
+    servers: Servers, epoch: str, has_file: bool
+) -> None:
+    a, b, c = servers.values()
+    if epoch:
+        a.ask("SET", key_of("g", "epoch"), epoch)
+    for n in range(20):
+        a.ask("SET", f"k{n}", "x" * 100)
+    until(lambda: c.info()["slave_repl_offset"] == a.info()["master_repl_offset"])
+    a.kill()
+    b.kill()
+    if not has_file:  # that of its first copy, from before the writes
+        (b.directory / "dump.rdb").unlink(missing_ok=True)
+    b.start_again()
+    b.ask("REPLICAOF", "127.0.0.1", str(a.port))
+    healths = {"a": Health.FAILED}
+    found = carried(servers, "transfer", "b", healths=healths)
+    mine, theirs = (int(each.info()["slave_repl_offset"]) for each in (b, c))
+    assert mine <= 1
+    assert found.result is Result.REFUSED
+    assert found.detail in (
+        f"c has data of another history: {theirs}, {mine}",
+        f"c has {theirs - mine} bytes more: {theirs}, {mine}",
+    )
+    assert {name: report.position for name, report in found.reports} == {"b": mine, "c": theirs}
+    # The other one is not kept from it by one that has nothing.
+    assert carried(servers, "transfer", "c", healths=healths).result is Result.OK
+    assert carried(servers, "transfer", "b", healths=healths, allow_loss=True).result is Result.OK
+
+
+def test_data_from_before_a_promotion_are_no_other_history(servers: Servers) -> None:
+    a, b, c = servers.values()
+    healths = {"a": Health.FAILED}
+    for n in range(20):
+        a.ask("SET", f"k{n}", "x" * 100)
+    for each in (b, c):
+        until(lambda e=each: e.info()["slave_repl_offset"] == a.info()["master_repl_offset"])
+    a.kill()
+    for promoted in (b, c):
+        promoted.ask("REPLICAOF", "NO", "ONE")
+        for heir in ("b", "c"):
+            found = carried(servers, "transfer", heir, healths=healths)
+            assert found.result is Result.OK, (heir, found)
+
+
+def test_what_was_written_under_an_older_epoch_keeps_nobody_from_serving(servers: Servers) -> None:
+    a, b, c = servers.values()
+    a.kill()
+    b.ask("REPLICAOF", "NO", "ONE")
+    b.ask("SET", key_of("g", "epoch"), "3")
+    (a.directory / "dump.rdb").unlink(missing_ok=True)
+    a.start_again()  # without its data, and writes go on
+    a.ask("SET", key_of("g", "epoch"), "2")
+    c.ask("REPLICAOF", "127.0.0.1", str(a.port))
+    until(lambda: int(c.info()["slave_repl_offset"]) > 1)
+    a.kill()
+    healths = {"a": Health.FAILED}
+    assert carried(servers, "transfer", "b", healths=healths).result is Result.OK
 
 
 def test_an_heir_catches_up_with_a_source_that_is_fenced(servers: Servers) -> None:
