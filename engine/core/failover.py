@@ -263,13 +263,14 @@ def _out(master: MasterState) -> str:
 def _is_doubtful(state: State, master: MasterState) -> bool:
     """Return whether all that speaks against a master is soft, and was seen in doubt.
 
-    When the first of all masters is heard again, the others may be heard in a moment; what they
-    fail after that counts.
+    When the first of all masters is heard again, the others may be heard in a moment, and a probe
+    sent before that may still end. So what they fail after that is counted anew: as many as are
+    kept, which is one more than fail a master.
     """
     if master.lost_seq or leaves_no_doubt(master):
         return False
-    last = master.failures[-1] if master.failures else 0
-    return bool(state.fleet.doubt_seq) or last < state.fleet.trusted_seq
+    first = master.failures[0] if master.failures else 0
+    return bool(state.fleet.doubt_seq) or first < state.fleet.trusted_seq
 
 
 def _consider_queue(state: State, group: GroupState) -> Todo | None:

@@ -166,7 +166,23 @@ def test_where_all_serve_nobody_is_fenced_in_doubt() -> None:
     tale.wait(MS)
     assert subjects(tale.ok("a"), ev.MasterFenced) == []  # b and c may be heard in a moment
     assert subjects(tale.ok("c"), ev.MasterFenced) == []
+    tale.wait(MS)
+    assert subjects(tale.fails("b"), ev.MasterFenced) == []  # it was asked before the way was open
+    for _ in range(2):
+        tale.wait(SECOND)
+        assert subjects(tale.fails("b"), ev.MasterFenced) == []
+    tale.wait(SECOND)
     assert subjects(tale.fails("b"), ev.MasterFenced) == ["b"]
+
+
+def test_who_begins_to_fail_after_a_doubt_is_fenced_at_its_verdict() -> None:
+    tale = story(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, rise=1)
+    tale.work()
+    tale.ok("a", "b", "c")
+    cut_off(tale)
+    tale.ok("a", "b", "c")
+    taken = [tale.fails("b") for _ in range(3)]
+    assert [subjects(one, ev.MasterFenced) for one in taken] == [[], [], ["b"]]
 
 
 @pytest.mark.parametrize("by", ["hard", "refused"])
