@@ -45,6 +45,7 @@ def _forget(state: State, name: str, master: MasterState) -> None:
     state.cache.failing.discard(name)
     master.refused = master.poor = master.poor_at = master.failing_us = 0
     master.is_hard = False
-    master.left_at_us = 0
+    if master.fence is None or master.fence.is_confirmed:
+        master.left_at_us = 0  # else its lease counts from then
     master.flaps, master.recovery = None, None
     master.blips = master.blip_max = 0

@@ -53,6 +53,20 @@ def test_nobody_is_promoted_before_the_lease_of_who_was_left_has_run_out() -> No
     assert tale.group.assigned == "b"
 
 
+@pytest.mark.parametrize("subject", ["a", "g"])
+def test_a_reset_ends_no_lease(subject: str) -> None:
+    tale = leasing()
+    left_us = tale.at_us
+    tale.crashes("a")
+    tale.wait(SECOND)
+    tale.ok("b", "c")
+    assert kinds(tale.ask(ev.ResetAsked(author="x"), subject)) == []
+    ends_us = left_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    passes(tale, ends_us - tale.at_us)
+    assert ("transfer", "b") in tale.owed()
+
+
 def test_a_fence_that_is_answered_is_not_waited_for() -> None:
     tale = leasing()
     tale.crashes("a")
