@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from engine.core import candidates
-from engine.core.candidates import is_blind, leaves_no_doubt
+from engine.core.candidates import is_blind
 from engine.core.fleet import Health, Role
 from engine.core.leasing import lease_ends_us
 from engine.core.policy import Automation, FenceKind
@@ -23,6 +23,7 @@ from engine.core.state import (
     Saga,
     State,
     active_of,
+    leaves_no_doubt,
     paused_until,
 )
 

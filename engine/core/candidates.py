@@ -9,9 +9,8 @@ from typing import Final
 from engine.core.events import Figures, Verdict
 from engine.core.fleet import Health, Role
 from engine.core.load import business, freshness, staleness, told
-from engine.core.state import GroupState, MasterState, State, active_of, windows
+from engine.core.state import GroupState, MasterState, State, active_of, leaves_no_doubt, windows
 
-REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 UNHEARD: Final = "unheard"
 
 
@@ -165,11 +164,6 @@ def every_rule(
         yield "stale", (("good_age_us", age_us), ("limit_us", limit_us))
     yield from staleness(state.policy_of(group), group, master)
     yield from _unheard(group, master)
-
-
-def leaves_no_doubt(master: MasterState) -> bool:
-    """Return whether the evidence against a failed master is hard."""
-    return master.is_hard or master.refused >= REFUSED_HARD
 
 
 def _unheard(group: GroupState, master: MasterState) -> Iterator[tuple[str, Figures]]:

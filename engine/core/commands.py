@@ -8,6 +8,7 @@ from engine.core import events as ev
 from engine.core.blocking import ASKED
 from engine.core.events import FLEET
 from engine.core.fleet import Mode, Role
+from engine.core.leasing import renewal_reasons
 from engine.core.policy import STRATEGIES, FenceKind, GroupPolicy
 from engine.core.state import (
     GroupState,
@@ -293,10 +294,13 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
                 if known.address != master.declared.address and not is_plain:
                     was = f"{master.role.value} at {master.declared.address}"
                     reasons.append(f"master {name} of {group.id} is {was}: it cannot move now")
+                if known.address != master.declared.address:
+                    reasons += renewal_reasons(state, group, name)
                 continue
             if known is None and master.by_command and policy is not None:
                 continue
             removed.append(name)
+            reasons += renewal_reasons(state, group, name)
             is_out = master.fence is not None and (
                 master.fence.is_confirmed or _fence_kind(step, group) is FenceKind.GATE
             )

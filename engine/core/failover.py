@@ -18,7 +18,6 @@ from engine.core.blocking import (
     waiting,
     want,
 )
-from engine.core.candidates import leaves_no_doubt
 from engine.core.failback import consider_failback
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
@@ -35,6 +34,7 @@ from engine.core.state import (
     control_digest,
     control_of,
     is_active_standby,
+    leaves_no_doubt,
     newest_reported,
     next_epoch,
     paused_until,

@@ -3,7 +3,8 @@
 A Redis primary with `min-replicas-to-write` takes writes only while so many replicas have
 acknowledged within `min-replicas-max-lag`. One that hangs, or that the engine alone cannot reach,
 would have its lease renewed for ever by replicas that still hear of it. So they are detached first,
-and the lease counts from the last of them. A replica whose process is surely gone renews nothing.
+and the lease counts from the last of them. A replica whose process is surely gone renews nothing
+from when that was seen. None is taken out of its group while what it renewed is waited for.
 
 That a master keeps such a lease is what it says itself, and has to be no longer than the policy's;
 masters of other kinds keep what their operator declared, from the decision to fence on.
@@ -12,8 +13,8 @@ masters of other kinds keep what their operator declared, from the decision to f
 from typing import Final
 
 from engine.core.fleet import Health, Role
-from engine.core.policy import SECOND, FenceKind, lease_wait_us
-from engine.core.state import GroupState, MasterState, Phase, Saga, State
+from engine.core.policy import SECOND, FenceKind, lease_wait_us, renews_lease
+from engine.core.state import GroupState, MasterState, Phase, Saga, State, leaves_no_doubt
 
 # Redis counts whole seconds, and how many replicas are good once a second: two at most on top.
 REDIS_SLACK_US: Final = 2 * SECOND
@@ -21,15 +22,10 @@ REDIS_SLACK_US: Final = 2 * SECOND
 
 def has_to_detach(state: State, group: GroupState, saga: Saga, name: str) -> bool:
     """Return whether `name` has to leave the master that was left, so that its lease runs out."""
-    policy = state.policy_of(group)
-    if (
-        policy.fence.kind is not FenceKind.LEASE
-        or policy.effects != "redis"
-        or saga.phase is not Phase.FENCING
-    ):
+    if not renews_lease(state.policy_of(group)) or saga.phase is not Phase.FENCING:
         return False
     return any(
-        _is_on_lease(left) and not _is_detached(group.masters[name], left)
+        _is_on_lease(left) and _renewed_us(group.masters[name], left) is None
         for left in group.masters.values()
     )
 
@@ -40,14 +36,35 @@ def lease_ends_us(state: State, group: GroupState, left: MasterState) -> int:
     if policy.fence.kind is not FenceKind.LEASE or not _is_on_lease(left):
         return 0
     since_us = left.left_at_us
-    if policy.effects == "redis":
+    if renews_lease(policy):
         if unleased(state, group):
             return 0
         for other in group.masters.values():
-            if other.role is Role.STANDBY and not _is_detached(other, left):
+            renewed_us = _renewed_us(other, left)
+            if renewed_us is None:
                 return 0
-            since_us = max(since_us, other.follow_us if other.role is Role.STANDBY else 0)
+            since_us = max(since_us, renewed_us)
     return since_us + lease_wait_us(policy)
+
+
+def renewal_reasons(state: State, group: GroupState, name: str) -> list[str]:
+    """Return why `name` may not be lost sight of yet: it renewed a lease that is waited for.
+
+    Or it may do so now. Without it that lease would be taken to run out earlier.
+    """
+    if not renews_lease(state.policy_of(group)):
+        return []
+    reasons = []
+    for left_name, left in group.masters.items():
+        if left.fence is None or left.fence.is_confirmed:
+            continue
+        renewed_us = _renewed_us(group.masters[name], left)
+        if renewed_us is None or renewed_us > left.left_at_us:
+            reasons.append(
+                f"{name} of {group.id} may have renewed the lease of {left_name}, which is waited "
+                f"for: release {left_name}, if it cannot act any more"
+            )
+    return reasons
 
 
 def unleased(state: State, group: GroupState) -> list[str]:
@@ -73,9 +90,15 @@ def _is_on_lease(left: MasterState) -> bool:
     )
 
 
-def _is_detached(master: MasterState, left: MasterState) -> bool:
-    """Return whether a standby renews nothing of the master that was left any more."""
+def _renewed_us(master: MasterState, left: MasterState) -> int | None:
+    """Return when a master may have renewed the lease of the one that was left last [us].
+
+    None: it may do so now; 0: not since it was left, as far as is known.
+    """
     assert left.fence is not None
-    if master.role is not Role.STANDBY or (master.health is Health.FAILED and master.is_hard):
-        return True
-    return not master.follows and master.follow_epoch > left.fence.revokes
+    if master.role is not Role.STANDBY:
+        return 0
+    if not master.follows and master.follow_epoch > left.fence.revokes:
+        return master.follow_us
+    is_gone = master.health is Health.FAILED and leaves_no_doubt(master)
+    return master.gone_us if is_gone else None

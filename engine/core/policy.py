@@ -285,6 +285,11 @@ STRATEGIES: Final = ("priority", "round-robin")
 DRIFT_PARTS: Final = 10  # clocks that run apart cost a tenth of a lease
 
 
+def renews_lease(policy: GroupPolicy) -> bool:
+    """Return whether the replicas of a master renew the lease that is its fence."""
+    return policy.fence.kind is FenceKind.LEASE and policy.effects == "redis"
+
+
 def lease_wait_us(policy: GroupPolicy) -> int:
     """Return how long a lease is waited for after it was renewed the last time [us]; 0: none is."""
     lease_us = policy.fence.lease_us

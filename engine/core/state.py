@@ -28,6 +28,7 @@ from engine.core.seen import Eye, Flaps, Gaps, Report
 # Why a failover is open, where a person wants it: brakes bind automatic choices only.
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
+REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
 FOLD_VERSION: Final = 7  # a change that changes the digest of an old log gets a new one
 
 
@@ -111,6 +112,8 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     verdicts: int = 0  # that it had failed, ever [count]
     restarts: int = 0  # seen by its boot id, ever [count]
     restart_seq: int = 0  # the answer that showed the last one
+    # Since when the evidence against it leaves no doubt, where a lease counts from it; 0: it does.
+    gone_us: int = 0
 
 
 class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -411,6 +414,11 @@ def index(state: State, group: GroupState, name: str) -> None:
 def fails_softly(master: MasterState) -> bool:
     """Return whether the engine's own last probe of `master` failed and was not refused."""
     return bool(master.failures) and not master.refused
+
+
+def leaves_no_doubt(master: MasterState) -> bool:
+    """Return whether the evidence against a failed master is hard."""
+    return master.is_hard or master.refused >= REFUSED_HARD
 
 
 def control_of(group: GroupState) -> GroupControl:

@@ -14,6 +14,7 @@ from engine.core import events as ev
 from engine.core.commands import planned, switchable
 from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
+from engine.core.leasing import renewal_reasons
 from engine.core.policy import FenceKind
 from engine.core.serving import weights
 from engine.core.state import GroupState, MasterState, active_of, is_active_standby
@@ -98,6 +99,7 @@ def unremovable(step: Step, group: GroupState, master: MasterState) -> list[str]
         reasons.append(f"{name} of {group.id} is {master.role.value}{way}")
     if group.saga is not None and name in (group.saga.heir, group.saga.to):
         reasons.append(f"failover {group.saga.id} of {group.id} is open to {name}")
+    reasons += renewal_reasons(step.state, group, name)
     if group.rollback is not None and group.rollback.target == name:
         reasons.append(f"rollback {group.rollback.seq} of {group.id} goes back to {name}")
     if group.scheduled is not None and group.scheduled.to == name:

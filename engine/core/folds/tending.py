@@ -44,6 +44,7 @@ def _forget(state: State, name: str, master: MasterState) -> None:
     master.failures.clear()
     state.cache.failing.discard(name)
     master.refused = master.poor = master.poor_at = master.failing_us = 0
+    master.gone_us = 0
     master.is_hard = False
     if master.fence is None or master.fence.is_confirmed:
         master.left_at_us = 0  # else its lease counts from then

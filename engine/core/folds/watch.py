@@ -13,9 +13,16 @@ from engine.core.fleet import Health, Role
 from engine.core.folds.places import place_of
 from engine.core.limits import over, speaks, speaks_of_limits
 from engine.core.machines import HEALTH
-from engine.core.policy import LIMITLESS
+from engine.core.policy import LIMITLESS, renews_lease
 from engine.core.seen import FIGURES, Eye, Flaps, Gaps, Report
-from engine.core.state import MasterState, Place, State, fails_softly, forget_follow
+from engine.core.state import (
+    MasterState,
+    Place,
+    State,
+    fails_softly,
+    forget_follow,
+    leaves_no_doubt,
+)
 
 _OWN: Final = ""  # the engine's own eye
 
@@ -123,7 +130,7 @@ def _note_boot(master: MasterState, boot: str, seq: int) -> bool:
 
 def _forget_failures(state: State, name: str, master: MasterState) -> None:
     master.failures.clear()
-    master.failing_us = master.refused = 0
+    master.failing_us = master.refused = master.gone_us = 0
     master.is_hard = False
     state.cache.failing.discard(name)
 
@@ -170,6 +177,7 @@ def probe_failed(state: State, recorded: Recorded) -> None:
         flapping.noted_bad(flaps, master.good)
     if _count_failure(master, event, recorded, probe.fall):
         master.is_hard = True
+    _note_gone(state, place, recorded)
     master.good = master.poor = master.poor_at = 0
     _note_failing(state, recorded.subject, master)
 
@@ -179,6 +187,15 @@ def _note_failing(state: State, name: str, master: MasterState) -> None:
         state.cache.failing.add(name)
     else:
         state.cache.failing.discard(name)
+
+
+def _note_gone(state: State, place: Place, recorded: Recorded) -> None:
+    """Note since when a replica is surely gone, if it may have renewed a lease until then."""
+    master = place.master
+    if not leaves_no_doubt(master):
+        master.gone_us = 0
+    elif not master.gone_us and renews_lease(state.policy_of(place.group)):
+        master.gone_us = recorded.at_us
 
 
 def _count_failure(
@@ -265,6 +282,8 @@ def master_failed(state: State, recorded: Recorded) -> None:
     master.verdicts += 1
     master.good = 0  # others may have failed it, and the engine itself heard it all the time
     master.is_hard = event.hard
+    master.gone_us = 0  # others may have heard it until now
+    _note_gone(state, state.cache.places[recorded.subject], recorded)
 
 
 def master_recovering(state: State, recorded: Recorded) -> None:

@@ -8,7 +8,7 @@ from engine.core.blocking import Block, fence_waits
 from engine.core.events import Result
 from engine.core.leasing import REDIS_SLACK_US, lease_ends_us, unleased
 from engine.core.policy import SECOND, Fence, FenceKind
-from tests.engine.core.build import Story, declared, kinds, made, only
+from tests.engine.core.build import Story, declared, kinds, loaded, made, only, refused
 
 LEASE_US = 10 * SECOND
 DRIFT_US = SECOND
@@ -107,8 +107,85 @@ def test_a_replica_that_cannot_be_reached_may_renew_and_is_waited_for() -> None:
     tale.tick()
     assert ("detach", "c") in tale.owed()
     assert ("transfer", "b") not in tale.owed()
-    tale.crashes("c")  # now it is gone, and renews nothing
+    tale.crashes("c")  # now it is gone, and renews nothing: it did so until a moment ago
+    assert tale.owed() == [("fence", "a")]
+    ends_us = tale.at_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    tale.wait(SECOND)
+    tale.refuses("c")  # it is no more gone than before
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    passes(tale, ends_us - tale.at_us)
     assert ("transfer", "b") in tale.owed()
+
+
+def test_a_replica_that_was_gone_before_renewed_nothing_since() -> None:
+    tale = leasing("redis")
+    tale.crashes("c")
+    tale.wait(SECOND)
+    tale.ok("a", "b")
+    tale.refuses("c")
+    tale.crashes("a")
+    tale.answers("detach", master="b")
+    ends_us = tale.at_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+
+
+def test_a_replica_that_failed_softly_and_is_refused_since_is_gone() -> None:
+    tale = leasing("redis")
+    tale.fails("c", "c")
+    tale.crashes("a")
+    tale.answers("detach", master="b")
+    tale.wait(SECOND)
+    tale.ok("b")
+    tale.refuses("c")
+    assert tale.owed() == [("fence", "a"), ("detach", "c")]
+    tale.wait(SECOND)
+    tale.refuses("c")
+    assert tale.owed() == [("fence", "a")]
+    ends_us = tale.at_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    tale.fails("c")  # something is there again, or was in the way
+    assert ("detach", "c") in tale.owed()
+    tale.see(ev.ResetAsked(author="x"), "c")
+    tale.wait(SECOND)
+    tale.refuses("c", "c")
+    tale.dead.add("c")
+    ends_us = tale.at_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    passes(tale, ends_us - tale.at_us)
+    assert ("transfer", "b") in tale.owed()
+
+
+def test_a_replica_that_renewed_a_lease_is_not_lost_sight_of() -> None:
+    tale = leasing("redis", names="abcd")
+    tale.crashes("d")
+    tale.wait(SECOND)
+    tale.ok("a", "b", "c")
+    tale.crashes("a")
+    tale.answers("detach", master="b")
+    tale.answers("detach", Result.UNKNOWN, master="c")
+    reason = (
+        "c of g may have renewed the lease of a, which is waited for: "
+        "release a, if it cannot act any more"
+    )
+    policy = tale.state.policy_of(tale.group)
+    members = {each.id: each for each in declared("abcd")}
+    moved = msgspec.structs.replace(members["c"], address="http://elsewhere:1")
+    tale.wait(SECOND)
+    tale.ok("b")
+    for state_of_c in ("it cannot be told", "it is gone since"):
+        assert refused(tale.ask(ev.MasterRemoveAsked(author="x"), "c")) == (reason,), state_of_c
+        for others in ("abd", "abc"):
+            file = loaded(policy, tuple(members[name] for name in others if name != "c"))
+            assert reason in refused(tale.see(file)), state_of_c
+        file = loaded(policy, (members["a"], members["b"], moved, members["d"]))
+        assert refused(tale.see(file)) == (reason,), state_of_c
+        tale.crashes("c")
+    # Who was gone before has renewed nothing.
+    assert kinds(tale.ask(ev.MasterRemoveAsked(author="x"), "d")) == ["MasterRemoved"]
+    passes(tale, LEASE_US + DRIFT_US)
+    assert ("transfer", "b") in tale.owed()
+    assert kinds(tale.ask(ev.MasterRemoveAsked(author="x"), "c")) == ["MasterRemoved"]
 
 
 @pytest.mark.parametrize(
