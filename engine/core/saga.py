@@ -112,6 +112,11 @@ def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, 
 
 
 def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
+    # First of all: it is a deadline, which has to be acted upon whatever else is waited for.
+    for name, master in group.masters.items():
+        ends_us = lease_ends_us(state, group, master)
+        if master.fence is not None and 0 < ends_us <= at_us:
+            return name, ev.FenceConfirmed(epoch=master.fence.confirm_at, how="lease")
     source = group.masters.get(saga.source)
     if saga.hook:
         if heir_waits(state, group, saga, at_us) is not None:
@@ -137,10 +142,6 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
         todo = stray_fenced(group, but=saga.heir, reason=f"failover {saga.id}: it acts as well")
         if todo is not None:
             return todo
-    for name, master in group.masters.items():
-        ends_us = lease_ends_us(state, group, master)
-        if master.fence is not None and 0 < ends_us <= at_us:
-            return name, ev.FenceConfirmed(epoch=master.fence.confirm_at, how="lease")
     if fence_waits(state, group) is not None:
         return None  # an unconfirmed fence never fails an attempt: it is waited for
     if heir_waits(state, group, saga, at_us) is not None:

@@ -7,8 +7,8 @@ from engine.core import events as ev
 from engine.core.blocking import Block, fence_waits
 from engine.core.events import Result
 from engine.core.leasing import REDIS_SLACK_US, lease_ends_us, unleased
-from engine.core.policy import SECOND, Fence, FenceKind
-from tests.engine.core.build import Story, declared, kinds, loaded, made, only, refused
+from engine.core.policy import SECOND, Fence, FenceKind, Hooks
+from tests.engine.core.build import Story, declared, kinds, loaded, made, only, refused, subjects
 
 LEASE_US = 10 * SECOND
 DRIFT_US = SECOND
@@ -275,3 +275,34 @@ def test_the_longest_of_several_leases_is_waited_for() -> None:
     assert fence_waits(tale.state, tale.group) == Block(reason="lease", until_us=second_us)
     passes(tale, second_us - tale.at_us)
     assert ("transfer", "b") in tale.owed()
+
+
+@pytest.mark.parametrize("result", [Result.OK, Result.REFUSED])
+def test_a_lease_runs_out_while_a_program_before_another_fence_runs(result: Result) -> None:
+    policy = msgspec.structs.replace(
+        made(unknown_after_us=0, hooks=Hooks(before_fence=("notify",))),
+        fence=Fence(kind=FenceKind.LEASE, clients="direct", lease_us=LEASE_US),
+    )
+    groups = {"g": policy, "h": made(unknown_after_us=0)}
+    tale = Story(groups, masters=(*declared("abcd"), *declared("xy", group="h")))
+    tale.serve()
+    tale.ok("x", "y")
+    tale.ok("c", role="active")  # nobody made it so, and it is fenced
+    tale.crashes("c")
+    ends_us = lease_ends_us(tale.state, tale.group, tale.master("c"))
+    tale.wait(SECOND)
+    tale.ok("a", "b", "d")
+    tale.crashes("a")
+    assert tale.owed()[0] == ("before-fence", "a")
+    tale.wait(ends_us - tale.at_us - 1)
+    tale.ok("b", "d")
+    tale.wait(1)
+    taken = tale.ok("x")  # of another group, which goes on
+    assert (taken[0].event, taken[0].at_us) == (ev.DeadlinePassed(what="lease"), ends_us)
+    assert kinds(taken) == ["FenceConfirmed"]
+    assert subjects(taken, ev.FenceConfirmed) == ["c"]
+    took = kinds(tale.answers("before-fence", result))
+    assert ("MasterFenced" in took) == (result is Result.OK)
+    if result is Result.OK:
+        passes(tale, LEASE_US + DRIFT_US)
+        assert ("transfer", "b") in tale.owed()
