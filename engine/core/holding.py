@@ -3,14 +3,18 @@
 A pause that the log does not know of yet (a file says so, and the disk is full) comes too late for
 what was decided before. Nothing is lost by not beginning it: until the first effect is issued, no
 master was told anything.
+
+One that gives the last active its place back is no new one, and happens in a pause as well. Of one
+that was opened before the engine started it is not known what was issued: it goes on.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 from engine.core.blocking import ASKED
+from engine.core.fleet import Role
 from engine.core.owed import Effect, owed
-from engine.core.state import GroupState, Phase, State
+from engine.core.state import GroupState, Phase, Saga, State
 
 _BEFORE_ANY: Final = (Phase.FENCING, Phase.TRANSFERRING)
 
@@ -25,17 +29,19 @@ class Holding:
     def firsts(self, state: State) -> Iterable[int]:
         """Return the automatic failovers whose first effect is owed."""
         for group in state.groups.values():
-            if group.saga is not None and self._is_first(group):
+            if group.saga is not None and self._is_first(state, group):
                 yield group.saga.id
 
-    def _is_first(self, group: GroupState) -> bool:
+    def _is_first(self, state: State, group: GroupState) -> bool:
         saga = group.saga
         return (
             saga is not None
             and saga.phase in _BEFORE_ANY
             and saga.attempt == 1
             and saga.why not in ASKED
+            and not saga.to
             and saga.id not in self._begun
+            and not _has_begun(state, group, saga)
         )
 
     def hold(self, state: State, *, is_paused: bool) -> None:
@@ -52,3 +58,10 @@ class Holding:
     def forget(self, state: State) -> None:
         """Forget failovers that nothing is owed to any more."""
         self._begun &= {effect.failover for effect in owed(state)}
+
+
+def _has_begun(state: State, group: GroupState, saga: Saga) -> bool:
+    """Return whether the log shows that this failover had an effect, or may have had one."""
+    source = group.masters.get(saga.source)
+    is_fence_answered = source is not None and source.role is Role.STANDBY
+    return is_fence_answered or bool(saga.hooks) or saga.started_us < state.fleet.started_us

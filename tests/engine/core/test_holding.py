@@ -1,9 +1,14 @@
 """What a pause that the log does not know of holds back: a failover that has had no effect yet."""
 
 from engine.core import events as ev
+from engine.core import state as st
+from engine.core.driver import Driver
 from engine.core.events import Result
+from engine.core.fleet import Role
 from engine.core.holding import Holding
-from tests.engine.core.build import story
+from engine.core.policy import SECOND, FenceKind, Hooks
+from engine.core.state import Phase
+from tests.engine.core.build import Story, story
 from tests.engine.core.drive import Engine
 
 
@@ -71,3 +76,50 @@ def test_a_failover_that_is_over_is_forgotten() -> None:
     engine.append()
     assert not engine.driver.has_first
     assert engine.driver.durable_state.groups["g"].saga is None
+
+
+def due(tale: Story) -> set[str]:
+    """Return what a process that began with this log issues while the file pauses."""
+    driver = Driver(st.copy(tale.state))
+    return {effect.step for effect in driver.due_effects(tale.at_us, is_paused=True)}
+
+
+def test_one_of_which_the_fence_was_answered_had_an_effect() -> None:
+    tale = story(fence=FenceKind.CONFIRMED, unknown_after_us=0)
+    tale.crashes("a")
+    assert due(tale) == set()
+    tale.restarts("a")
+    tale.answers("fence")
+    assert tale.group.saga is not None
+    assert (tale.group.saga.phase, tale.master("a").role) == (Phase.TRANSFERRING, Role.STANDBY)
+    assert due(tale) == {"transfer"}
+
+
+def test_one_whose_program_has_ended_had_an_effect() -> None:
+    tale = story(hooks=Hooks(before_fence=("notify",)), unknown_after_us=0)
+    tale.crashes("a")
+    assert due(tale) == set()
+    tale.answers("before-fence")
+    assert due(tale) == {"fence", "transfer"}
+
+
+def test_one_that_was_opened_before_the_engine_started_may_have_had_an_effect() -> None:
+    tale = story(fence=FenceKind.CONFIRMED, unknown_after_us=0)
+    tale.crashes("a")
+    tale.wait(SECOND)
+    assert due(tale) == set()
+    tale.see(ev.EngineStarted(release="1", stopped_at_us=tale.state.at_us))
+    assert due(tale) == {"fence"}
+
+
+def test_the_last_active_has_its_place_back_in_a_pause() -> None:
+    tale = story(names="ab", unknown_after_us=0)
+    tale.see(ev.Paused(until_us=0, reason="r", author="x", by_file=True))
+    tale.wait(SECOND)
+    tale.restarts("a")
+    tale.ok("a")
+    tale.answers("fence")
+    tale.ok("a", "b")
+    assert tale.group.saga is not None
+    assert (tale.group.saga.why, tale.group.saga.to) == ("headless", "a")
+    assert due(tale) == {"transfer"}
