@@ -48,4 +48,15 @@ def strays_from(group: GroupState, master: MasterState, said: str) -> bool:
     active = group.masters.get(master.follows)
     if active is None or not said or not master.follow_epoch:
         return False
-    return active.declared.address.partition("://")[2] != said
+    return place(active.declared.address).partition("/")[0] != place(said)
+
+
+def place(address: str) -> str:
+    """Return an address without its scheme, the same however its host is spelled.
+
+    Example:
+        >>> place("redis://Redis-A:6379"), place("redis://[FD00::1]:6379")
+        ('redis-a:6379', 'fd00::1:6379')
+    """
+    spot, slash, path = address.rpartition("://")[2].partition("/")
+    return spot.lower().replace("[", "").replace("]", "") + slash + path

@@ -1,5 +1,6 @@
 """Whom standbys follow, where masters replicate from one another."""
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
@@ -122,6 +123,28 @@ def test_a_standby_that_says_it_follows_somebody_else_is_told_again() -> None:
     assert tale.see(ev.LoadReported(follows="a:1"), "b")[1:] == []
     assert tale.see(ev.LoadReported(position=5), "b")[1:] == []
     assert tale.see(ev.LoadReported(follows="elsewhere:1"), "a")[1:] == []  # told nothing
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "strays"),
+    [
+        ("redis://Redis-A:6379", "redis-a:6379", False),
+        ("redis://redis-a:6379", "Redis-A:6379", False),
+        ("redis://[fd00::1]:6379", "fd00::1:6379", False),
+        ("redis://[FD00::1]:6379/0", "fd00::1:6379", False),
+        ("redis://[fd00::1]:6379", "fd00::2:6379", True),
+        ("redis://redis-a:6379", "redis-a:6380", True),
+        ("redis://redis-a:6379", "redis-b:6379", True),
+    ],
+)
+def test_a_standby_may_spell_otherwise_whom_it_follows(
+    address: str, said: str, strays: bool
+) -> None:
+    tale = story(effects="redis")
+    master = tale.master("a")
+    master.declared = msgspec.structs.replace(master.declared, address=address)
+    taken = tale.see(ev.LoadReported(follows=said), "b")
+    assert ("FollowChanged" in kinds(taken)) is strays
 
 
 def test_one_that_follows_a_master_that_is_gone_is_told_again() -> None:
