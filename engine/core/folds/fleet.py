@@ -122,6 +122,8 @@ def master_removed(state: State, recorded: Recorded) -> None:
         del place.group.alerts[key]
     if place.group.assigned == recorded.subject:
         place.group.assigned = ""
+    # A program that runs for it still ends unheard.
+    place.group.hooks = [hook for hook in place.group.hooks if hook.master != recorded.subject]
     del state.cache.places[recorded.subject]
     state.cache.failing.discard(recorded.subject)
 

@@ -5,7 +5,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Health, Master, Mode, Role
-from engine.core.policy import HOUR, FenceKind, Policy
+from engine.core.policy import HOUR, FenceKind, Hooks, Policy
 from engine.core.serving import weights
 from engine.core.state import active_of
 from tests.engine.core.build import (
@@ -160,6 +160,20 @@ def test_a_standby_goes() -> None:
     tale = story()
     assert kinds(remove(tale, "c")) == ["MasterRemoved"]
     assert set(tale.group.masters) == {"a", "b"}
+
+
+def test_the_programs_after_its_steps_go_with_it() -> None:
+    tale = story(hooks=Hooks(after_fence=("p",), after_switch=("p",)), unknown_after_us=0)
+    tale.work()
+    tale.crashes("a")
+    tale.restarts("a")
+    for step in ("fence", "transfer", "promote", "verify", "switch"):
+        tale.answers(step)
+    assert {("after-fence", "a"), ("after-switch", "b")} <= set(tale.owed())
+    assert kinds(remove(tale, "a")) == ["MasterRemoved"]
+    assert [(hook.hook, hook.master) for hook in tale.group.hooks] == [("after-switch", "b")]
+    assert not [step for step, name in tale.owed() if name == "a"]
+    assert kinds(tale.answers("after-switch"))[-1] == "HookEnded"
 
 
 def test_who_serves_stays_and_the_reason_says_what_can_be_done() -> None:
