@@ -20,6 +20,7 @@ from engine.core import state as st
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Recorded
 from engine.core.evolve import evolve
+from engine.core.leading import place
 from engine.core.replay import decide_again
 from engine.core.state import State
 from engine.core.transfer import kept_digest
@@ -96,6 +97,7 @@ FIELDS: Final[dict[str, Sort]] = {
 OWN: Final[dict[tuple[str, str], Sort]] = {
     ("Master", "id"): Sort.MASTER,
     ("GroupState", "id"): Sort.GROUP,
+    ("MasterState", "follows"): Sort.MASTER,
     ("CheckpointMarked", "name"): Sort.CHECKPOINT,
     ("MessageAccepted", "digest"): Sort.BODY,
     ("Message", "digest"): Sort.BODY,
@@ -130,21 +132,24 @@ class Names:
             return name
         if sort is Sort.LANE and (Sort.GROUP, name) in self._given:
             return self._given[Sort.GROUP, name]  # the lane of who named none
+        scheme = ""
+        if sort is Sort.ADDRESS:  # masters say theirs without the scheme
+            before, separator, _ = name.rpartition("://")
+            scheme, name = before + separator, place(name)
         known = self._given.get((sort, name))
         if known is None:
             number = 1 + sum(1 for each, _ in self._given if each is sort)
-            known = self._given[sort, name] = _named(sort, name, number)
-        return known
+            known = self._given[sort, name] = _named(sort, number)
+        return scheme + known
 
     def body(self, digest: bytes) -> bytes:
         """Return a digest in the place of that of a body, from which no body can be guessed."""
         return hashlib.sha256(self.of(Sort.BODY, digest.hex()).encode()).digest()
 
 
-def _named(sort: Sort, name: str, number: int) -> str:
+def _named(sort: Sort, number: int) -> str:
     if sort is Sort.ADDRESS:
-        scheme, separator, _ = name.rpartition("://")
-        return f"{scheme}{separator}host{number}.invalid:{number % 65_535 + 1}"
+        return f"host{number}.invalid:{number % 65_535 + 1}"
     return f"{sort.value}{number}"
 
 

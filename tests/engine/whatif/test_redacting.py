@@ -9,11 +9,14 @@ from engine.core import state as st
 from engine.core.errors import CommandRefused
 from engine.core.facts import GroupControl, Verdict
 from engine.core.fleet import Master
+from engine.core.owed import owed
+from engine.core.policy import SECOND
 from engine.core.replay import replay
 from engine.simulation.runs import Run
 from engine.simulation.schedule import draw
 from engine.simulation.world import run
 from engine.whatif.redacting import Names, Redactor, Sort, redacted, sort_of, unnamed
+from tests.engine.core import build
 
 HOLDS = ("str", "bytes", "location")
 
@@ -103,6 +106,30 @@ def test_addresses_keep_their_scheme_and_nothing_else() -> None:
     assert told.address.startswith("redis://host1.invalid:")
     assert (told.id, told.group, told.region, told.location) == ("m1", "g1", "region1", None)
     assert sort_of("Master", "address") is Sort.ADDRESS
+
+
+@pytest.mark.parametrize("said", ["a:1", "elsewhere:1"])
+@pytest.mark.parametrize("is_told_inside", [False, True])
+def test_whom_masters_follow_is_the_same_under_other_names(said: str, is_told_inside: bool) -> None:
+    tale = build.Story(build.made(effects="redis", unknown_after_us=0), names="abc")
+    base, first = st.copy(tale.state), len(tale.log)
+    tale.serve()
+    tale.work()
+    if not is_told_inside:
+        base, first = st.copy(tale.state), len(tale.log)
+    for name in "bc":
+        decided = build.kinds(tale.see(ev.LoadReported(position=1, lag_us=0, follows=said), name))
+        assert ("FollowChanged" in decided) is (said != "a:1")
+    tale.wait(SECOND)
+    tale.ok("a", "b", "c")
+    begin, told, end = redacted(base, tale.log[first:])
+    assert [type(one.event) for one in told] == [type(one.event) for one in tale.log[first:]]
+    if not is_told_inside:
+        follows = {name: each.follows for name, each in begin.groups["g1"].masters.items()}
+        assert follows == {"m1": "", "m2": "m1", "m3": "m1"}
+    assert [(each.step, each.master) for each in owed(end)] == [
+        (each.step, f"m{'abc'.index(each.master) + 1}") for each in owed(tale.state)
+    ]
 
 
 def test_a_part_that_this_release_decides_otherwise_is_refused(worlds: list[Run]) -> None:
