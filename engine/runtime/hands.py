@@ -151,7 +151,16 @@ class HttpHands:
     async def _carry_out(self, effect: Effect) -> None:
         self._failpoint("effect.before", effect.step)
         began_us = self._turning.clock.monotonic_us()
-        carried = await self._step(effect)
+        try:
+            carried = await self._step(effect)
+        except Exception as err:  # without an outcome it would be under way for ever
+            carried = Carried(result=Result.UNKNOWN, detail=line(f"{type(err).__name__}: {err}"))
+            asyncio.get_running_loop().call_exception_handler(
+                {
+                    "message": f"{effect.step} of {effect.master!r} could not be carried out",
+                    "exception": err,
+                }
+            )
         elapsed_us = self._turning.clock.monotonic_us() - began_us
         self._failpoint("effect.after", f"{effect.step} {carried.result.value}")
         self._steps.pop(effect, None)  # from here on it may be asked for again
@@ -174,7 +183,10 @@ class HttpHands:
     async def _step(self, effect: Effect) -> Carried:
         if effect.step == "switch":
             self._on_switch()
-        carrier = self._carrier(effect)
+        program = self._program(effect)
+        if program == ():  # the policy had one when this began to be owed
+            return Carried(result=Result.FAILED, detail="no program any more")
+        carrier = self._carrier(effect) if program is None else CommandCarrier(program)
         if carrier is None:
             return Carried(result=Result.OK)
         state = self._turning.state
@@ -198,15 +210,20 @@ class HttpHands:
         except ConfigurationError as err:  # a password that is not where it should be
             return Carried(result=Result.FAILED, detail=line(str(err)))
 
+    def _program(self, effect: Effect) -> tuple[str, ...] | None:
+        """Return the program beside the steps that this effect is; None: it is none."""
+        state = self._turning.state
+        policy = state.policy_of(state.groups[effect.group])
+        if effect.step.startswith(("before-", "after-")):
+            return policy.hook(effect.step)
+        if effect.step == "recover":
+            return () if policy.recover is None else policy.recover.command
+        return None
+
     def _carrier(self, effect: Effect) -> Carrier | None:
         """Return who carries this effect out; None: nobody has to."""
         state = self._turning.state
         policy = state.policy_of(state.groups[effect.group])
-        if effect.step.startswith(("before-", "after-")):
-            return CommandCarrier(policy.hook(effect.step))
-        if effect.step == "recover":
-            assert policy.recover is not None
-            return CommandCarrier(policy.recover.command)
         if self.functions.has(effect.group, effect.step):
             return self.functions
         match policy.effects:

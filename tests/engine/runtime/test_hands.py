@@ -1,21 +1,29 @@
 """Effects and messages, carried out on real sockets for what a real log owes."""
 
+import asyncio
 import base64
 import json
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.fleet import Mode
+from engine.core.policy import Hooks
 from engine.log.memory import MemoryLog
+from engine.runtime.failpoints import nothing
+from engine.runtime.hands import HttpHands
 from engine.samples.master import state_digest
 from tests.engine.real import (
     GROUP,
     BodilessLog,
+    configuration,
     of,
     only,
+    policy_of,
     run,
+    turning_on,
 )
 from tests.engine.runtime.handled import (
     Said,
@@ -154,5 +162,69 @@ def test_each_step_has_one_outcome(status: int, result: Result) -> None:
             assert promoted.event.result is result
         promotions = [o for o in only(log, ev.Outcome) if o.step == "promote"]
         assert len({(o.failover, o.epoch) for o in promotions}) == len(promotions)
+
+    run(main())
+
+
+def test_a_program_that_the_policy_has_no_more_holds_nobody_up() -> None:
+    async def main() -> None:
+        said: Said = []
+        log = MemoryLog()
+        async with server(master(said, obliging)) as address:
+            plain = configuration({"a": address}, policy=policy_of(Mode.ACTIVE_STANDBY))
+            bad = msgspec.structs.replace(
+                policy_of(Mode.ACTIVE_STANDBY), hooks=Hooks(before_transfer=("/nowhere",))
+            )
+            async with turning_on(log, configuration({"a": address}, policy=bad)) as at:
+                hands = HttpHands(at.turning, failpoint=nothing, on_switch=lambda: None)
+                await at.answered("a")
+                await at.published.kind(ev.HookStarted)
+                at.turning.record(
+                    ev.ConfigurationLoaded(
+                        digest=plain.digest, policy=plain.policy, masters=plain.masters
+                    )
+                )
+                await at.published.next(
+                    lambda r: (
+                        isinstance(r.event, ev.PolicyAdopted) and r.event.policy == plain.policy
+                    )
+                )
+                at.turning.start(hands)
+                ended = await at.published.kind(ev.HookEnded)
+                assert isinstance(ended.event, ev.HookEnded)
+                why = (ended.event.result, ended.event.reason)
+                assert why == ("failed", "no program any more")
+                await at.answered("a")
+                await at.published.kind(ev.SwitchDone)
+                await hands.close()
+
+    run(main())
+
+
+def test_a_step_that_breaks_has_an_outcome_and_is_tried_again() -> None:
+    async def main() -> None:
+        said: Said = []
+        log = MemoryLog()
+        broken = [RuntimeError("it broke")]
+        reported: list[object] = []
+
+        def on_switch() -> None:
+            if broken:
+                raise broken.pop()
+
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(context["message"])
+        )
+        async with server(master(said, obliging)) as address:
+            declared = configuration({"a": address}, policy=policy_of(Mode.ACTIVE_STANDBY))
+            async with turning_on(log, declared) as at:
+                hands = HttpHands(at.turning, failpoint=nothing, on_switch=on_switch)
+                at.turning.start(hands)
+                await at.answered("a")
+                await at.published.kind(ev.SwitchDone)
+                await hands.close()
+        switches = [(o.result, o.detail) for o in only(log, ev.Outcome) if o.step == "switch"]
+        assert switches == [(Result.UNKNOWN, "RuntimeError: it broke"), (Result.OK, "")]
+        assert reported == ["switch of 'a' could not be carried out"]
 
     run(main())
