@@ -11,6 +11,9 @@ or a failover or a rollback is open.
 Rule 3: without it the master would become unknown before the next one is sure to be there, or it
 was not heard since the engine began.
 
+Rule 4: a detector that learns how regularly a master answers (phi) needs each answer: what is left
+out would be silence to it, and one lost probe a verdict.
+
 What is left out was not seen, as far as the log knows. So no decision rests on it, and replay gives
 what was decided.
 """
@@ -37,7 +40,8 @@ def matters(state: State, subject: str, event: Observation, at_us: int) -> bool:
     place = state.cache.places[subject]
     group, master = place.group, place.master
     return (
-        not is_calm(state, group, master)
+        state.policy_of(group).probe.phi is not None
+        or not is_calm(state, group, master)
         or _is_news(master, event)
         or _is_judged(state, group, master)
         or _is_in_doubt(state, group)

@@ -7,7 +7,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.events import FLEET, Observation
 from engine.core.fleet import Mode
-from engine.core.policy import MS, SECOND, Automation
+from engine.core.policy import MS, SECOND, Automation, Phi
 from engine.core.scarcity import matters
 from tests.engine.core.build import Story, force, story
 
@@ -193,3 +193,18 @@ def test_every_master_is_heard_once_since_the_engine_began() -> None:
     tale.wait(1)
     tale.ok("b")
     assert not is_worth_it(tale, "b")
+
+
+def test_a_detector_that_learns_the_intervals_needs_each_answer() -> None:
+    phi = Phi(threshold_milli=8_000, deviation_us_min=100 * MS, warm_up=10)
+    tale = story("zone", automation=Automation.AUTO, unknown_after_us=0, phi=phi)
+    for _ in range(60):
+        tale.wait(SECOND)
+        tale.ok("a", "b", "c")
+    tale.see(ev.SpaceShort(left=1, reserve=2))
+    tale.wait(SECOND)
+    for name in "abc":
+        assert is_worth_it(tale, name)
+        tale.ok(name)
+    tale.wait(SECOND)
+    assert "MasterFailed" not in [type(one.event).__name__ for one in tale.fails("a")]
