@@ -192,7 +192,7 @@ def brake(
             return Block(
                 reason="limit", until_us=counted[-failover.limit] + failover.limit_window_us
             )
-    block = fleet_brake(state, at_us, before=saga.id)
+    block = fleet_brake(state, at_us)
     if block is not None:
         return block
     if not is_hard and at_us < group.hold_until_us:
@@ -200,18 +200,20 @@ def brake(
     return None
 
 
-def fleet_brake(state: State, at_us: int, *, before: int) -> Block | None:
-    """Return the spent limit of the fleet, which the failover of the id `before` runs into.
+def fleet_brake(state: State, at_us: int) -> Block | None:
+    """Return the spent limit of the fleet, which a failover that has not begun runs into.
 
-    Of those that are started at one moment, as when many groups fail at once, the ones before it
-    count and itself does not.
+    Those that have begun count, from then on; so of many that wait for one moment only as many go
+    on as the limit allows.
     """
     fleet = state.fleet.policy.fleet
     most = 0 if fleet is None else fleet.most(len(state.groups))
     if fleet is None or not most:
         return None
     since_us = at_us - fleet.window_us
-    counted = [then for then, id_ in state.fleet.counted if since_us < then and id_ < before]
+    sagas = (group.saga for group in state.groups.values())
+    idle = {saga.id for saga in sagas if saga is not None and not saga.attempt}
+    counted = [then for then, id_ in state.fleet.counted if since_us < then and id_ not in idle]
     if len(counted) < most:
         return None
     return Block(reason="fleet-limit", until_us=counted[-most] + fleet.window_us)

@@ -29,7 +29,7 @@ from engine.core.seen import Eye, Flaps, Gaps, Report
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
 REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
-FOLD_VERSION: Final = 7  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 8  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -252,7 +252,7 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
     checkpoints: dict[str, int] = msgspec.field(default_factory=dict)
     file_pause: str | None = None  # what the file that pauses says; None: there is none
-    # Failovers that count to the limit of the fleet: when they were started [us], and their ids.
+    # Failovers that count to the limit of the fleet: when they began or were opened [us], and ids.
     counted: list[tuple[int, int]] = msgspec.field(default_factory=list)
     doubt_seq: int = 0  # the decision that the engine doubts itself; 0: it does not
     clock_offset_us: int = 0  # what was last said of the wall clock

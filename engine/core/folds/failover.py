@@ -96,6 +96,16 @@ def approval_given(state: State, recorded: Recorded) -> None:
     group.saga.is_approved = True
 
 
+def _uncount(state: State, saga: st.Saga) -> bool:
+    """Take a failover out of those of the fleet; return whether it was among them."""
+    for index, (_, id_) in enumerate(state.fleet.counted):
+        if id_ == saga.id:
+            del state.fleet.counted[index]
+            state.cache.stir_all()
+            return True
+    return False
+
+
 def attempt_started(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.AttemptStarted)
@@ -103,6 +113,8 @@ def attempt_started(state: State, recorded: Recorded) -> None:
     saga = saga_of(group, recorded)
     if event.epoch <= group.epoch:
         raise LogCorrupted(recorded.seq, f"epoch {event.epoch} is not above {group.epoch}")
+    if not saga.attempt and _uncount(state, saga):
+        state.fleet.counted.append((recorded.at_us, saga.id))  # it counts from when it begins
     saga.attempt, saga.heir, saga.epoch, saga.waits = event.n, event.heir, event.epoch, ""
     saga.hook, saga.hooks = "", []
     group.epoch = event.epoch
@@ -208,9 +220,8 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     saga = saga_of(group, recorded)
     if event.result != "completed" and saga.started_us in group.counted_us:
         group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
-    if event.result != "completed" and (saga.started_us, saga.id) in state.fleet.counted:
-        state.fleet.counted.remove((saga.started_us, saga.id))
-        state.cache.stir_all()
+    if event.result != "completed":
+        _uncount(state, saga)
     if event.result != "completed" and saga.attempt and saga.why not in st.ASKED:
         group.failed_id = saga.id
     group.saga = None

@@ -6,6 +6,7 @@ from engine.core.events import Recorded, Result
 from engine.core.fleet import Master
 from engine.core.owed import owed
 from engine.core.policy import MINUTE, MS, FleetPolicy, Policy
+from engine.core.replay import replay
 from tests.engine.core.build import Story, declared, kinds, made, only, subjects
 
 GROUPS = ("g", "h", "i", "j")
@@ -138,3 +139,19 @@ def test_a_limit_of_none_brakes_nothing() -> None:
     tale = fleet(limit=0)
     for group in GROUPS:
         assert "AttemptStarted" in kinds(tale.crashes(f"{group}1"))
+
+
+def test_those_that_waited_for_one_moment_do_not_go_on_all_at_once() -> None:
+    tale = fleet(limit=1)
+    for group in GROUPS:
+        tale.crashes(f"{group}1")
+    work(tale)
+    begun: list[list[str]] = []
+    for _ in range(4):
+        tale.wait(10 * MINUTE - MS)
+        tale.ok(*(f"{group}{rank}" for group in GROUPS for rank in (2, 3)))
+        tale.wait(MS)
+        begun.append(subjects(tale.tick(), ev.AttemptStarted))
+        work(tale)
+    assert begun == [["h"], ["i"], ["j"], []]
+    assert replay(tale.log) == tale.state
