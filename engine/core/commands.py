@@ -14,6 +14,7 @@ from engine.core.state import (
     GroupState,
     Phase,
     active_of,
+    awaited_fences,
     control_of,
     is_active_standby,
     paused_until,
@@ -108,13 +109,11 @@ def _unswitchable(step: Step, group: GroupState, *, may_take_over: bool = False)
 
 def _awaited_fences(group: GroupState) -> list[str]:
     """Return whose fences an open failover waits for, and what a person can do about each."""
-    if group.saga is None or group.saga.phase is not Phase.FENCING:
-        return []
+    number = 0 if group.saga is None else group.saga.id
     return [
-        f"failover {group.saga.id} of {group.id} waits until {name} confirms its fence: "
+        f"failover {number} of {group.id} waits until {name} confirms its fence: "
         f"release {name}, if it cannot act any more"
-        for name, master in group.masters.items()
-        if master.fence is not None and not master.fence.is_confirmed
+        for name in awaited_fences(group)
     ]
 
 
@@ -227,6 +226,9 @@ def decide_approved(step: Step) -> None:
 def decide_released(step: Step, event: ev.Released) -> None:
     """Lift a fence that a person vouches for; what brakes a group needs no decision."""
     if step.subject == FLEET:
+        if event.scope == "fence":
+            reason = "the fleet has no fence: release the master that cannot act any more"
+            step.emit(ev.Refused(what="release", reasons=(reason,)))
         return
     place = step.state.cache.places.get(step.subject)
     if place is None and event.scope != "fence":

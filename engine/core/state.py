@@ -470,6 +470,17 @@ def active_of(group: GroupState) -> str:
     return ""
 
 
+def awaited_fences(group: GroupState) -> list[str]:
+    """Return the masters whose fences an open failover of `group` waits for."""
+    if group.saga is None or group.saga.phase is not Phase.FENCING:
+        return []
+    return [
+        name
+        for name, master in group.masters.items()
+        if master.fence is not None and not master.fence.is_confirmed
+    ]
+
+
 def forget_follow(master: MasterState) -> None:
     """Whatever `master` was told to follow, it does so no more."""
     master.follows, master.follow_epoch, master.follow_us = "", 0, 0

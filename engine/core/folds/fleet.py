@@ -156,9 +156,12 @@ def released(state: State, recorded: Recorded) -> None:
         return
     if recorded.subject == ev.FLEET:
         part_of(state, recorded)
-        state.fleet.counted.clear()
+        if event.scope in ("limit", "any"):
+            state.fleet.counted.clear()
         return
     group = group_of(state, recorded)
+    if st.awaited_fences(group):
+        return  # it is refused: what is waited for is no brake
     if event.scope in ("hold-down", "any"):
         group.hold_until_us = 0
     if event.scope in ("limit", "any"):

@@ -201,6 +201,16 @@ def test_what_cannot_go_on_without_a_fence_says_what_can_be_done(command: ev.Obs
     )
 
 
+@pytest.mark.parametrize("scope", ["any", "hold-down", "limit"])
+def test_a_release_that_is_refused_has_lifted_nothing(scope: str) -> None:
+    tale = stuck()
+    tale.group.hold_until_us = tale.at_us + MINUTE
+    counted = list(tale.group.counted_us)
+    assert counted
+    assert refused(tale.ask(ev.Released(scope=scope, author="x")))
+    assert (tale.group.hold_until_us, tale.group.counted_us) == (tale.at_us + MINUTE, counted)
+
+
 def test_a_master_without_a_fence_has_nothing_to_release() -> None:
     tale = stuck()
     assert refused(tale.ask(ev.Released(scope="any", author="x"), "b")) == (

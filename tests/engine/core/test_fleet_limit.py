@@ -1,5 +1,7 @@
 """The limit of the fleet: how many failovers of all groups go on by themselves."""
 
+import pytest
+
 from engine.core import events as ev
 from engine.core.blocking import Block, waiting
 from engine.core.events import Recorded, Result
@@ -155,3 +157,10 @@ def test_those_that_waited_for_one_moment_do_not_go_on_all_at_once() -> None:
         work(tale)
     assert begun == [["h"], ["i"], ["j"], []]
     assert replay(tale.log) == tale.state
+
+
+@pytest.mark.parametrize(("scope", "told"), [("fence", ["Refused"]), ("hold-down", [])])
+def test_a_release_of_something_else_lifts_no_limit(scope: str, told: list[str]) -> None:
+    tale = spent()
+    assert kinds(tale.see(ev.Released(scope=scope, author="x"))) == told
+    assert len(tale.state.fleet.counted) == 2
