@@ -64,6 +64,8 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
         case "undo":
             return _undo(world, group)
         case "drain" | "undrain":
+            if not turn.subject:
+                return None
             drained = turn.kind == "drain"
             return ev.DrainAsked(drained=drained, reason="asked", author=AUTHOR), turn.subject
         case "reset":

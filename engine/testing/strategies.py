@@ -16,6 +16,7 @@ from engine.simulation.schedule import (
     COMMANDS,
     LINK_FAULTS,
     MASTER_FAULTS,
+    MORE_COMMANDS,
     MORE_MASTER_FAULTS,
     GroupSetting,
     Schedule,
@@ -28,7 +29,9 @@ GROUP: Final = "g"
 TURNS_MAX: Final = 12
 MASTERS_MAX: Final = 4
 GAPS_US: Final = (0, MS, 30 * MS, 150 * MS)
-_OF_A_MASTER: Final = frozenset((*MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *COMMANDS))
+_OF_A_MASTER: Final = frozenset(
+    (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *COMMANDS, *MORE_COMMANDS)
+)
 _TIMES: Final = frozenset(
     ("stall", "late", "starve", "locked", "maintain", "pause", "slow", "flap")
 )
