@@ -42,7 +42,7 @@ from engine.runtime.commands import Commands
 from engine.runtime.eyes import Eyes
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.following import FOLLOW_MAX, Following
-from engine.runtime.hands import HttpHands
+from engine.runtime.hands import EffectHands
 from engine.runtime.hearing import Hearing
 from engine.runtime.keeping import Keeping
 from engine.runtime.loop import Turning
@@ -203,7 +203,7 @@ class Engine(Commands, Tending, Requests):
         self._watches = Watches(turning, self._eyes)
         self._traffic = Traffic(turning, self._routes, self._watches)
         self._closing.callback(self._traffic.close)
-        self._hands = HttpHands(
+        self._hands = EffectHands(
             turning,
             failpoint=hit,
             on_switch=self._routes.refresh,

@@ -36,7 +36,7 @@ _LET_BE: Final = ("after-", "recover")
 _WITH_STATE: Final = ("http", "command", "python")  # kinds whose transfer carries what is kept
 
 
-class HttpHands:
+class EffectHands:
     """Carries effects out, each as the policy of its group says; messages go over HTTP."""
 
     def __init__(

@@ -11,7 +11,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import CommandRefused
 from engine.runtime.carriers.function import Function, Functions
-from engine.runtime.hands import HttpHands
+from engine.runtime.hands import EffectHands
 from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
 from engine.runtime.space import NO_MESSAGES, Space
@@ -33,7 +33,7 @@ class Requests:
     _turning: Turning
     _routes: Routes
     _traffic: Traffic
-    _hands: HttpHands
+    _hands: EffectHands
     _space: Space
     _functions: Functions
 

@@ -15,7 +15,7 @@ from engine.core.fleet import Mode
 from engine.core.policy import SECOND
 from engine.log.memory import MemoryLog
 from engine.runtime.failpoints import nothing
-from engine.runtime.hands import HttpHands
+from engine.runtime.hands import EffectHands
 from engine.runtime.loop import Turning
 from engine.samples.master import state_digest
 from tests.engine.real import (
@@ -39,14 +39,14 @@ async def hands_on(
     mode: Mode = Mode.ACTIVE_ACTIVE,
     *,
     deliver_timeout_us: int = HANG_US,
-) -> AsyncIterator[tuple[At, HttpHands]]:
+) -> AsyncIterator[tuple[At, EffectHands]]:
     """Turn with hands; active-active by default: whoever answers is given messages."""
     policy = policy_of(mode)
     messages = msgspec.structs.replace(policy.messages, deliver_timeout_us=deliver_timeout_us)
     policy = msgspec.structs.replace(policy, messages=messages)
     declared = configuration(addresses, policy=policy)
     async with turning_on(log, declared) as at:
-        hands = HttpHands(at.turning, failpoint=nothing, on_switch=lambda: None)
+        hands = EffectHands(at.turning, failpoint=nothing, on_switch=lambda: None)
         at.turning.start(hands)
         try:
             yield at, hands

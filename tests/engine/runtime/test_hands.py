@@ -13,7 +13,7 @@ from engine.core.fleet import Mode
 from engine.core.policy import Hooks
 from engine.log.memory import MemoryLog
 from engine.runtime.failpoints import nothing
-from engine.runtime.hands import HttpHands
+from engine.runtime.hands import EffectHands
 from engine.samples.master import state_digest
 from tests.engine.real import (
     GROUP,
@@ -176,7 +176,7 @@ def test_a_program_that_the_policy_has_no_more_holds_nobody_up() -> None:
                 policy_of(Mode.ACTIVE_STANDBY), hooks=Hooks(before_transfer=("/nowhere",))
             )
             async with turning_on(log, configuration({"a": address}, policy=bad)) as at:
-                hands = HttpHands(at.turning, failpoint=nothing, on_switch=lambda: None)
+                hands = EffectHands(at.turning, failpoint=nothing, on_switch=lambda: None)
                 await at.answered("a")
                 await at.published.kind(ev.HookStarted)
                 at.turning.record(
@@ -218,7 +218,7 @@ def test_a_step_that_breaks_has_an_outcome_and_is_tried_again() -> None:
         async with server(master(said, obliging)) as address:
             declared = configuration({"a": address}, policy=policy_of(Mode.ACTIVE_STANDBY))
             async with turning_on(log, declared) as at:
-                hands = HttpHands(at.turning, failpoint=nothing, on_switch=on_switch)
+                hands = EffectHands(at.turning, failpoint=nothing, on_switch=on_switch)
                 at.turning.start(hands)
                 await at.answered("a")
                 await at.published.kind(ev.SwitchDone)
