@@ -326,8 +326,9 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
 def unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:
     """Return what may not change while somebody waits to be told something, or to have it done."""
     now = step.state.policy_of(group)
-    is_same = (now.effects, now.fence.kind) == (policy.effects, policy.fence.kind)
-    if is_same:
+    # A lease that is waited for runs for as long as it was given.
+    is_same = now.fence.lease_us == policy.fence.lease_us or now.fence.kind is not FenceKind.LEASE
+    if is_same and (now.effects, now.fence.kind) == (policy.effects, policy.fence.kind):
         return []
     reasons = []
     if group.saga is not None:

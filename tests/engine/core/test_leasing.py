@@ -67,6 +67,16 @@ def test_a_reset_ends_no_lease(subject: str) -> None:
     assert ("transfer", "b") in tale.owed()
 
 
+def test_no_file_makes_a_lease_shorter_that_is_waited_for() -> None:
+    tale = leasing()
+    tale.crashes("a")
+    now = tale.state.policy_of(tale.group)
+    fence = msgspec.structs.replace(now.fence, lease_us=SECOND)
+    taken = tale.see(loaded(msgspec.structs.replace(now, fence=fence), declared("abc")))
+    assert any("effects and fence stay" in one for one in only(taken, ev.Refused).reasons)
+    assert tale.state.policy_of(tale.group) == now
+
+
 def test_a_fence_that_is_answered_is_not_waited_for() -> None:
     tale = leasing()
     tale.crashes("a")
