@@ -4,8 +4,9 @@ A pause that the log does not know of yet (a file says so, and the disk is full)
 what was decided before. Nothing is lost by not beginning it: until the first effect is issued, no
 master was told anything.
 
-One that gives the last active its place back is no new one, and happens in a pause as well. Of one
-that was opened before the engine started it is not known what was issued: it goes on.
+One that gives the last active its place back is no new one, and happens in a pause as well. Whether
+one that an earlier engine opened had an effect is seen from the answers in the log: without any, a
+fence and a transfer at most can have been issued, and nobody was promoted.
 """
 
 from collections.abc import Iterable
@@ -29,10 +30,10 @@ class Holding:
     def firsts(self, state: State) -> Iterable[int]:
         """Return the automatic failovers whose first effect is owed."""
         for group in state.groups.values():
-            if group.saga is not None and self._is_first(state, group):
+            if group.saga is not None and self._is_first(group):
                 yield group.saga.id
 
-    def _is_first(self, state: State, group: GroupState) -> bool:
+    def _is_first(self, group: GroupState) -> bool:
         saga = group.saga
         return (
             saga is not None
@@ -41,7 +42,7 @@ class Holding:
             and saga.why not in ASKED
             and not saga.to
             and saga.id not in self._begun
-            and not _has_begun(state, group, saga)
+            and not _has_begun(group, saga)
         )
 
     def hold(self, state: State, *, is_paused: bool) -> None:
@@ -60,8 +61,8 @@ class Holding:
         self._begun &= {effect.failover for effect in owed(state)}
 
 
-def _has_begun(state: State, group: GroupState, saga: Saga) -> bool:
-    """Return whether the log shows that this failover had an effect, or may have had one."""
+def _has_begun(group: GroupState, saga: Saga) -> bool:
+    """Return whether the log shows that this failover had an effect."""
     source = group.masters.get(saga.source)
     is_fence_answered = source is not None and source.role is Role.STANDBY
-    return is_fence_answered or bool(saga.hooks) or saga.started_us < state.fleet.started_us
+    return is_fence_answered or bool(saga.hooks)

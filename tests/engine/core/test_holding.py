@@ -103,13 +103,15 @@ def test_one_whose_program_has_ended_had_an_effect() -> None:
     assert due(tale) == {"fence", "transfer"}
 
 
-def test_one_that_was_opened_before_the_engine_started_may_have_had_an_effect() -> None:
+def test_neither_a_start_nor_a_stall_lets_one_go_that_had_no_effect() -> None:
     tale = story(fence=FenceKind.CONFIRMED, unknown_after_us=0)
     tale.crashes("a")
     tale.wait(SECOND)
     assert due(tale) == set()
+    tale.see(ev.EngineResumed(stall_us=2 * SECOND, stopped_at_us=tale.state.at_us))
+    assert due(tale) == set()
     tale.see(ev.EngineStarted(release="1", stopped_at_us=tale.state.at_us))
-    assert due(tale) == {"fence"}
+    assert due(tale) == set()
 
 
 def test_the_last_active_has_its_place_back_in_a_pause() -> None:
