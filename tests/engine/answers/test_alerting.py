@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.answers.alerting import history, says, standing
-from engine.core import alerts as core
+from engine.core import conditions as core
 from engine.core import events as ev
 from engine.core.policy import ALERTS, MINUTE
 from tests.engine.answers.stories import GROUP, Story

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.core import events as ev
-from engine.core.alerts import conditions, find
+from engine.core.alerts import find
+from engine.core.conditions import conditions
 from engine.core.decider import next_due_us
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, Recorded, Result
