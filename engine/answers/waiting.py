@@ -103,6 +103,11 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
                 "nobody else was heard since it began to fail, so it may be the engine that is cut "
                 "off: the next answer of a standby settles it"
             )
+        case "doubt":
+            return (
+                "it failed while no master was heard, so it may have been the engine that was cut "
+                f"off: {source} answers soon, or fails anew"
+            )
         case "quorum":
             active = group.masters[active_of(group)]
             against = votes(state, group, active, state.at_us)

@@ -92,6 +92,8 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
         return Block(reason="observing")
     if not candidates.has_heir(state, group, at_us):
         return Block(reason="blind" if is_blind(state, group, at_us) else "no fit heir")
+    if wanted.why == "failed" and candidates.is_doubtful(state, group.masters[wanted.source]):
+        return Block(reason="doubt")  # until it answers, or was counted anew
     return _better(state, group, at_us)
 
 
@@ -131,10 +133,13 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
     if not saga.source:
         return None  # a group that nobody serves is not held down, and its retries do not count
     block = brake(state, group, at_us, is_hard=_is_hard(group, saga), saga=saga)
-    if block is None and group.masters[saga.source].health is Health.RECOVERING:
+    source = group.masters[saga.source]
+    if block is None and source.health is Health.RECOVERING:
         return Block(reason="it answers again")
     if block is None and not candidates.has_heir(state, group, at_us):
         return Block(reason="blind") if is_blind(state, group, at_us) else None
+    if block is None and candidates.is_doubtful(state, source):
+        return Block(reason="doubt")
     return block or _better(state, group, at_us)
 
 

@@ -199,6 +199,19 @@ def is_blind(state: State, group: GroupState, at_us: int) -> bool:
     )
 
 
+def is_doubtful(state: State, master: MasterState) -> bool:
+    """Return whether all that speaks against a failed master is soft, and was seen in doubt.
+
+    When the first of all masters is heard again, the others may be heard in a moment, and a probe
+    sent before that may still end. So what they fail after that is counted anew: as many as are
+    kept, which is one more than fail a master.
+    """
+    if master.lost_seq or leaves_no_doubt(master):
+        return False
+    first = master.failures[0] if master.failures else master.health_seq
+    return bool(state.fleet.doubt_seq) or first < state.fleet.trusted_seq
+
+
 def is_stray(master: MasterState) -> bool:
     """Return whether a master acts that nobody activated: somebody promoted it by hand."""
     return (

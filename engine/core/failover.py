@@ -34,7 +34,6 @@ from engine.core.state import (
     control_digest,
     control_of,
     is_active_standby,
-    leaves_no_doubt,
     newest_reported,
     next_epoch,
     paused_until,
@@ -241,7 +240,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
             case Role.STANDBY if is_well and not is_out:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
             case Role.ACTIVE | Role.DRAINING if (
-                acts and is_lost(master) and not _is_doubtful(state, master)
+                acts and is_lost(master) and not candidates.is_doubtful(state, master)
             ):
                 lost = master.health is not Health.FAILED
                 reason = "it lost its activation" if lost else "failed"
@@ -258,19 +257,6 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
 def _out(master: MasterState) -> str:
     """Return why a master that serves has to stop."""
     return "it rests" if master.is_drained else "excluded or under maintenance"
-
-
-def _is_doubtful(state: State, master: MasterState) -> bool:
-    """Return whether all that speaks against a master is soft, and was seen in doubt.
-
-    When the first of all masters is heard again, the others may be heard in a moment, and a probe
-    sent before that may still end. So what they fail after that is counted anew: as many as are
-    kept, which is one more than fail a master.
-    """
-    if master.lost_seq or leaves_no_doubt(master):
-        return False
-    first = master.failures[0] if master.failures else 0
-    return bool(state.fleet.doubt_seq) or first < state.fleet.trusted_seq
 
 
 def _consider_queue(state: State, group: GroupState) -> Todo | None:

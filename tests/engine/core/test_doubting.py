@@ -4,7 +4,7 @@ import pytest
 
 from engine.core import candidates
 from engine.core import events as ev
-from engine.core.blocking import blocked, want
+from engine.core.blocking import Block, blocked, waiting, want
 from engine.core.fleet import Health, Mode
 from engine.core.policy import MINUTE, MS, SECOND
 from engine.core.replay import decide_again, replay
@@ -116,6 +116,69 @@ def test_who_stays_unheard_fails_too_and_then_there_is_no_heir() -> None:
     cut_off(tale, times=2)
     cut_off(tale, times=1)
     assert reason(tale) == "no fit heir"
+
+
+@pytest.mark.parametrize("first", ["b", "c"])
+def test_a_standby_that_is_heard_first_takes_nothing_from_an_active_that_failed_in_doubt(
+    first: str,
+) -> None:
+    tale = story(fall=3, rise=1, recheck_us=50 * MS)
+    cut_off(tale, times=2)
+    tale.wait(10 * MS)
+    assert kinds(tale.fails("a")) == ["DoubtChanged", "MasterFailed"]
+    tale.wait(MS)
+    assert kinds(tale.ok(first)) == ["DoubtChanged"]  # the others may be heard in a moment
+    assert reason(tale) == "doubt"
+    tale.wait(MS)
+    assert kinds(tale.ok("a", "b", "c")) == ["MasterRecovering", "MasterHealthy"]
+    assert want(tale.group) is None
+
+
+def test_an_active_that_fails_on_after_a_doubt_is_counted_anew_and_replaced() -> None:
+    tale = story(fall=3, rise=1)
+    cut_off(tale, times=2)
+    tale.fails("a")
+    tale.ok("b", "c")
+    for _ in range(3):
+        tale.wait(SECOND)
+        assert kinds([*tale.ok("b", "c"), *tale.fails("a")]) == []
+    tale.wait(SECOND)
+    tale.ok("b", "c")
+    assert only(tale.fails("a"), ev.AttemptStarted).heir == "b"
+
+
+def test_hard_evidence_needs_no_new_count_after_a_doubt() -> None:
+    tale = story(fall=3)
+    cut_off(tale, times=2)
+    tale.fails("a")
+    tale.ok("b")
+    assert "AttemptStarted" in kinds(tale.refuses("a", "a"))
+
+
+def test_a_failover_that_waited_is_not_begun_for_what_was_seen_in_doubt() -> None:
+    tale = story(hold_down_us=MINUTE, fall=3, rise=1, unknown_after_us=0, interval_us=MINUTE)
+    tale.crashes("a")
+    tale.work()
+    tale.ok("b", "c")
+    tale.wait(SECOND)
+    tale.fails("b", "b", "b")
+    tale.ok("c")
+    assert tale.group.saga is not None
+    assert tale.group.saga.waits == "hold-down"
+    tale.restarts("a")
+    tale.ok("a")
+    tale.wait(58 * SECOND)
+    tale.fails("b")
+    cut_off(tale, times=2)
+    assert kinds(tale.fails("a")) == ["DoubtChanged", "MasterFailed"]
+    assert kinds(tale.ok("c")) == ["DoubtChanged"]
+    tale.wait(2 * SECOND)
+    assert kinds(tale.ok("c")) == []  # the hold-down is over
+    assert waiting(tale.state, tale.group, tale.group.saga, tale.at_us) == Block(reason="doubt")
+    for _ in range(3):
+        tale.ok("c")
+        assert kinds(tale.fails("b")) == []
+    assert only(tale.fails("b"), ev.AttemptStarted).heir == "c"
 
 
 def test_an_open_failover_that_waited_is_blind_too() -> None:
