@@ -6,7 +6,8 @@
 A primary and two replicas as processes of this machine; the primary is killed (SIGKILL) and stopped
 (SIGSTOP, later SIGCONT), each at a random moment, as often as told. First under an engine of the
 bench preset, then under three sentinels that take a primary for down after 200 ms and after
-1000 ms. Three HTTP masters under an engine come on top.
+1000 ms. Three HTTP masters under an engine come on top: idle, and once more while 32 senders hand
+over messages as fast as they become durable (but for 2,000 that are not finished).
 
 Times run from just before the signal. detected: the engine's decision is durable; two sentinels
 agree. failover: all of it is done and durable; the sentinels name another primary. first write: it
@@ -15,7 +16,7 @@ all be there in the end. Leaked: a client that holds the old primary's address w
 is back, is told that it is written, and it is gone in the end.
 
 Prints a table on standard error and one JSON document on standard output; ends with 1 if a write
-through the route was lost or a failover came without a fault.
+through the route or a message was lost, or if a failover came without a fault.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from tests.faults.comparing import (
 )
 
 DOWN_AFTER_MS = (200, 1000)
+SENDERS = 32  # of messages, each with one on its way to the log
 
 
 def summed(rounds: list[Round]) -> dict[str, object]:
@@ -93,13 +95,16 @@ async def compare(directory: Path, count: int, *, seed: int, sentinels: bool) ->
     chance.shuffle(faults)
     found, routed = await engine_rounds(directory / "engine", faults, chance=chance)
     report: dict[str, dict[str, object]] = {"Tanist, Redis": by_fault(found)}
-    report["Tanist, HTTP"] = by_fault(await http_rounds(directory, faults, chance=chance))
+    sent: dict[str, object] = {}
+    for name, senders in (("Tanist, HTTP", 0), ("Tanist, HTTP, messages", SENDERS)):
+        found, sent = await http_rounds(directory, faults, chance=chance, senders=senders)
+        report[name] = by_fault(found)
     for down_after_ms in DOWN_AFTER_MS if sentinels else ():
         name = f"Sentinel, {down_after_ms} ms"
         place = directory / f"sentinel-{down_after_ms}"
         struck = await sentinel_rounds(place, faults, chance=chance, down_after_ms=down_after_ms)
         report[name] = by_fault(struck)
-    return {"seed": seed, "route": routed, "systems": report}
+    return {"seed": seed, "route": routed, "messages": sent, "systems": report}
 
 
 def main() -> int:
@@ -130,8 +135,17 @@ def main() -> int:
         f"{route['routed_refused']} not acknowledged; "
         f"failovers without a fault: {route['failovers_without_a_fault'] or 'none'}"
     )
+    sent = found["messages"]
+    assert isinstance(sent, dict)
+    console.print(
+        f"messages: {sent['accepted']} accepted ({sent['accepted_per_s']}/s), {sent['finished']} "
+        f"finished, {sent['requeued']} given to another; "
+        f"failovers without a fault: {sent['failovers_without_a_fault'] or 'none'}"
+    )
     print(json.dumps(found))
-    return 1 if route["routed_lost"] or route["failovers_without_a_fault"] else 0
+    unasked = route["failovers_without_a_fault"] or sent["failovers_without_a_fault"]
+    is_lost = route["routed_lost"] or sent["finished"] != sent["accepted"]
+    return 1 if is_lost or unasked else 0
 
 
 if __name__ == "__main__":

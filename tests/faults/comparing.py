@@ -22,7 +22,7 @@ from typing import Final, Protocol
 import msgspec
 
 from engine.core import events as ev
-from engine.core.errors import NoMaster, StaleEpoch
+from engine.core.errors import CommandRefused, NoMaster, StaleEpoch
 from engine.core.fleet import Health
 from engine.core.policy import GroupPolicy, preset
 from engine.embed import Engine
@@ -41,6 +41,8 @@ LEAK_S: Final = 1.0  # the bypassing client goes on for so long after the last w
 LEAK_S_MAX: Final = 15.0
 STRIKE_US: Final = 1_000_000  # a failover so long after a strike follows from it [us]
 WAIT_MS: Final = "200"  # for the one replica of a write
+OPEN_MAX: Final = 2_000  # messages that are not finished, beyond which senders wait [count]
+BODY: Final = b"x" * 100
 CLUSTER_SECONDS: Final = 4.0  # of quiet between two failovers of Sentinel, which it asks for
 
 
@@ -434,18 +436,59 @@ def processes(directory: Path) -> Iterator[dict[str, RedisProcess]]:
 # HTTP masters.
 
 
+class Sending:
+    """Senders that hand over messages as fast as they are told that each is durable.
+
+    They wait while `OPEN_MAX` are unfinished: what is measured is a failover under load, and no
+    queue that grows for as long as the measurement lasts.
+    """
+
+    def __init__(self, at: Watched, senders: int) -> None:
+        self.accepted = 0
+        self.refused = 0  # no master could take any just then [count]
+        self._at: Final = at
+        self._is_over = False
+        self._tasks: Final = [asyncio.create_task(self._send(each)) for each in range(senders)]
+
+    async def end(self) -> None:
+        """Send no more, and wait until every accepted message is done."""
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
+        await self._at.until(lambda: not self._at.group.ledger.open)
+
+    async def _send(self, sender: int) -> None:
+        engine, number = self._at.engine, 0
+        while not self._is_over:
+            if len(self._at.group.ledger.open) >= OPEN_MAX:
+                await asyncio.sleep(LOOK_S)
+                continue
+            number += 1
+            try:
+                await engine.accept(GROUP, BODY, key=f"{sender}-{number}", lane=f"lane-{sender}")
+                self.accepted += 1
+            except CommandRefused:
+                self.refused += 1
+                await asyncio.sleep(LOOK_S)
+
+
 async def http_rounds(
-    directory: Path, faults: Iterable[str], *, chance: random.Random
-) -> list[Round]:
-    """Return the rounds under an engine of three sample masters that speak HTTP."""
+    directory: Path, faults: Iterable[str], *, chance: random.Random, senders: int = 0
+) -> tuple[list[Round], dict[str, object]]:
+    """Return the rounds under an engine of three sample masters that speak HTTP.
+
+    With `senders`, messages are accepted from so many all the while, and delivered to who serves;
+    what became of them comes second.
+    """
     masters = {name: Process("engine.samples.master", "--name", name) for name in NAMES}
     ports = {name: port_of(master) for name, master in masters.items()}
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     found = []
     try:
-        configuration = declaring(addresses, directory / "http.db", preset("bench"))
-        async with Engine(configuration) as engine:
+        log = directory / f"http-{senders}.db"
+        async with Engine(declaring(addresses, log, preset("bench"))) as engine:
             at = Watched(engine)
+            await at.until(lambda: _is_at_rest(at))
+            began_us, sending = engine.clock.at_us(), Sending(at, senders)
             for fault in faults:
                 await at.until(lambda: _is_at_rest(at))
                 victim = at.group.assigned
@@ -473,11 +516,20 @@ async def http_rounds(
                     port_of(masters[victim])
                 else:
                     masters[victim].strike(signal.SIGCONT)
+            took_us = engine.clock.at_us() - began_us
+            await sending.end()
             await at.until(lambda: _is_at_rest(at))
+            ledger, struck = at.group.ledger, {(each.victim, each.struck_us) for each in found}
+            return found, {
+                "accepted": sending.accepted,
+                "accepted_per_s": round(sending.accepted * 1_000_000 / took_us),
+                "finished": ledger.finished,
+                "requeued": ledger.requeued,
+                "failovers_without_a_fault": _unasked(at, struck),
+            }
     finally:
         for master in masters.values():
             master.end()
-    return found
 
 
 def _is_at_rest(at: Watched) -> bool:

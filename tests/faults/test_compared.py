@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.redis import needs_redis
-from tests.faults.comparing import FAULTS, engine_rounds, sentinel_rounds
+from tests.faults.comparing import FAULTS, engine_rounds, http_rounds, sentinel_rounds
 from tests.faults.replicas import patient_policy
 
 pytestmark = [needs_redis, pytest.mark.alone]
@@ -44,3 +44,12 @@ def test_sentinel_is_driven_the_same_way(tmp_path: Path) -> None:
     assert found.victim == "a"
     assert 0 < found.detected_ms <= found.over_ms
     assert found.write_ms > 0
+
+
+def test_while_messages_are_accepted_at_full_rate_each_of_them_is_done(tmp_path: Path) -> None:
+    found, sent = asyncio.run(
+        http_rounds(tmp_path, ["kill", "hang"], chance=random.Random(4), senders=32)
+    )
+    assert [each.fault for each in found] == ["kill", "hang"]
+    assert sent["accepted"] == sent["finished"] != 0
+    assert sent["requeued"]
