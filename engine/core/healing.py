@@ -1,12 +1,14 @@
 """Healing: a failed master is tried to be brought back by a program, a few times, backed off.
 
 Never one that is under maintenance or excluded, nor in a pause: then somebody is at work by hand.
+Nor one that failed while the engine doubted itself: it may be well, and the program may harm it.
 The count begins anew when the master is well again.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
+from engine.core import candidates
 from engine.core import events as ev
 from engine.core.fencing import Todo, is_told
 from engine.core.fleet import Health
@@ -58,6 +60,8 @@ def _may_be_healed(
 ) -> bool:
     """Return whether there may be another attempt, now or later."""
     if master.health is not Health.FAILED or master.is_excluded:
+        return False
+    if candidates.is_doubtful(state, master):
         return False
     if group.saga is not None and group.saga.phase in _FIRST:
         return False

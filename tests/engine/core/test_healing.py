@@ -4,6 +4,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.events import Result
+from engine.core.fleet import Mode
 from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, Automation, FenceKind, Recover
 from tests.engine.core.build import Story, kinds, only, story, subjects
@@ -131,3 +132,20 @@ def test_an_outcome_of_one_that_is_well_again_is_recorded_and_no_more() -> None:
     assert tale.owed() == []
     late = ev.Outcome(step="recover", failover=0, epoch=1, result=Result.OK)
     assert len(tale.see(late, "b")) == 1
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_nobody_is_healed_who_failed_while_the_engine_doubted_itself(mode: Mode) -> None:
+    tale = healing(fall=3, rise=1, mode=mode, effects="http")
+    tale.work()
+    tale.ok("a", "b", "c")
+    taken = [one for _ in range(4) for one in tale.fails("a", "b", "c")]
+    assert "DoubtChanged" in kinds(taken)
+    assert "RecoveryStarted" not in kinds([*taken, *tale.tick()])
+    tale.wait(SECOND)
+    taken = tale.ok("a")  # c and b may be heard in a moment
+    assert "RecoveryStarted" not in kinds([*taken, *tale.tick(), *tale.ok("c")])
+    for _ in range(3):
+        tale.wait(SECOND)
+        assert "RecoveryStarted" not in kinds([*tale.fails("b"), *tale.tick()])
+    assert subjects(tale.fails("b"), ev.RecoveryStarted) == ["b"]  # it was counted anew
