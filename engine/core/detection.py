@@ -26,7 +26,7 @@ from engine.core.ailing import ailment, decide_ailing, decide_flapping
 from engine.core.doubting import decide_doubt
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
-from engine.core.state import GroupState, MasterState, Place, State, is_active_standby
+from engine.core.state import Fence, GroupState, MasterState, Place, State, is_active_standby
 from engine.core.step import Step
 from engine.core.voting import verdict
 
@@ -48,12 +48,23 @@ def decide_answered(step: Step, event: ev.ProbeOk | ev.ProbeDegraded) -> None:
         fence is not None
         and fence.is_restarted
         and not fence.is_confirmed
-        and event.role != Role.ACTIVE.value  # another process, and it acts as well
+        and not _may_act(event, fence)  # another process, and it acts as well
     ):
         step.emit(ev.FenceConfirmed(epoch=fence.confirm_at, how="restarted"))
     decide_flapping(step, place)
     _judge_health(step, place, event)
     _judge_activation(step, group, master)
+
+
+def _may_act(event: ev.ProbeOk | ev.ProbeDegraded, fence: Fence) -> bool:
+    """Return whether who answers may act under what its fence revokes.
+
+    The promotion of one that was restarted unseen may have reached its new process. One that says
+    no role, and knows that epoch, may be it.
+    """
+    if not event.role:
+        return 0 < fence.revokes <= (event.epoch or 0)
+    return event.role == Role.ACTIVE.value
 
 
 def _judge_health(step: Step, place: Place, event: ev.ProbeOk | ev.ProbeDegraded) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.detection import follows_reports, pace, pending
-from engine.core.events import Evidence
+from engine.core.events import Evidence, Result
 from engine.core.fleet import Health, Mode
-from engine.core.policy import MS, SECOND, Automation
+from engine.core.policy import MS, SECOND, Automation, FenceKind
 from tests.engine.core.build import Story, kinds, made, only, story, subjects
 
 
@@ -354,6 +354,25 @@ def test_a_fenced_master_that_was_restarted_cannot_act_any_more() -> None:
     taken = tale.ok("a")
     assert only(taken, ev.FenceConfirmed) == ev.FenceConfirmed(epoch=3, how="restarted")
     assert "FenceConfirmed" not in kinds(tale.ok("a"))
+
+
+@pytest.mark.parametrize(("role", "is_confirmed"), [("", False), ("standby", True)])
+def test_a_promotion_may_have_reached_who_was_restarted_unseen(
+    role: str, is_confirmed: bool
+) -> None:
+    tale = story(fence=FenceKind.CONFIRMED, unknown_after_us=0)
+    tale.crashes("a")
+    tale.restarts("a")
+    tale.answers("fence")
+    tale.answers("transfer")
+    tale.boots["b"] = "b2"
+    tale.answers("promote", Result.UNKNOWN)
+    fence = tale.master("b").fence
+    assert fence is not None
+    taken = tale.ok("b", epoch=fence.revokes, role=role)
+    assert ("FenceConfirmed" in kinds(taken)) is is_confirmed
+    assert ("TransferStarted" in kinds(taken)) is is_confirmed
+    assert "FenceConfirmed" in kinds(tale.answers("fence", master="b")) or is_confirmed
 
 
 def test_a_fenced_master_that_was_not_restarted_is_still_a_danger() -> None:
