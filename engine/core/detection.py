@@ -122,10 +122,7 @@ def _judge_activation(step: Step, group: GroupState, master: MasterState) -> Non
     policy = step.state.policy_of(group)
     if policy.effects == "none":
         return  # nobody ever told it under which epoch it serves
-    if is_active_standby(step.state, group):
-        if master.epoch != group.switch_epoch:
-            return  # traffic does not go there yet
-    elif policy.automation is Automation.OBSERVE:
+    if policy.automation is Automation.OBSERVE and not is_active_standby(step.state, group):
         return  # its activation is a note of ours, of which it knows nothing
     step.emit(
         ev.ActivationLost(epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,))

@@ -58,7 +58,7 @@ def _is_news(master: MasterState, event: ProbeOk) -> bool:
 def _is_judged(state: State, group: GroupState, master: MasterState) -> bool:
     """Return whether the same answer may be judged otherwise by now.
 
-    So it is if a master answers under another epoch than it was told, before traffic goes to it.
+    So it is while a master answers under another epoch than the one that it is told.
     """
     policy = state.policy_of(group)
     if policy.effects == "none":
