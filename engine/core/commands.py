@@ -298,6 +298,7 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
                     reasons.append(f"master {name} of {group.id} is {was}: it cannot move now")
                 if known.address != master.declared.address:
                     reasons += renewal_reasons(state, group, name)
+                    reasons += open_to(group, name)
                 continue
             if known is None and master.by_command and policy is not None:
                 continue
@@ -308,8 +309,7 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
             )
             if master.role is not Role.STANDBY and not is_out:
                 reasons.append(f"master {name} of {group.id} is {master.role.value}")
-            if group.saga is not None and name in (group.saga.heir, group.saga.to):
-                reasons.append(f"failover {group.saga.id} of {group.id} is open to {name}")
+            reasons += open_to(group, name)
     if reasons:
         step.emit(ev.Refused(what="configuration", reasons=tuple(reasons)))
         return
@@ -321,6 +321,14 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
         place = state.cache.places.get(name)
         if place is None or place.master.declared != declaration or place.master.by_command:
             step.emit(ev.MasterAdded(master=declaration), subject=name)
+
+
+def open_to(group: GroupState, name: str) -> list[str]:
+    """Return that `name` is about to take over, if it is: it stays, and stays where it is."""
+    saga = group.saga
+    if saga is None or name not in (saga.heir, saga.to):
+        return []
+    return [f"failover {saga.id} of {group.id} is open to {name}"]
 
 
 def unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:

@@ -11,7 +11,7 @@ that answers again is trusted at once.
 """
 
 from engine.core import events as ev
-from engine.core.commands import planned, switchable
+from engine.core.commands import open_to, planned, switchable
 from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
 from engine.core.leasing import renewal_reasons
@@ -97,8 +97,7 @@ def unremovable(step: Step, group: GroupState, master: MasterState) -> list[str]
         serves = name == active_of(group) or not is_active_standby(step.state, group)
         way = f": tanist master drain {name}" if serves and master.role is Role.ACTIVE else ""
         reasons.append(f"{name} of {group.id} is {master.role.value}{way}")
-    if group.saga is not None and name in (group.saga.heir, group.saga.to):
-        reasons.append(f"failover {group.saga.id} of {group.id} is open to {name}")
+    reasons += open_to(group, name)
     reasons += renewal_reasons(step.state, group, name)
     if group.rollback is not None and group.rollback.target == name:
         reasons.append(f"rollback {group.rollback.seq} of {group.id} goes back to {name}")

@@ -139,6 +139,15 @@ def test_who_serves_or_is_fenced_cannot_be_moved() -> None:
     assert reason == "master a of g is fenced at http://a:1: it cannot move now"
 
 
+def test_who_takes_over_stays_where_it_got_what_it_needs() -> None:
+    tale = story(effects="http", unknown_after_us=0)
+    tale.crashes("a")
+    reason = f"failover {tale.group.saga and tale.group.saga.id} of g is open to b"
+    assert ("transfer", "b") in tale.owed()
+    assert reason in refused(moved(tale, "b", effects="http", unknown_after_us=0))
+    assert "MasterAdded" in kinds(moved(tale, "c", effects="http", unknown_after_us=0))
+
+
 def test_nothing_that_a_standby_said_at_its_old_address_is_believed() -> None:
     tale = story()
     tale.ok("b", boot="x", role="standby", epoch=3)
