@@ -36,6 +36,8 @@ from engine.core.terms import NO_TERMS, Keyed, Terms, unmet
 BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
 BACKOFF_US_MAX: Final = 30 * SECOND
 
+_TOLD_AGAIN: Final = ("follow", "detach")
+
 Key = tuple[str, str, int, int]  # step, master, failover, epoch
 Digest = bytes
 
@@ -263,8 +265,9 @@ class Driver:
         pause_us = min(BACKOFF_US << min(tried.count - 1, 16), BACKOFF_US_MAX)
         tried.not_before_us = at_us + pause_us
         result = (outcome.result, outcome.digest)
-        # A standby that went astray after it was told is told again under the same key.
-        is_told_again = effect.step == "follow" and outcome.result is Result.OK
+        # A standby that went astray after it was told, or is another process since, is told again
+        # under the same key.
+        is_told_again = effect.step in _TOLD_AGAIN and outcome.result is Result.OK
         if is_told_again:
             tried.count = 0
         is_news = tried.last != result or is_told_again

@@ -30,10 +30,10 @@ class Engine:
     def see(self, event: ev.Observation, subject: str = ev.FLEET) -> int:
         return self.driver.observe(event, subject=subject, at_us=self.at_us)
 
-    def ok(self, *names: str, epoch: int | None = None) -> None:
+    def ok(self, *names: str, epoch: int | None = None, boot: str = "") -> None:
         for name in names:
             self.n += 1
-            self.see(ev.ProbeOk(n=self.n, latency_us=1, epoch=epoch), name)
+            self.see(ev.ProbeOk(n=self.n, latency_us=1, epoch=epoch, boot=boot), name)
 
     def crashes(self, name: str) -> None:
         self.n += 1

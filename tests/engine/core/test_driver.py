@@ -8,7 +8,7 @@ from engine.core.driver import BACKOFF_US, BACKOFF_US_MAX, Batch, Driver, refusa
 from engine.core.errors import CommandRefused
 from engine.core.events import Evidence, Recorded, Result
 from engine.core.evolve import evolve
-from engine.core.policy import SECOND, Policy
+from engine.core.policy import SECOND, FenceKind, Policy
 from engine.core.replay import replay
 from tests.engine.core.build import START_US, declared, story
 from tests.engine.core.drive import FLUSH_US, MEMBERS, Engine, serving
@@ -350,3 +350,26 @@ def test_what_is_about_nobody_is_refused_and_nothing_is_recorded(
     with pytest.raises(CommandRefused, match="expected a"):
         driver.observe(event, subject=subject, at_us=driver.working.at_us)
     assert st.digest(driver.working) == before
+
+
+@pytest.mark.parametrize("step", ["detach", "follow"])
+def test_a_standby_that_is_another_process_since_is_told_again_under_the_same_key(
+    step: str,
+) -> None:
+    engine = serving(effects="redis", fence=FenceKind.LEASE)
+    engine.ok("b", "c", boot="1")
+    engine.work()
+    if step == "detach":
+        engine.crashes("a")
+        engine.append()
+    for boot in "23":
+        engine.ok("b", boot=boot)
+        engine.at_us += SECOND
+        engine.append()
+        told = [effect for effect in engine.effects() if effect.step == step]
+        assert "b" in [effect.master for effect in told]
+        for effect in told:
+            engine.ends(effect)
+        engine.append()
+        owed = engine.driver.due_effects(engine.at_us + SECOND)
+        assert step not in [effect.step for effect in owed]
