@@ -334,11 +334,13 @@ def open_to(group: GroupState, name: str) -> list[str]:
 def unchangeable(step: Step, group: GroupState, policy: GroupPolicy) -> list[str]:
     """Return what may not change while somebody waits to be told something, or to have it done."""
     now = step.state.policy_of(group)
+    reasons = []
+    if group.saga is not None and now.mode is not policy.mode:
+        reasons.append(f"failover {group.saga.id} of {group.id} is open: its mode stays")
     # A lease that is waited for runs for as long as it was given.
     is_same = now.fence.lease_us == policy.fence.lease_us or now.fence.kind is not FenceKind.LEASE
     if is_same and (now.effects, now.fence.kind) == (policy.effects, policy.fence.kind):
-        return []
-    reasons = []
+        return reasons
     if group.saga is not None:
         reasons.append(f"failover {group.saga.id} of {group.id} is open: effects and fence stay")
     for name, master in group.masters.items():

@@ -72,6 +72,17 @@ def test_the_mode_of_a_group_that_is_served_stays() -> None:
     assert kinds(offer(Story(), mode=Mode.ACTIVE_ACTIVE)) == ["PolicyAdopted"]
 
 
+def test_the_mode_of_a_group_stays_while_its_failover_is_open() -> None:
+    tale = Story(made(effects="http"))
+    tale.ok("a", "b", "c")
+    assert tale.owed() == [("transfer", "a")]  # nobody serves yet
+    reason = "failover 13 of g is open: its mode stays"
+    assert refused(offer(tale, mode=Mode.ACTIVE_ACTIVE, effects="http")) == (reason,)
+    tale.work()
+    assert tale.group.assigned == "a"
+    assert tale.group.saga is None
+
+
 def two_groups() -> Story:
     masters = (*declared("ab"), *declared("xy", group="h"))
     return Story({"g": made(), "h": made(effects="none")}, masters=masters)
