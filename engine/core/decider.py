@@ -7,6 +7,7 @@ asked, and `consider` says what else there is to do. Live running, a dry run, wh
 call the same functions. Neither reads a clock: time is an argument.
 """
 
+import heapq
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
@@ -33,6 +34,7 @@ from engine.core.blocking import (
     want,
 )
 from engine.core.detection import decide_silence
+from engine.core.dues import FAR_US, Due
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve as evolve
 from engine.core.failover import consider, consider_asked
@@ -53,14 +55,12 @@ from engine.core.state import (
 from engine.core.step import Evolve, Step
 
 Decide: TypeAlias = Callable[[Step, Observation], None]
-Due: TypeAlias = tuple[int, str, str, str]  # when [us], the part, what, the subject
 
 SILENCE: Final = "unknown_after"
 STALENESS: Final = (SILENCE, SILENT)  # deadlines that only say that something is not known any more
 ALERT: Final = "alert"
 # What only passes through a group's queue: no condition that is alerted rests on it.
 _WORK: Final = (ev.MessageAccepted, ev.MessageAcked)
-_FAR_US: Final = 1 << 62  # later than any deadline
 
 
 def decide(step: Step, event: Observation) -> None:
@@ -228,34 +228,47 @@ def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
 
 def next_due_us(state: State) -> int | None:
     """Return when the next deadline may be due [us], or before; None if there is none."""
-    if not state.cache.next_due_us:
-        _first_due(state, state.at_us, acting=True)
-    return state.cache.next_due_us if state.cache.next_due_us < _FAR_US else None
+    dues = state.cache.dues
+    if not dues.next_us:
+        _first_due(state, state.at_us)
+    return dues.next_us if dues.next_us < FAR_US else None
 
 
-def _first_due(state: State, upto_us: int, *, acting: bool) -> Due | None:
+def _unspent(state: State, part: str, *, stale_only: bool = False) -> Due | None:
+    """Return the first deadline of a part that has not been acted upon in vain; None: it has none.
+
+    `stale_only`: of those that say that something is not known any more.
+    """
+    spent = state.cache.dues.spent.get(part, ())
+    return min(
+        (
+            due
+            for is_acting, due in _deadlines_of(state, state.groups.get(part))
+            if not (stale_only and is_acting) and due not in spent
+        ),
+        default=None,
+    )
+
+
+def _first_due(state: State, upto_us: int) -> Due | None:
     """Return the first deadline due at `upto_us` or before, and remember when the next one is.
 
-    Only the groups are looked at of which that is not known, or where something may be due.
+    Only those parts are looked at of which that is not known, and those that may be the first.
     """
-    cache = state.cache
-    if cache.next_due_us > upto_us:
+    dues = state.cache.dues
+    if dues.next_us > upto_us:
         return None
-    found: Due | None = None
-    first_us = _FAR_US
-    for group in (*state.groups.values(), None):
-        part = FLEET if group is None else group.id
-        group_us = cache.due_us.get(part, 0)
-        if group_us <= upto_us:
-            group_us = _FAR_US
-            for is_acting, due in _deadlines_of(state, group):
-                group_us = min(group_us, due[0])
-                if (acting or not is_acting) and (found is None or due < found):
-                    found = due
-            cache.due_us[part] = group_us
-        first_us = min(first_us, group_us)
-    cache.next_due_us = first_us
-    return found if found is not None and found[0] <= upto_us else None
+    for part in dues.stirred.take((*state.groups, FLEET)):
+        due = _unspent(state, part)
+        dues.note(part, FAR_US if due is None else due[0])
+    while True:
+        dues.next_us, part = dues.first()
+        if dues.next_us > upto_us:
+            return None
+        due = _unspent(state, part)
+        if due is not None and due[0] <= dues.next_us:
+            return due
+        dues.note(part, FAR_US if due is None else due[0])
 
 
 def step(
@@ -287,7 +300,10 @@ def step(
     if is_start:
         assert isinstance(event, ev.EngineStarted | ev.EngineResumed)
         _fire_due(sheet, decide, event.stopped_at_us)
-    _fire_due(sheet, decide, at_us, acting=not (is_start or at_rest))
+    if is_start or at_rest:
+        _fire_stale(sheet, decide, at_us)
+    else:
+        _fire_due(sheet, decide, at_us)
     if event is not None:
         _take(sheet, decide, event, subject, at_us, at_rest=at_rest)
         if not at_rest:
@@ -295,19 +311,45 @@ def step(
     return sheet.recorded
 
 
-def _fire_due(sheet: Step, decide: Decide, upto_us: int, *, acting: bool = True) -> None:
+def _fire_due(sheet: Step, decide: Decide, upto_us: int) -> None:
+    """Fire what is due, and act upon each."""
+    while (due := _first_due(sheet.state, upto_us)) is not None:
+        _fire(sheet, decide, due)
+
+
+def _fire_stale(sheet: Step, decide: Decide, upto_us: int) -> None:
+    """Fire what became stale, and act upon nothing: so none of it moves another part's."""
     state = sheet.state
-    while (due := _first_due(state, upto_us, acting=acting)) is not None:
-        due_us, _, what, subject = due
-        _take(
-            sheet,
-            decide,
-            ev.DeadlinePassed(what=what),
-            subject,
-            max(due_us, state.at_us),
-            idle=not acting,
+    if state.cache.dues.next_us > upto_us:
+        return
+    firsts = (_unspent(state, part, stale_only=True) for part in state.groups)
+    waiting = [due for due in firsts if due is not None]
+    heapq.heapify(waiting)
+    while waiting and waiting[0][0] <= upto_us:
+        due = heapq.heappop(waiting)
+        _fire(sheet, decide, due, idle=True)
+        follower = _unspent(state, due[1], stale_only=True)
+        if follower is not None:
+            heapq.heappush(waiting, follower)
+
+
+def _fire(sheet: Step, decide: Decide, due: Due, *, idle: bool = False) -> None:
+    """Let a deadline pass; one that is still there afterwards is spent, which is a bug in a rule.
+
+    What was spent before stays so: two that clear nothing would else be due by turns for ever.
+    """
+    state = sheet.state
+    due_us, part, what, subject = due
+    vain = {name: set(spent) for name, spent in state.cache.dues.spent.items()}
+    vain.setdefault(part, set()).add(due)
+    at_us = max(due_us, state.at_us)
+    _take(sheet, decide, ev.DeadlinePassed(what=what), subject, at_us, idle=idle)
+    for name, spent in vain.items():
+        spent.intersection_update(
+            other for _, other in _deadlines_of(state, state.groups.get(name))
         )
-        assert all(due != other for _, other in deadlines(state)), due
+        if spent:
+            state.cache.dues.spent[name] = spent
 
 
 def _take(
@@ -434,7 +476,7 @@ def is_quiet(state: State, event: ev.ProbeOk, *, subject: str, at_us: int) -> bo
         or subject not in place.calm
         or not place.is_plain
         or event.observer
-        or state.cache.next_due_us <= at_us
+        or state.cache.dues.next_us <= at_us
     ):
         return False
     master = place.master

@@ -22,6 +22,7 @@ from engine.core import events as ev
 from engine.core import messages
 from engine.core import state as st
 from engine.core.decider import Decide, decide, next_due_us, step
+from engine.core.dues import Due
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded, Result
 from engine.core.evolve import evolve
@@ -126,7 +127,8 @@ class Driver:
         self._tries: dict[Key, _Try] = {}
         self._issued: set[Key] = set()
         self._holding: Final = Holding()
-        self._owed: dict[str, tuple[Effect, ...]] = {}  # by group; one that lacks is not known
+        # What is owed, by group; those that owe nothing and have no failover open are not here.
+        self._owed: dict[str, tuple[Effect, ...]] = {}
         self.sending: Final = Sending()
         self.reset(State() if state is None else state)
 
@@ -143,7 +145,7 @@ class Driver:
         self._issued.clear()
         self._holding.held.clear()
         self._tries.clear()
-        self._owed.clear()
+        state.cache.unasked.are_all = True
         self.sending.reset(state)
 
     # Observations in.
@@ -315,36 +317,44 @@ class Driver:
         for recorded in events:
             if type(recorded.event) is ev.ProbeOk:
                 evolve(state, recorded)
-                if not state.cache.places[recorded.subject].is_plain:
-                    self._forget_owed(recorded.subject)
                 continue
             given = self.sending.given(state, recorded)
             evolve(state, recorded)
             self.sending.note(state, recorded, given)
-            self._forget_owed(recorded.subject)
             self._note(recorded)
         return events
 
-    def _forget_owed(self, subject: str) -> None:
-        """Let what the group of `subject` owes be asked for again; that of all, if it has none."""
-        group = self.durable_state.group_of(subject)
-        if group is None:
-            self._owed.clear()
-        else:
-            self._owed.pop(group.id, None)
+    def _ask(self) -> None:
+        """Ask the groups that something happened to what they owe now; the others owe the same.
+
+        Most of a large fleet is quiet, and what is asked at each turn costs what is owed.
+        """
+        state = self.durable_state
+        unasked = state.cache.unasked
+        if not (unasked.parts or unasked.are_all):
+            return
+        known = {} if unasked.are_all else self._owed
+        for name in unasked.take(state.groups):
+            group = state.groups.get(name)  # the fleet owes nothing
+            effects = () if group is None else tuple(owed_of(state, group))
+            if effects or (group is not None and group.saga is not None):
+                known[name] = effects
+            else:
+                known.pop(name, None)
+        # In the order of the groups, whatever happened in which order.
+        self._owed = dict(sorted(known.items()))
 
     def _all_owed(self) -> Iterator[Effect]:
-        """Return what the durable state owes; a group of which nothing was recorded owes the same.
-
-        Only those that something happened to are asked, for most of a large fleet is quiet.
-        """
-        known, state = self._owed, self.durable_state
-        if len(known) != len(state.groups):
-            for name, group in state.groups.items():
-                if name not in known:
-                    known[name] = tuple(owed_of(state, group))
-        for effects in known.values():
+        """Return what the durable state owes."""
+        self._ask()
+        for effects in self._owed.values():
             yield from effects
+
+    def _busy(self) -> Iterator[GroupState]:
+        """Return the groups of the durable state that owe something or have a failover open."""
+        self._ask()
+        groups = self.durable_state.groups
+        return (groups[name] for name in self._owed)
 
     def _note(self, recorded: Recorded) -> None:
         """Let go what a durable event has settled."""
@@ -355,14 +365,19 @@ class Driver:
             alive = {_key(effect) for effect in self._all_owed()}
             self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
             self._issued &= alive
-            self._holding.forget(self.durable_state)
+            self._holding.forget(self._all_owed())
+
+    @property
+    def spent(self) -> list[Due]:
+        """Return the deadlines that were acted upon and are due all the same: bugs in rules."""
+        return [due for spent in self.working.cache.dues.spent.values() for due in spent]
 
     # What the durable state owes.
 
     @property
     def has_first(self) -> bool:
         """Return whether a failover is owed its first effect, which a pause still holds back."""
-        return any(self._holding.firsts(self.durable_state))
+        return any(self._holding.firsts(self._busy()))
 
     def due_effects(self, at_us: int, *, is_paused: bool = False) -> list[Effect]:
         """Return the effects to issue now; each is returned once until its outcome is in.
@@ -371,7 +386,7 @@ class Driver:
         had any effect is not begun.
         """
         due = []
-        self._holding.hold(self.durable_state, is_paused=is_paused)
+        self._holding.hold(self._busy(), is_paused=is_paused)
         for effect in self._all_owed():
             key = _key(effect)
             if key in self._issued or effect.failover in self._holding.held:

@@ -9,13 +9,13 @@ one that an earlier engine opened had an effect is seen from the answers in the 
 fence and a transfer at most can have been issued, and nobody was promoted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from engine.core.blocking import ASKED
 from engine.core.fleet import Role
-from engine.core.owed import Effect, owed
-from engine.core.state import GroupState, Phase, Saga, State
+from engine.core.owed import Effect
+from engine.core.state import GroupState, Phase, Saga
 
 _BEFORE_ANY: Final = (Phase.FENCING, Phase.TRANSFERRING)
 
@@ -27,9 +27,9 @@ class Holding:
         self._begun: set[int] = set()  # failovers that had an effect issued
         self.held: Final[set[int]] = set()
 
-    def firsts(self, state: State) -> Iterable[int]:
-        """Return the automatic failovers whose first effect is owed."""
-        for group in state.groups.values():
+    def firsts(self, groups: Iterable[GroupState]) -> Iterator[int]:
+        """Return the automatic failovers of `groups` whose first effect is owed."""
+        for group in groups:
             if group.saga is not None and self._is_first(group):
                 yield group.saga.id
 
@@ -45,20 +45,20 @@ class Holding:
             and not _has_begun(group, saga)
         )
 
-    def hold(self, state: State, *, is_paused: bool) -> None:
-        """Hold back what has not begun, or let it go."""
+    def hold(self, groups: Iterable[GroupState], *, is_paused: bool) -> None:
+        """Hold back what has not begun, or let it go; `groups` are all that have a failover."""
         self.held.clear()
         if is_paused:
-            self.held.update(self.firsts(state))
+            self.held.update(self.firsts(groups))
 
     def begun(self, effect: Effect) -> None:
         """Note that an effect is issued: its failover goes on from here, pause or not."""
         if effect.failover:
             self._begun.add(effect.failover)
 
-    def forget(self, state: State) -> None:
-        """Forget failovers that nothing is owed to any more."""
-        self._begun &= {effect.failover for effect in owed(state)}
+    def forget(self, owed: Iterable[Effect]) -> None:
+        """Forget failovers that nothing is owed to any more; `owed` is all there is."""
+        self._begun &= {effect.failover for effect in owed}
 
 
 def _has_begun(group: GroupState, saga: Saga) -> bool:

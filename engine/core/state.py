@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from engine.core.beside import Hook, Recovery
+from engine.core.dues import Dues, Stirred
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
@@ -281,28 +282,28 @@ class Place:
 class Cache:
     """What can be derived at any time; it is in no digest and in no comparison.
 
-    `stir` is called for each group whose deadlines may have moved, `stir_all` where what all
-    groups read has changed.
+    `stir` is called for each part whose deadlines or effects may have moved, `stir_all` where what
+    all groups read has changed.
     """
 
-    __slots__ = ("calm", "due_us", "failing", "next_due_us", "places")
+    __slots__ = ("calm", "dues", "failing", "places", "unasked")
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
         self.calm: dict[str, set[str]] = {}  # by group; see Place
-        self.next_due_us = 0  # no deadline is due before; 0: not known
         self.failing: set[str] = set()  # masters whose last probe failed and was not refused
-        self.due_us: dict[str, int] = {}  # the same for each group; one that lacks is not known
+        self.dues: Final = Dues()
+        self.unasked: Final = Stirred()  # parts that were not asked what they owe by now
 
-    def stir(self, group: str) -> None:
-        """Forget when a deadline of `group` is due."""
-        self.due_us.pop(group, None)
-        self.next_due_us = 0
+    def stir(self, part: str) -> None:
+        """Forget when a deadline of `part` is due, and what it owes."""
+        self.dues.stir(part)
+        self.unasked.parts.add(part)
 
     def stir_all(self) -> None:
-        """Forget when any deadline is due."""
-        self.due_us.clear()
-        self.next_due_us = 0
+        """Forget when any deadline is due, and what is owed."""
+        self.dues.stir_all()
+        self.unasked.are_all = True
 
 
 class State:

@@ -94,6 +94,7 @@ class Turning:
         self._is_stopping = False
         self._failed_us = 0  # since when `failure` holds
         self._is_contested = False  # the last append found the log moved by another
+        self._said: set[tuple[str, str, str]] = set()  # deadlines that stay due: part, what, whose
         self._recovering: Final = Recovering(
             log, position=lambda: self.state.seq, again=self._begin_again, failed=self._lost
         )
@@ -312,6 +313,7 @@ class Turning:
                 self._heed_file()
             with self._guarded():
                 self.driver.tick(at_us)
+            self._say_spent()
         if self.failure is None:
             # Stopping, good probes wait for no company any more.
             batch = self.driver.take_batch(1 << 62 if self._is_stopping else at_us)
@@ -424,6 +426,17 @@ class Turning:
                 self.failure = self._broken  # what is under way is taken note of first
             else:
                 self._lost(self._broken)
+
+    def _say_spent(self) -> None:
+        """Say once of each deadline that is due whatever is done: a rule clears it not.
+
+        That is a bug of ours, too; but it concerns one part, and the others go on.
+        """
+        for _, part, what, subject in self.driver.spent:
+            if (part, what, subject) not in self._said:
+                self._said.add((part, what, subject))
+                message = f"the deadline {what!r} of {subject} stays due, which is a bug"
+                self._loop.call_exception_handler({"message": message})
 
     def _lost(self, error: BaseException) -> None:
         """Throw the working state away; only what the log holds has happened."""

@@ -13,7 +13,7 @@ from engine.core.decider import Decide
 from engine.core.driver import Batch, Driver
 from engine.core.errors import CommandRefused, LogError
 from engine.core.events import FLEET, Evidence, Observation
-from engine.core.owed import Deliver, Effect, owed
+from engine.core.owed import Deliver, Effect, owed_of
 from engine.core.policy import MS, Policy, content_digest
 from engine.core.replay import replay
 from engine.core.state import State
@@ -334,6 +334,8 @@ class Rim:
         """Wake when something is due; one that was set for earlier finds nothing, and sets it."""
         due_us, now_us = self.driver.wake_at_us(), self.now_us
         self._alarm += 1
+        if self.driver.spent:
+            self._outside.spins()
         if due_us is None:
             return
         waits_us = self._append_from_us - self._outside.now_us
@@ -372,7 +374,9 @@ class Rim:
 
     def owes(self, effect: Effect) -> bool:
         """Return whether the durable state owes `effect`."""
-        return effect in owed(self.driver.durable_state)
+        state = self.driver.durable_state
+        group = state.groups.get(effect.group)
+        return group is not None and effect in owed_of(state, group)
 
     def kept(self, group: str) -> Mapping[str, bytes]:
         """Return the digests of the state kept for `group`, whose blobs must all be there."""

@@ -168,7 +168,7 @@ class WhatIf:
         elif (
             not self._runs
             or who in self._whatif.asked
-            or self.state.cache.next_due_us <= at_us
+            or self.state.cache.dues.next_us <= at_us
             or not model.is_plain(event, who)
         ):
             return False

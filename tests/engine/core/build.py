@@ -112,6 +112,7 @@ class Story:
     def see(self, event: Observation, subject: str = FLEET) -> list[Recorded]:
         """Return what this observation appends."""
         taken = step(self.state, event, subject=subject, at_us=self.at_us)
+        assert not self.state.cache.dues.spent  # whatever was due is not so any more
         self.log += taken
         return taken
 
@@ -121,6 +122,7 @@ class Story:
     def tick(self) -> list[Recorded]:
         """Return what the timer appends."""
         taken = step(self.state, None, at_us=self.at_us)
+        assert not self.state.cache.dues.spent
         self.log += taken
         return taken
 

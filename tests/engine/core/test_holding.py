@@ -64,8 +64,8 @@ def test_what_a_person_asked_for_is_not_held_back() -> None:
     tale = story()
     tale.ask(ev.FailoverAsked(to="b", author="x"))
     holding = Holding()
-    assert list(holding.firsts(tale.state)) == []
-    holding.hold(tale.state, is_paused=True)
+    assert list(holding.firsts([tale.group])) == []
+    holding.hold([tale.group], is_paused=True)
     assert holding.held == set()
 
 

@@ -63,7 +63,7 @@ def test_a_state_is_assembled_from_its_parts() -> None:
 def test_the_digest_is_of_the_fold_and_not_of_the_way_to_it() -> None:
     tale = busy()
     assert st.digest(replay(tale.log)) == st.digest(tale.state)
-    tale.state.cache.next_due_us = 12_345
+    tale.state.cache.dues.next_us = 12_345
     tale.state.cache.calm["g"].add("b")
     assert st.digest(replay(tale.log)) == st.digest(tale.state)
 

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core import events as ev
 from engine.core import state as st
@@ -20,7 +21,9 @@ from engine.runtime.clock import Clock
 from tests.engine.real import (
     GROUP,
     FullLog,
+    configuration,
     only,
+    policy_of,
     run,
     turning_on,
 )
@@ -301,5 +304,32 @@ def test_a_log_that_moved_once_is_folded_again_and_written_on() -> None:
                 await accept(at, f"m-{round_}")
             assert not at.turning.ended.is_set()
         assert [accepted.key for accepted in only(log, ev.MessageAccepted)] == ["m-0", "m-1", "m-2"]
+
+    run(main())
+
+
+def test_a_deadline_that_stays_due_is_said_once_and_everything_goes_on() -> None:
+    def broken(step: Step, event: ev.Observation) -> None:
+        if not isinstance(event, ev.DeadlinePassed):
+            decide(step, event)
+
+    async def main() -> None:
+        said: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        jumping, after = Jumping(), 0
+        clock = Clock(wall=jumping, boot=jumping)
+        policy = policy_of()
+        probe = replace(policy.probe, unknown_after_us=SECOND)
+        declared = configuration({"a": "http://127.0.0.1:1"}, policy=replace(policy, probe=probe))
+        async with turning_on(MemoryLog(), declared, rules=broken, clock=clock) as at:
+            at.turning.record(ev.ProbeOk(n=1, latency_us=1), subject="a")
+            for key in ("one", "two"):
+                jumping.us += 3_600 * SECOND
+                at.turning.kick()
+                after = (await at.published.kind(ev.DeadlinePassed, after=after)).seq
+                assert await accept(at, key)
+            assert at.turning.failure is None
+        (context,) = said
+        assert context["message"] == "the deadline 'unknown_after' of a stays due, which is a bug"
 
     run(main())

@@ -1,0 +1,147 @@
+"""Deadlines: the first is found without a walk, and one that does not clear keeps up nobody."""
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.decider import SILENCE, decide, next_due_us, step
+from engine.core.driver import Driver
+from engine.core.dues import FAR_US, Dues
+from engine.core.events import Evidence, Observation, Recorded
+from engine.core.fleet import Health
+from engine.core.policy import SECOND
+from engine.core.step import Step
+from tests.engine.core.build import START_US, Story, declared, loaded, made, only
+
+SILENT_US = 5 * SECOND
+
+
+def test_the_earliest_bound_is_first_and_what_is_not_so_any_more_is_passed_over() -> None:
+    dues = Dues()
+    assert dues.first() == (FAR_US, "")
+    dues.note("g", 30)
+    dues.note("h", 20)
+    dues.note("i", FAR_US)
+    assert dues.first() == (20, "h")
+    dues.stir("h")
+    assert dues.first() == (30, "g")
+    dues.note("h", 40)
+    dues.note("g", 50)
+    assert dues.first() == (40, "h")
+    dues.stir_all()
+    assert dues.first() == (FAR_US, "")
+
+
+def test_bounds_that_move_again_and_again_leave_nothing_behind() -> None:
+    dues = Dues()
+    for number in range(1_000):
+        dues.stir("g")
+        dues.note("g", 1_000 + number % 2)
+        assert dues.first() == (1_000 + number % 2, "g")
+    assert len(dues._heap) < 100
+
+
+# A rule that clears nothing.
+
+
+def deaf(step: Step, event: Observation) -> None:
+    """A mutant: that x and y are silent is nothing to it."""
+    if isinstance(event, ev.DeadlinePassed) and step.subject in ("x", "y"):
+        return
+    decide(step, event)
+
+
+def two_groups() -> Story:
+    policy = made(unknown_after_us=SILENT_US)
+    masters = (*declared("abc"), *declared("xyz", group="h"))
+    tale = Story({"g": policy, "h": policy}, masters=masters)
+    tale.ok(*"abcxyz")
+    tale.work()
+    tale.ok(*"abcxyz")
+    return tale
+
+
+def passed(taken: list[Recorded]) -> list[str]:
+    """Return whose silence was acted upon."""
+    due = ev.DeadlinePassed(what=SILENCE)
+    return [one.subject for one in taken if one.event == due]
+
+
+def silent(tale: Story) -> set[str]:
+    places = tale.state.cache.places.items()
+    return {name for name, place in places if place.master.health is Health.UNKNOWN}
+
+
+def test_a_deadline_that_does_not_clear_is_acted_upon_once_and_the_others_are_too() -> None:
+    tale = two_groups()
+    tale.wait(SILENT_US)
+    taken = step(tale.state, None, at_us=tale.at_us, decide=deaf)
+    assert sorted(passed(taken)) == sorted("abcxyz")
+    assert silent(tale) == set("abcz")
+    assert {due[3] for due in tale.state.cache.dues.spent["h"]} == {"x", "y"}
+    assert next_due_us(tale.state) is None
+    assert step(tale.state, None, at_us=tale.at_us, decide=deaf) == []
+
+
+def test_it_is_acted_upon_again_when_something_else_happens_in_its_part() -> None:
+    tale = two_groups()
+    tale.wait(SILENT_US)
+    step(tale.state, None, at_us=tale.at_us, decide=deaf)
+    tale.wait(1)
+    failed = ev.ProbeFailed(n=tale.n + 1, evidence=Evidence.REFUSED)
+    assert passed(step(tale.state, failed, subject="a", at_us=tale.at_us, decide=deaf)) == []
+    taken = step(tale.state, failed, subject="z", at_us=tale.at_us, decide=deaf)
+    assert sorted(passed(taken)) == ["x", "y"]
+    assert sorted(passed(step(tale.state, None, at_us=tale.at_us))) == []
+    tale.refuses("z")  # by now the rule is mended
+    assert silent(tale) >= {"x", "y"}
+    assert tale.state.cache.dues.spent == {}
+
+
+def test_after_a_stop_what_does_not_clear_keeps_up_no_start() -> None:
+    tale = two_groups()
+    stopped_us = tale.state.at_us
+    tale.wait(10 * SILENT_US)
+    started = ev.EngineStarted(release="1", stopped_at_us=stopped_us)
+    taken = step(tale.state, started, at_us=tale.at_us, decide=deaf)
+    assert silent(tale) == set("abcz")
+    assert sorted(passed(taken)) == sorted("abcxyzxy")  # with the start everything is asked anew
+
+
+def test_the_other_group_fails_over_meanwhile() -> None:
+    tale = two_groups()
+    tale.wait(SILENT_US - 1)
+    tale.ok(*"abc")
+    tale.wait(1)
+    step(tale.state, None, at_us=tale.at_us, decide=deaf)
+    assert {due[3] for due in tale.state.cache.dues.spent["h"]} == {"x", "y"}
+    taken: list[Recorded] = []
+    for event in (
+        ev.ConnectionClosed(evidence=Evidence.CLOSED),
+        ev.ProbeFailed(n=tale.n + 1, evidence=Evidence.REFUSED),
+    ):
+        taken += step(tale.state, event, subject="a", at_us=tale.at_us, decide=deaf)
+    assert only(taken, ev.AttemptStarted).heir == "b"
+
+
+def test_the_driver_says_what_is_spent_and_waits_for_it_no_more() -> None:
+    driver = Driver(decide=deaf)
+    masters = declared("xyz")
+    driver.observe(loaded(made(unknown_after_us=SILENT_US), masters), at_us=START_US)
+    for name in "xyz":
+        driver.observe(ev.ProbeOk(n=1, latency_us=1), subject=name, at_us=START_US)
+    assert driver.spent == []
+    at_us = START_US + SILENT_US
+    driver.tick(at_us)
+    assert driver.spent == [(at_us, "g", SILENCE, "x"), (at_us, "g", SILENCE, "y")]
+    driver.take_batch(at_us)
+    assert driver.wake_at_us() is None
+
+
+@pytest.mark.parametrize("names", ["abc", "cba"])
+def test_what_is_due_at_one_time_fires_in_the_order_of_names(names: str) -> None:
+    policy = made(unknown_after_us=SILENT_US)
+    masters = tuple(one for name in names for one in declared([f"{name}1"], group=name))
+    tale = Story(dict.fromkeys(names, policy), masters=masters)
+    tale.ok(*(f"{name}1" for name in names))
+    tale.wait(SILENT_US)
+    assert passed(tale.tick()) == ["a1", "b1", "c1"]
