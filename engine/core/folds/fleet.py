@@ -109,10 +109,12 @@ def _stir(state: State, group: GroupState) -> None:
 
 
 def _forget_answers(master: MasterState) -> None:
-    """Believe nothing that was said at another address."""
+    """Believe nothing that was said at another address, or of what is there."""
     master.boot, master.reported_epoch, master.reported_role = "", None, ""
     master.good_us = 0
     master.is_claim_known = False
+    master.report = None
+    st.forget_follow(master)
 
 
 def master_removed(state: State, recorded: Recorded) -> None:

@@ -7,7 +7,7 @@ from engine.core import candidates
 from engine.core import events as ev
 from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Mode
-from engine.core.policy import FenceKind
+from engine.core.policy import SECOND, FenceKind
 from engine.core.state import Phase
 from tests.engine.core.build import (
     Story,
@@ -168,6 +168,22 @@ def test_nothing_that_a_standby_said_at_its_old_address_is_believed() -> None:
     passed = candidates.passed_over(tale.state, tale.group, "b", tale.at_us)
     assert passed is not None
     assert passed[0] == "stale"
+
+
+def test_nor_are_the_data_or_the_lease_that_it_said_it_had() -> None:
+    tale = story(effects="redis", behind_max=0, unknown_after_us=0)
+    tale.work()
+    for name in "abc":
+        tale.see(ev.LoadReported(position=500, lease_us=SECOND), name)
+    assert tale.master("b").follows == "a"
+    moved(tale, "b", effects="redis", behind_max=0, unknown_after_us=0)
+    tale.boots["b"] = "another"
+    tale.ok("b")
+    assert tale.master("b").report is None
+    passed = candidates.passed_over(tale.state, tale.group, "b", tale.at_us)
+    assert passed is not None
+    assert passed[0] == "behind"
+    assert ("follow", "b") in tale.owed()
 
 
 def test_effects_and_fence_stay_while_somebody_waits_to_be_told_something() -> None:
