@@ -7,7 +7,7 @@ from engine.answers.search import Finder
 from engine.answers.times import iso
 from engine.core.errors import ConfigurationError
 from engine.core.fleet import Role
-from engine.core.serving import PERCENT, picker, weights
+from engine.core.serving import PERCENT, is_out, picker, weights
 from engine.core.serving import shares as slowed
 from engine.core.state import GroupState, MasterState, State
 from engine.log.protocol import Log
@@ -79,6 +79,8 @@ def _why_none(master: MasterState) -> str:
         return "it failed, and is not trusted again yet"
     if master.lost_seq:
         return "it lost its activation"
+    if is_out(master):
+        return "it is ejected: its requests fail much more than those of others"
     return f"its weight is {master.declared.weight}"
 
 

@@ -84,6 +84,14 @@ def _verdict(recorded: Recorded) -> str:
             )
         case ev.ObserversAgree():
             return f"observers of {who} contradict no more"
+        case ev.MasterEjected():
+            counted = dict(event.figures)
+            return (
+                f"{who} gets no traffic for a while (time {event.times} in a row): "
+                f"{counted['failed']} of {counted['calls']} requests failed"
+            )
+        case ev.MasterReadmitted():
+            return f"{who} gets traffic again"
         case ev.FlappingStarted():
             return f"{who} flaps ({event.percent_ppm / 10_000:.1f} % of its checks changed)"
         case ev.FlappingEnded():

@@ -197,13 +197,23 @@ def _leak(policy: GroupPolicy) -> str:
     )
 
 
+def _ejects(policy: GroupPolicy) -> str:
+    ejection = None if policy.balance is None else policy.balance.ejection
+    if ejection is None:
+        return ""
+    return (
+        f"; one that fails {ejection.failed_ppm / 10_000:g} % of its requests, or much more than "
+        f"the others, gets none for {spell(ejection.first_us)}, and longer the next time"
+    )
+
+
 def brakes_sentence(policy: GroupPolicy, fleet: FleetPolicy | None) -> str:
     """Return what brakes automatic failovers of a group, and when a place is given back."""
     failover = policy.failover
     if policy.mode is Mode.ACTIVE_ACTIVE:
         slow_us = 0 if policy.balance is None else policy.balance.slow_start_us
         grows = f"gets its whole share after {spell(slow_us)}" if slow_us else "is shared at once"
-        return f"none: every healthy master serves; one that begins to {grows}."
+        return f"none: every healthy master serves; one that begins to {grows}{_ejects(policy)}."
     window = spell(failover.limit_window_us)
     held = f"held down for {spell(failover.hold_down_us)}" if failover.hold_down_us else ""
     limit = f"{failover.limit} within {window}" if failover.limit else ""

@@ -24,6 +24,7 @@ from engine.config.watching import read_degraded, read_observers, read_watching
 from engine.core.fleet import Mode
 from engine.core.policy import (
     DAY,
+    EJECTION,
     HOUR,
     MS,
     PRESETS,
@@ -31,6 +32,7 @@ from engine.core.policy import (
     STRATEGIES,
     Automation,
     Balance,
+    Ejection,
     Failover,
     GroupPolicy,
     Messages,
@@ -52,7 +54,7 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
 GROUP_LATER: Final = ("drivers",)
-BALANCE_LATER: Final = ("panic", "ejection")
+BALANCE_LATER: Final = ("panic",)
 FAILOVER_LATER: Final = ("across_regions",)
 
 _INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
@@ -315,10 +317,27 @@ def _messages(table: Table, base: GroupPolicy, failover: Failover) -> Messages:
 
 
 def _balance(table: Table, base: Balance | None) -> Balance | None:
-    before_us = 0 if base is None else base.slow_start_us
-    slow_us = table.take("slow_start", kinds.duration(), before_us)
+    known = base or Balance(slow_start_us=0)
+    slow_us = table.take("slow_start", kinds.duration(), known.slow_start_us)
+    ejection = _ejection(table, known.ejection)
     table.finish()
-    return Balance(slow_start_us=slow_us) if slow_us else None
+    return Balance(slow_start_us=slow_us, ejection=ejection) if slow_us or ejection else None
+
+
+def _ejection(table: Table, base: Ejection | None) -> Ejection | None:
+    own = table.table("ejection")
+    # What a table says counts also where the preset ejects nobody; nothing said changes nothing.
+    is_asked = base is not None or table.has("ejection")
+    known = base or EJECTION
+    failed_ppm = own.take("failed", kinds.percent_or_never, known.failed_ppm)
+    ejection = Ejection(
+        first_us=own.take("first", kinds.duration(least_us=SECOND), known.first_us),
+        most_us=own.take("most", kinds.duration(least_us=SECOND), known.most_us),
+        share_ppm=own.take("share", kinds.percent, known.share_ppm),
+        failed_ppm=failed_ppm,
+    )
+    own.finish()
+    return ejection if is_asked and failed_ppm else None
 
 
 def _slo(table: Table, base: Slo) -> Slo:

@@ -17,7 +17,7 @@ from engine.config.loading import (
 from engine.config.sizes import spell_size
 from engine.config.tables import Unfit, shown
 from engine.core.errors import ConfigurationError
-from engine.core.policy import ALERTS, PRESETS, GroupPolicy
+from engine.core.policy import ALERTS, EJECTION, PRESETS, GroupPolicy
 from engine.core.policy import preset as policy_of
 
 COMMENT_COLUMN: Final = 32  # where the comments behind values begin, if the value is that short
@@ -130,6 +130,7 @@ clients = "{clients}"  # direct where clients hold a master's own address: with 
 
 [groups.main.balance]
 # slow_start = {slow_start}  # who begins to serve gets its whole share after this, at least 10 %
+# ejection = {{ failed = "never" }}  # active-active: {failed} % of failures, and it rests
 
 [groups.main.messages]
 # deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again
@@ -279,6 +280,7 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "limit": f'"{failover.limit}/{window}"' if failover.limit else '"none"',
         "grace": _q(failover.grace_us),
         "slow_start": _q(0 if policy.balance is None else policy.balance.slow_start_us),
+        "failed": _percent(EJECTION.failed_ppm),
         "lease": _q(PRESETS[policy.preset].lease_us),
         "backoff": _q(BACKOFF_US),
         "heals": ATTEMPTS_MAX,

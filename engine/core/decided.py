@@ -328,6 +328,20 @@ class ObserversAgree(Event, frozen=True, kw_only=True):
     evidence: tuple[int, ...]
 
 
+class MasterEjected(Event, frozen=True, kw_only=True):
+    """The subject gets no traffic for a while: its requests fail much more than those of others."""
+
+    until_us: int
+    times: int  # in a row [count]
+    rule: str  # failures: a share of them; successes: beside the share of the others
+    figures: Figures
+    evidence: tuple[int, ...]
+
+
+class MasterReadmitted(Event, frozen=True, kw_only=True):
+    """The subject was ejected, and gets traffic again."""
+
+
 class FlappingStarted(Event, frozen=True, kw_only=True):
     """The subject answers and fails by turns: it is not trusted until that ends."""
 
@@ -444,6 +458,8 @@ Decision: TypeAlias = (
     | RecoveryStarted
     | ObserversDisagree
     | ObserversAgree
+    | MasterEjected
+    | MasterReadmitted
     | FlappingStarted
     | FlappingEnded
     | DoubtChanged

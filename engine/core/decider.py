@@ -19,6 +19,7 @@ from engine.core import (
     detection,
     failback,
     outcomes,
+    outliers,
     rolling,
     scheduling,
     tending,
@@ -76,6 +77,10 @@ def decide(step: Step, event: Observation) -> None:
             _decide_acked(step, event)
         case ev.LoadReported():
             _decide_reported(step, event)
+        case ev.CallsCounted():
+            outliers.decide_counted(step, event)
+        case ev.DeadlinePassed(what=outliers.EJECTION):
+            outliers.decide_due(step)
         case ev.DeadlinePassed(what=scheduling.SCHEDULE):
             scheduling.decide_due(step)
         case ev.DeadlinePassed():
@@ -174,6 +179,8 @@ def _deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool
         yield True, (group.scheduled.due_us, group.id, scheduling.SCHEDULE, group.id)
     yield from _staleness(state, group)
     yield from _maintenance(state, group)
+    for at_us, name in outliers.ends(group):
+        yield True, (at_us, group.id, outliers.EJECTION, name)
     for at_us, name in healing_due(state, group):
         yield True, (at_us, group.id, "recover", name)
     if is_active_standby(state, group):

@@ -70,6 +70,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
             ev.RollbackRequested,
             ev.ScheduleCancelled,
             ev.UndoAsked,
+            ev.CallsCounted,
         ),
         ("group",),
     ),

@@ -46,9 +46,11 @@ from engine.core.decided import (
     HookStarted,
     MasterAdded,
     MasterDegraded,
+    MasterEjected,
     MasterFailed,
     MasterFenced,
     MasterHealthy,
+    MasterReadmitted,
     MasterRecovering,
     MasterRejoined,
     MasterRemoved,
@@ -85,6 +87,7 @@ from engine.core.observed import (
     AlertAcked,
     Approved,
     BodiesRemoved,
+    CallsCounted,
     CheckpointMarked,
     ClockStepped,
     ConfigurationLoaded,
@@ -171,6 +174,7 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     28: BodiesRemoved,
     29: LoadReported,
     30: ClockStepped,
+    32: CallsCounted,
     37: AlertAcked,
     38: ResetAsked,
     39: ScheduleCancelled,
@@ -230,6 +234,8 @@ KINDS: Final[dict[int, type[AnyEvent]]] = {
     149: SwitchoverScheduled,
     150: ScheduleEnded,
     151: DrainChanged,
+    152: MasterEjected,
+    153: MasterReadmitted,
 }
 OBSERVATIONS: Final[frozenset[type]] = frozenset(get_args(Observation))
 

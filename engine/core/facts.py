@@ -50,6 +50,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     figures: Figures = ()
 
 
+class Calls(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What the requests of a window met at one master [count]."""
+
+    master: str
+    calls: int
+    failed: int
+
+
 class GroupControl(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The control state of one group: what a rollback goes back to."""
 

@@ -5,7 +5,7 @@
 
 from typing import TypeAlias
 
-from engine.core.facts import Event, Evidence, GroupControl, Result
+from engine.core.facts import Calls, Event, Evidence, GroupControl, Result
 from engine.core.fleet import Master
 from engine.core.policy import Policy
 
@@ -370,6 +370,16 @@ class LoadReported(Event, frozen=True, kw_only=True):
     observer: str = ""
 
 
+class CallsCounted(Event, frozen=True, kw_only=True):
+    """What the requests that went through the engine met at the masters of the subject's group.
+
+    It is here only for a window in which some of them failed.
+    """
+
+    window_us: int
+    calls: tuple[Calls, ...]  # of those that had any, by name
+
+
 class ClockStepped(Event, frozen=True, kw_only=True):
     """The wall clock of the observer was set: no rule reads it, for engine time does not move."""
 
@@ -407,6 +417,7 @@ Observation: TypeAlias = (
     | BodiesRemoved
     | LoadReported
     | ClockStepped
+    | CallsCounted
     | AlertAcked
     | ScheduleCancelled
     | UndoAsked

@@ -170,10 +170,20 @@ class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     late_us: int  # how long it is said that the engine itself stood still
 
 
+class Ejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a master gets no traffic for a while, for what its requests met beside others."""
+
+    first_us: int  # for how long; the k-th time in a row k times as long [us]
+    most_us: int  # and never longer [us]
+    share_ppm: int  # of five masters and more, so many may be out, and one at least [ppm]
+    failed_ppm: int  # so many of its requests failed [ppm]
+
+
 class Balance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How traffic is shared among the masters that serve."""
 
     slow_start_us: int  # one that begins to serve gets its whole share only after this [us]; 0: now
+    ejection: Ejection | None = None  # None: nobody is ejected
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -368,6 +378,11 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     flap_low_ppm: int = 200_000
 
 
+# Envoy's figures, of its document "Outlier detection"; gRPC (proposal A50) has the same times.
+EJECTION: Final = Ejection(
+    first_us=30 * SECOND, most_us=300 * SECOND, share_ppm=100_000, failed_ppm=850_000
+)
+
 PRESETS: Final[dict[str, _Preset]] = {
     # Loopback only: a garbage collection or a fork takes longer than its time-out.
     "bench": _Preset(
@@ -458,7 +473,7 @@ def preset(name: str, *, mode: Mode = Mode.ACTIVE_STANDBY) -> GroupPolicy:
         ),
         messages=Messages(deliver_timeout_us=max(SECOND, base.deadline_us // 2)),
         slo=Slo(objective_ppm=995_000, window_us=30 * DAY),
-        balance=Balance(slow_start_us=base.slow_start_us)
+        balance=Balance(slow_start_us=base.slow_start_us, ejection=EJECTION)
         if base.slow_start_us and mode is Mode.ACTIVE_ACTIVE
         else None,
     )

@@ -44,6 +44,14 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_silent: bool = False  # nothing was said of its load for too long
 
 
+class Ejected(msgspec.Struct, kw_only=True):
+    """That a master gets no traffic for what its requests met, or that it was so the last time."""
+
+    until_us: int
+    times: int  # in a row [count]
+    is_out: bool  # until then; False: it gets traffic again
+
+
 class Eye(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What another observer saw of one master; the engine's own eye is in the master's fields."""
 

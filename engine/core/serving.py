@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from engine.core.balancing.priority import Priority
 from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.fleet import Role
-from engine.core.state import GroupState, State, is_active_standby
+from engine.core.state import GroupState, MasterState, State, is_active_standby
 
 PERCENT: Final = 100
 PERCENT_LEAST: Final = 10
@@ -23,12 +23,25 @@ class Picker(Protocol):
         """Return the next master; "" if there is none."""
 
 
+def may_serve(master: MasterState) -> bool:
+    """Return whether traffic may go to a master, ejected or not."""
+    return master.role is Role.ACTIVE and not master.is_doubted and not master.lost_seq
+
+
+def is_out(master: MasterState) -> bool:
+    """Return whether a master is ejected now."""
+    return master.ejected is not None and master.ejected.is_out
+
+
 def weights(group: GroupState) -> dict[str, int]:
-    """Return the weight of every master of `group` in force now [count]; 0 if it may not serve."""
+    """Return the weight of every master of `group` in force now [count]; 0 if it may not serve.
+
+    Where all who may serve are ejected, because the others have gone since, none of them is.
+    """
+    able = {name for name, master in group.masters.items() if may_serve(master)}
+    able = {name for name in able if not is_out(group.masters[name])} or able
     return {
-        name: master.declared.weight
-        if master.role is Role.ACTIVE and not master.is_doubted and not master.lost_seq
-        else 0
+        name: master.declared.weight if name in able else 0
         for name, master in group.masters.items()
     }
 

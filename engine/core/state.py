@@ -24,7 +24,7 @@ from engine.core.dues import Dues, Stirred
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
-from engine.core.seen import Eye, Flaps, Gaps, Report
+from engine.core.seen import Ejected, Eye, Flaps, Gaps, Report
 
 # Why a failover is open, where a person wants it: brakes bind automatic choices only.
 # A failback looks at them before it begins.
@@ -99,6 +99,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     by_command: bool = False  # it was added by a command, and no file owns it
     active_us: int = 0  # when it began to serve, under the activation that it has
     report: Report | None = None  # what it said of itself; None: nothing
+    ejected: Ejected | None = None  # None: it never was
     follows: str = ""  # the active that it was told to follow; "": nobody, or it was not told
     follow_epoch: int = 0  # the epoch it was told so under; 0: it was not told
     follow_us: int = 0

@@ -1,6 +1,7 @@
 """Traffic that goes through the engine: picked, watched, and counted only under a valid activation.
 
-Once a second the share of calls that failed at each master is reported, where any were made.
+Once a second the share of calls that failed at each master is reported, where any were made. Every
+ten seconds the calls of a group whose masters all serve are counted in the log, if any failed.
 
 A connection that fails is a question to its master, which is probed at once. What else goes wrong
 in the work of a caller (a file that is not there, a bug) says nothing about the master.
@@ -14,8 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 from engine.core.errors import NoMaster, StaleEpoch
-from engine.core.events import Evidence, LoadReported
+from engine.core.events import CallsCounted, Evidence, LoadReported
+from engine.core.facts import Calls
 from engine.core.load import is_worth_recording
+from engine.core.outliers import settings_of
 from engine.runtime.loop import Turning
 from engine.runtime.routes import Route, Routes
 from engine.runtime.watch import Watch
@@ -23,6 +26,7 @@ from engine.runtime.watch import Watch
 T = TypeVar("T")
 
 TELL_S: Final = 1.0  # how often the errors of calls are reported, while there are any
+WINDOW_S: Final = 10.0  # in which calls are counted to find outliers, as Envoy's interval is
 PPM: Final = 1_000_000  # parts per million in one
 
 # OSErrors of no class of their own that mean: the connection to the other side did not hold.
@@ -58,21 +62,30 @@ class Traffic:
         self._watches: Final = watches
         self._counts: Final[dict[str, list[int]]] = {}  # by master: calls, errors, in this second
         self._telling: asyncio.TimerHandle | None = None
+        # By group and master: calls, errors, in this window.
+        self._windows: Final[dict[str, dict[str, list[int]]]] = {}
+        self._closing: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Tell no more of how calls went."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
+        for handle in (self._telling, self._closing):
+            if handle is not None:
+                handle.cancel()
+        self._telling = self._closing = None
 
     def _count(self, route: Route, *, failed: bool) -> None:
         """Count a call that came to an end at its master, for the second that it ended in."""
         count = self._counts.setdefault(route.master, [0, 0])
         count[0] += 1
         count[1] += failed
+        window = self._windows.setdefault(route.group, {}).setdefault(route.master, [0, 0])
+        window[0] += 1
+        window[1] += failed
         if self._telling is None:
             loop = asyncio.get_running_loop()
             self._telling = loop.call_later(TELL_S, self._tell)
+            if self._closing is None:
+                self._closing = loop.call_later(WINDOW_S, self._close_window)
 
     def _tell(self) -> None:
         """Report the share of errors of each master that was called in the last second."""
@@ -83,6 +96,22 @@ class Traffic:
             if is_worth_recording(turning.driver.working, master, report, turning.clock.at_us()):
                 turning.record(report, subject=master)
         self._counts.clear()
+
+    def _close_window(self) -> None:
+        """Say what calls met at the masters of each group, where some of them failed."""
+        self._closing = None
+        turning, groups = self._turning, self._turning.driver.working.groups
+        for name, found in self._windows.items():
+            group = groups.get(name)
+            is_asked = group is not None and settings_of(turning.driver.working, group) is not None
+            if is_asked and any(errors for _, errors in found.values()):
+                calls = tuple(
+                    Calls(master=master, calls=calls, failed=errors)
+                    for master, (calls, errors) in sorted(found.items())
+                )
+                counted = CallsCounted(window_us=round(WINDOW_S * 1e6), calls=calls)
+                turning.record(counted, subject=name)
+        self._windows.clear()
 
     async def call(
         self,

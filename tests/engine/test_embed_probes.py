@@ -1,6 +1,8 @@
 """An engine that looks by functions of its service, and what calls say of the masters."""
 
+import asyncio
 import contextlib
+import errno
 from collections.abc import Callable
 
 import msgspec
@@ -11,7 +13,7 @@ from engine.core import events as ev
 from engine.core.errors import ConfigurationError
 from engine.core.events import Evidence, Recorded
 from engine.core.fleet import Master, Mode
-from engine.core.policy import Secret
+from engine.core.policy import EJECTION, Balance, Secret
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
 from engine.runtime import traffic
@@ -108,3 +110,43 @@ def of_traffic(master: str) -> Callable[[Recorded], bool]:
         and recorded.event.observer == "traffic"
         and recorded.subject == master
     )
+
+
+def test_a_master_that_fails_its_requests_gets_none_for_a_while(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "WINDOW_S", 0.2)
+    balance = Balance(slow_start_us=0, ejection=EJECTION)
+    policy = msgspec.structs.replace(policy_of(Mode.ACTIVE_ACTIVE), balance=balance)
+    declared = configuration(fleet.addresses, policy=policy)
+
+    async def main() -> None:
+        async with Engine(declared, log=MemoryLog()) as engine:
+
+            async def send(route: Route) -> str:
+                if route.master == "b":
+                    raise OSError(errno.ETIMEDOUT, "of the caller's own work")
+                return route.master
+
+            async def calls() -> None:
+                while True:
+                    with contextlib.suppress(OSError):
+                        await engine.call(GROUP, send)
+                    await asyncio.sleep(0)
+
+            await seen(engine, of(ev.Activated, "a"))
+            await seen(engine, of(ev.Activated, "b"))
+            calling = asyncio.create_task(calls())
+            ejected = (await seen(engine, of(ev.MasterEjected, "b"))).event
+            calling.cancel()
+            assert isinstance(ejected, ev.MasterEjected)
+            (seq,) = ejected.evidence
+            counted = (await seen(engine, lambda recorded: recorded.seq == seq)).event
+            assert isinstance(counted, ev.CallsCounted)
+            failed = {each.master: each.failed for each in counted.calls}
+            assert failed == {"a": 0, "b": dict(ejected.figures)["failed"]}
+            assert failed["b"] >= 50
+            async with engine.route(GROUP) as one, engine.route(GROUP) as other:
+                assert (one.master, other.master) == ("a", "a")
+
+    run(main())

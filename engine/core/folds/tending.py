@@ -1,10 +1,11 @@
-"""The fold over what people plan, and over masters that rest or are forgiven."""
+"""The fold over what people plan, and over masters that rest, are ejected or are forgiven."""
 
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
 from engine.core.folds.places import group_of, place_of
+from engine.core.seen import Ejected
 from engine.core.state import MasterState, State
 
 
@@ -27,6 +28,20 @@ def drained(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.DrainChanged)
     place_of(state, recorded).master.is_drained = event.drained
+
+
+def ejected(state: State, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, ev.MasterEjected)
+    place_of(state, recorded).master.ejected = Ejected(
+        until_us=event.until_us, times=event.times, is_out=True
+    )
+
+
+def readmitted(state: State, recorded: Recorded) -> None:
+    out = place_of(state, recorded).master.ejected
+    if out is not None:
+        out.is_out = False
 
 
 def reset(state: State, recorded: Recorded) -> None:

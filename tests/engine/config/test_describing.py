@@ -116,7 +116,13 @@ def test_brakes_are_said_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("", "after 1m"), ('balance.slow_start = "0s"', "once")]
+    ("line", "said"),
+    [
+        ("", "after 1m; one that fails 85 % of its requests"),
+        ('balance.slow_start = "0s"', "is shared at once; one that"),
+        ('balance.ejection = { failed = "never" }', "after 1m."),
+        ("balance.ejection = { failed = 50 }", "fails 50 % of"),
+    ],
 )
 def test_where_all_serve_it_says_how_one_begins(line: str, said: str) -> None:
     text = f'[groups.cache]\nmode = "active-active"\n{line}\n{MASTERS}'

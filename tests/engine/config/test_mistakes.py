@@ -72,6 +72,7 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
             "groups.cache.balance.panic: ",
             "this release does not have it yet: remove it",
         ),
+        ("balance.ejection.failed = 0", "groups.cache.balance.ejection.failed: ", "as in 99.95"),
         ('balance.slow_start = "x"', "groups.cache.balance.slow_start: expected a", '"1.5s"'),
         ("failover.across_regions = true", "groups.cache.failover.across_regions: ", "remove it"),
         ("failover.delay.crsh = 1", "groups.cache.failover.delay.crsh: ", "did you mean crash?"),

@@ -8,6 +8,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.errors import LogCorrupted, LogTooNew
 from engine.core.events import AnyEvent, Decision, Evidence, Observation, Recorded, Result
+from engine.core.facts import Calls
 from engine.core.fleet import Master
 from engine.core.policy import Policy
 
@@ -56,6 +57,7 @@ CODES = {
     "FleetRollbackRequested": 44,
     "LoadReported": 29,
     "ClockStepped": 30,
+    "CallsCounted": 32,
     "PolicyAdopted": 101,
     "MasterAdded": 102,
     "MasterRemoved": 103,
@@ -107,6 +109,8 @@ CODES = {
     "SwitchoverScheduled": 149,
     "ScheduleEnded": 150,
     "DrainChanged": 151,
+    "MasterEjected": 152,
+    "MasterReadmitted": 153,
 }
 STORED: list[tuple[int, str, AnyEvent]] = [
     (1, "92a5302e312e3007", ev.EngineStarted(release="0.1.0", stopped_at_us=7)),
@@ -269,6 +273,23 @@ STORED: list[tuple[int, str, AnyEvent]] = [
         ),
     ),
     (30, "92d2ff676980ce00989680", ev.ClockStepped(offset_us=-10_000_000, step_us=10_000_000)),
+    (
+        32,
+        "92ce009896809193a1613c3a",
+        ev.CallsCounted(window_us=10_000_000, calls=(Calls(master="a", calls=60, failed=58),)),
+    ),
+    (
+        152,
+        "95ce02625a0001a86661696c757265739192a563616c6c733c9107",
+        ev.MasterEjected(
+            until_us=40_000_000,
+            times=1,
+            rule="failures",
+            figures=(("calls", 60),),
+            evidence=(7,),
+        ),
+    ),
+    (153, "90", ev.MasterReadmitted()),
     (
         137,
         "9491a091a26f329203079192a5766f74657301",

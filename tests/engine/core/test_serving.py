@@ -7,7 +7,7 @@ from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.decider import step
 from engine.core.events import Evidence
 from engine.core.fleet import Master, Mode
-from engine.core.policy import Balance, Policy, preset
+from engine.core.policy import EJECTION, Balance, Policy, preset
 from engine.core.serving import picker, shares, weights
 from engine.core.state import GroupState, State
 
@@ -128,7 +128,7 @@ def test_a_rejoined_one_starts_slowly_again_and_one_active_alone_never_does() ->
     policy = preset("zone")
     assert policy.balance is None
     web = preset("zone", mode=Mode.ACTIVE_ACTIVE)
-    assert web.balance == Balance(slow_start_us=60_000_000)
+    assert web.balance == Balance(slow_start_us=60_000_000, ejection=EJECTION)
     one = Policy(groups={"g": msgspec.structs.replace(policy, balance=Balance(slow_start_us=9))})
     tale.state.fleet.policy = one
     assert shares(tale.state, tale.group, tale.at_us)[1] == 0
