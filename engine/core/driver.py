@@ -371,7 +371,7 @@ class Driver:
     @property
     def spent(self) -> list[Due]:
         """Return the deadlines that were acted upon and are due all the same: bugs in rules."""
-        return [due for spent in self.working.cache.dues.spent.values() for due in spent]
+        return sorted(due for spent in self.working.cache.dues.spent.values() for due in spent)
 
     # What the durable state owes.
 
