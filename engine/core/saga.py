@@ -91,7 +91,7 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
     failover = state.policy_of(group).failover
     if saga.attempt >= failover.attempts_max:
         return _end(state, group, saga, "abandoned", f"{saga.attempt} attempts failed", at_us)
-    if saga.attempt and at_us - saga.started_us > failover.deadline_us:
+    if saga.attempt and _worked_us(state, saga, at_us) > failover.deadline_us:
         return _end(state, group, saga, "abandoned", "its deadline passed", at_us)
     verdicts = candidates.table(state, group, at_us, is_tolerant=not is_automatic)
     heir = candidates.heir(verdicts)
@@ -103,6 +103,17 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
     if saga.is_approved and not saga.attempt:
         return None  # an approval stays, and is used when a fit heir appears
     return _end(state, group, saga, "abandoned", "no candidate is left", at_us)
+
+
+def _worked_us(state: State, saga: Saga, at_us: int) -> int:
+    """Return for how long a failover has been at its steps [us].
+
+    What it waited for before it began does not count, nor do fences, which are waited for however
+    long they take, nor time in which no engine ran.
+    """
+    waits = (Phase.SELECTING.value, Phase.FENCING.value)
+    waited_us = sum(us for phase, us in saga.phases if phase in waits)
+    return min(at_us - saga.started_us - waited_us, at_us - state.fleet.started_us)
 
 
 def _attempt(group: GroupState, saga: Saga, heir: str, verdicts: tuple[Verdict, ...]) -> Todo:

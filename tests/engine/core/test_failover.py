@@ -5,9 +5,9 @@ import pytest
 from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.fleet import Role
-from engine.core.policy import MS, SECOND, FenceKind
+from engine.core.policy import MS, SECOND, Automation, FenceKind
 from engine.core.state import Phase
-from tests.engine.core.build import Story, kinds, only, story, subjects
+from tests.engine.core.build import Story, kinds, made, only, story, subjects
 
 
 def phase(tale: Story) -> Phase:
@@ -297,6 +297,29 @@ def test_when_no_candidate_is_left_it_is_abandoned() -> None:
     tale.answers("transfer", Result.FAILED)
     ended = only(tale.answers("transfer", Result.FAILED), ev.FailoverEnded)
     assert (ended.result, ended.reason) == ("abandoned", "no candidate is left")
+
+
+@pytest.mark.parametrize("waits", ["approval", "fence", "engine"])
+def test_what_is_waited_for_does_not_use_up_the_time_for_the_next_heir(waits: str) -> None:
+    automation = Automation.CONFIRM if waits == "approval" else Automation.AUTO
+    fence = FenceKind.CONFIRMED if waits == "fence" else FenceKind.GATE
+    tale = Story(made(automation=automation, fence=fence, effects="http", unknown_after_us=0))
+    tale.ok("a", "b", "c")
+    tale.ask(ev.Approved(author="x"))
+    tale.work()
+    tale.ok("a", "b", "c")
+    tale.crashes("a")
+    deadline_us = tale.state.policy_of(tale.group).failover.deadline_us
+    tale.wait(2 * deadline_us)
+    if waits == "engine":
+        tale.see(ev.EngineStarted(release="1", stopped_at_us=tale.state.at_us))
+    tale.ok("b", "c")
+    if waits == "approval":
+        tale.ask(ev.Approved(author="x"))
+    elif waits == "fence":
+        tale.answers("fence")
+    taken = tale.answers("transfer", Result.FAILED)
+    assert only(taken, ev.AttemptStarted).heir == "c"
 
 
 def test_no_attempt_begins_after_the_deadline_of_the_whole() -> None:
