@@ -16,7 +16,8 @@ from engine.core import events as ev
 from engine.core.machines import FAILOVER, HEALTH, ROLE
 from engine.core.policy import HOUR, GroupPolicy
 from engine.simulation.checkers import HEAVY, LAWS, Law, violations
-from engine.simulation.drawing import TURNS, endure, setting_of, swarm
+from engine.simulation.drawing import TURNS, endure, swarm
+from engine.simulation.fleets import setting_of
 from engine.simulation.histories import History
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import ALL_KINDS, Schedule

@@ -6,46 +6,24 @@ run of one fault reaches, so each seed leaves out most kinds, and weighs the res
 
 import random
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from engine.core.fleet import Mode
-from engine.core.policy import (
-    MS,
-    SECOND,
-    AlertPolicy,
-    Automation,
-    Degraded,
-    FenceKind,
-    FleetPolicy,
-    GroupPolicy,
-    Observers,
-    Phi,
-)
+from engine.core.policy import MS, SECOND, GroupPolicy
+from engine.simulation.fleets import INTERVAL_US, NO_SIZES, drawn_setting
 from engine.simulation.histories import History
 from engine.simulation.network import LATENCY_US
 from engine.simulation.schedule import (
     ALL_KINDS,
     CLOCK_FAULTS,
-    GROUP,
     LOG_FAULTS,
     PARTITIONS,
     SITE_FAULTS,
-    GroupSetting,
     Schedule,
     Setting,
     Turn,
-    policy,
 )
 
 TURNS: Final = 60
-INTERVAL_US: Final = 20 * MS  # of the probes of a fleet that is drawn, which times are scaled to
-
-SIZES: Final = (1, 2, 3, 4, 5)  # masters of a group that is drawn
-SIZE_WEIGHTS: Final = (1, 4, 8, 3, 1)
-NO_SIZES: Final[Mapping[str, int]] = MappingProxyType({})
 
 # What ends a fault, and comes with it.
 HEALS: Final = {
@@ -55,6 +33,16 @@ HEALS: Final = {
     "crash-all": "restart-all", "standbys-crash": "restart-all", "standbys-poor": "standbys-well",
     "exclude": "include", "pause": "resume", "drain": "undrain",
 }  # fmt: skip
+# Mixes that bring about what a mix of everything has too seldom: masters that go and come; a source
+# that is still draining when its heir is lost; an engine that hears nothing while a master proves
+# itself; a copy of the log that is older than what a fenced master knows.
+THEMES: Final[tuple[tuple[str, ...], ...]] = (
+    ("crash", "restart", "cut", "join", "exclude", "include", "poor", "well", "engine-crash"),
+    ("switchover", "accept", "gray", "open", "exclude", "include", "rest"),
+    ("flap", "steady", "stall", "engine-crash"),
+    ("switchover", "hang", "continue", "restore"),
+)
+THEMED: Final = 0.25  # share of the seeds that draw one of them
 WITHOUT_SUBJECT: Final = frozenset((*PARTITIONS, *CLOCK_FAULTS, *LOG_FAULTS, *SITE_FAULTS))
 
 
@@ -81,7 +69,7 @@ def swarm(
     """
     rng = random.Random(seed)  # noqa: S311
     if setting is None:
-        setting = _setting(rng, policies, masters, sizes)
+        setting = drawn_setting(rng, policies, masters, sizes)
     mix = dict.fromkeys(kinds, 1) or _mix(rng)
     weights = tuple(mix.values())
     gaps_us = _gaps(rng, setting)
@@ -95,17 +83,6 @@ def swarm(
             for kind in rng.choices(tuple(mix), weights, k=turns)
         ),
     )
-
-
-def setting_of(
-    seed: int,
-    *,
-    policies: dict[str, GroupPolicy] | None = None,
-    masters: int | None = None,
-    sizes: Mapping[str, int] = NO_SIZES,
-) -> Setting:
-    """Return the fleet that `seed` draws; see `swarm`."""
-    return _setting(random.Random(seed), policies, masters, sizes)  # noqa: S311
 
 
 def endure(
@@ -149,6 +126,8 @@ def _drawn(rng: random.Random, recorded: Sequence[int], mean_us: int) -> int:
 
 def _mix(rng: random.Random) -> dict[str, int]:
     """Return the kinds that there are, and how often each is."""
+    if rng.random() < THEMED:
+        return dict.fromkeys(rng.choice(THEMES), 1)
     share = rng.choice((0.05, 0.15, 0.4))
     mix = {kind: rng.choice((1, 1, 3, 10)) for kind in ALL_KINDS if rng.random() < share}
     for fault, heal in HEALS.items():
@@ -171,125 +150,6 @@ def _gaps(rng: random.Random, setting: Setting) -> tuple[int, ...]:
             (max(0, around - LATENCY_US), around, around + LATENCY_US),
         )
     )
-
-
-def _setting(
-    rng: random.Random,
-    policies: dict[str, GroupPolicy] | None,
-    masters: int | None,
-    sizes: Mapping[str, int],
-) -> Setting:
-    if policies is None:
-        names = (GROUP, "h", "k")[: rng.choices((1, 2, 3), weights=(6, 3, 1))[0]]
-        policies = {name: _policy(rng) for name in names}
-    groups = [
-        GroupSetting(
-            id=name,
-            policy=found,
-            masters=masters or sizes.get(name) or rng.choices(SIZES, SIZE_WEIGHTS)[0],
-        )
-        for name, found in policies.items()
-    ]
-    scale = max(1, groups[0].policy.probe.interval_us // INTERVAL_US)
-    return Setting(
-        first=groups[0].id,
-        policy=groups[0].policy,
-        masters=groups[0].masters,
-        more=tuple(groups[1:]),
-        message_every_us=rng.choice((0, 5 * MS, 20 * MS)) * scale,
-        lanes=rng.choice((1, 3)),
-        acks_later=rng.random() < 0.3,
-        append_us=rng.choice((0, 300, 5 * MS)),
-        flush_us=rng.choice((0, 0, 30 * MS)) * scale,
-        down_us=rng.choice((1 * MS, 50 * MS, SECOND)),
-        observers=max(
-            (2 if group.policy.observers is not None else 0 for group in groups),
-            default=0,
-        )
-        or rng.choice((0, 0, 0, 1)),
-        fleet=FleetPolicy(limit=1, share_ppm=500_000, window_us=3 * SECOND)
-        if rng.random() < 0.15
-        else None,
-        alerts=_alerts(rng) if rng.random() < 0.3 else None,
-    )
-
-
-def _alerts(rng: random.Random) -> AlertPolicy:
-    damped_us = rng.choice((0, 50 * MS, SECOND))
-    return AlertPolicy(
-        no_heir_warning_us=damped_us,
-        no_heir_critical_us=4 * damped_us,
-        failovers=rng.choice((0, 2)),
-        failovers_window_us=3 * SECOND,
-        recovery_us=damped_us,
-        paused_us=damped_us,
-        late_us=damped_us,
-    )
-
-
-def _policy(rng: random.Random) -> GroupPolicy:
-    is_standby = rng.random() < 0.8
-    automation = rng.choices(
-        (Automation.AUTO, Automation.CONFIRM, Automation.OBSERVE), weights=(8, 1, 1)
-    )[0]
-    made = policy(
-        mode=Mode.ACTIVE_STANDBY if is_standby else Mode.ACTIVE_ACTIVE,
-        automation=automation,
-        fence=rng.choice(tuple(FenceKind)),
-        fall=rng.choice((1, 2, 3, 4)),
-        rise=rng.choice((1, 2, 3)),
-        interval_us=rng.choice((10 * MS, INTERVAL_US, 40 * MS)),
-        delay_us=rng.choice((0, 0, 80 * MS)),
-        hold_down_us=rng.choice((0, 0, SECOND)),
-        limit=rng.choice((0, 0, 1, 2)),
-        unknown_after_us=rng.choice((0, 200 * MS, 400 * MS)),
-    )
-    replace = msgspec.structs.replace
-    timeout_us = rng.choice((5 * MS, 30 * MS, 60 * MS))
-    recheck_us = rng.choice((timeout_us, 30 * MS))
-    late_us = timeout_us // 2
-    fence = made.fence
-    if fence.kind is FenceKind.LEASE:
-        fence = replace(fence, lease_us=rng.choice((50 * MS, 200 * MS)))
-    flaps = rng.random() < 0.2
-    probe = replace(
-        made.probe, timeout_us=timeout_us, recheck_us=recheck_us, late_us_max=late_us,
-        hold_open=rng.random() < 0.8,
-        phi=_phi(rng) if rng.random() < 0.25 else None,
-        flap_high_ppm=300_000 if flaps else 0, flap_low_ppm=200_000 if flaps else 0,
-        slow_us=rng.choice((0, 0, timeout_us // 4)),
-    )  # fmt: skip
-    failover = replace(
-        made.failover,
-        step_timeout_us=rng.choice((40 * MS, 100 * MS)),
-        grace_us=rng.choice((0, 200 * MS)),
-        lag_us_max=rng.choice((0, 0, 50 * MS)),
-    )
-    if rng.random() < 0.15:
-        failover = replace(failover, failback="auto", failback_us=rng.choice((50 * MS, SECOND)))
-    return replace(made, probe=probe, fence=fence, failover=failover, **_eyes(rng, timeout_us))
-
-
-def _phi(rng: random.Random) -> Phi:
-    waits = rng.random() < 0.5
-    return Phi(
-        threshold_milli=rng.choice((3_000, 8_000)),
-        deviation_us_min=rng.choice((2 * MS, 10 * MS)),
-        warm_up=rng.choice((3, 20)),
-        suspicion_us_min=20 * MS if waits else 0,
-        suspicion_us_max=100 * MS if waits else 0,
-    )
-
-
-def _eyes(rng: random.Random, timeout_us: int) -> dict[str, Any]:
-    """Return how many have to agree, and from where on a master serves badly."""
-    observers = None
-    if rng.random() < 0.3:
-        observers = Observers(
-            quorum=rng.choice((1, 2, 3)), vote_ttl_us=rng.choice((200 * MS, SECOND))
-        )
-    degraded = Degraded(silent_after_us=0, queue=rng.choice((0, 4))) if rng.random() < 0.1 else None
-    return {"observers": observers, "degraded": degraded}
 
 
 def _turn(

@@ -390,10 +390,15 @@ class World:
             acting = [master for master in members if master.role == "active"]
             acting.sort(key=lambda master: (master.is_usurper, -master.epoch))
             for master in acting[1:]:
-                if master.is_usurper:
+                if master.is_usurper or not self._was_activated(group.id):
                     master.yield_()
         self._do(self._start_engine)
         self._lift()
+
+    def _was_activated(self, group: str) -> bool:
+        """Return whether the log, perhaps an older copy, has ever had an active of `group`."""
+        part = replay(self.tape.log, evolve=self._evolve).groups.get(group)
+        return part is not None and part.epoch > 0
 
     def _lift(self) -> None:
         rim = self.rim
