@@ -5,6 +5,8 @@ A failed attempt is compensated (the heir is fenced if its promotion was owed) a
 candidate is tried in the same failover. After the switch, only forward.
 """
 
+from typing import Final
+
 from engine.core import candidates, failback
 from engine.core import events as ev
 from engine.core.blocking import (
@@ -25,6 +27,9 @@ from engine.core.leasing import lease_ends_us
 from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch, paused_until
 from engine.core.transfer import kept_digest
 
+# Somebody is at work on it by now: it is not promoted, whatever it was given.
+_AT_WORK: Final = ("excluded", "maintenance")
+
 
 def consider_saga(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
     """Return the next thing to do in the open failover of `group` and its subject, or None."""
@@ -36,7 +41,7 @@ def consider_saga(state: State, group: GroupState, saga: Saga, at_us: int) -> To
         case Phase.FENCING:
             return _consider_fencing(state, group, saga, at_us)
         case Phase.TRANSFERRING | Phase.PROMOTING | Phase.VERIFYING:
-            return _consider_heir(state, group, saga)
+            return _consider_heir(state, group, saga, at_us)
         case Phase.COMPENSATING:
             return _compensate(group, saga)
         case Phase.COMPLETED:
@@ -166,10 +171,15 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
     return saga.heir, ev.TransferStarted(digest=kept_digest(group.kept), count=len(group.kept))
 
 
-def _consider_heir(state: State, group: GroupState, saga: Saga) -> Todo | None:
+def _consider_heir(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
     if group.masters[saga.heir].health is Health.FAILED:
         return _attempt_failed(saga, f"the heir failed while {saga.phase.value}")
-    if saga.phase is Phase.TRANSFERRING and is_told(state, group):
+    if saga.phase is not Phase.TRANSFERRING:
+        return None
+    for rule, _ in candidates.every_rule(state, group, saga.heir, at_us, is_tolerant=True):
+        if rule in _AT_WORK:
+            return _attempt_failed(saga, f"the heir became unfit: {rule}")
+    if is_told(state, group):
         for name, master in group.masters.items():
             if name != saga.heir and candidates.is_stray(master):
                 # Nobody is promoted beside it; the next attempt fences it first.

@@ -30,6 +30,8 @@ def decide_drain(step: Step, event: ev.DrainAsked) -> None:
     if event.drained is master.is_drained:
         already = "drains already" if master.is_drained else "does not drain"
         reasons.append(f"{step.subject} {already}")
+    if event.drained:
+        reasons += open_to(group, step.subject)
     serves = master.role in (Role.ACTIVE, Role.DRAINING)
     is_standby = is_active_standby(step.state, group)
     to = ""

@@ -322,6 +322,21 @@ def test_what_is_waited_for_does_not_use_up_the_time_for_the_next_heir(waits: st
     assert only(taken, ev.AttemptStarted).heir == "c"
 
 
+@pytest.mark.parametrize("rule", ["excluded", "maintenance"])
+def test_nobody_is_promoted_whom_somebody_took_out_while_state_was_on_the_way(rule: str) -> None:
+    tale = crashed(unknown_after_us=0)
+    assert ("transfer", "b") in tale.owed()
+    mark: ev.Observation = ev.ExclusionAsked(excluded=True, reason="", author="x")
+    if rule == "maintenance":
+        until_us = tale.at_us + SECOND
+        mark = ev.MaintenanceDeclared(from_us=tale.at_us, to_us=until_us, reason="", author="x")
+    taken = tale.see(mark, "b")
+    assert only(taken, ev.AttemptFailed).reason == f"the heir became unfit: {rule}"
+    assert only(taken, ev.AttemptStarted).heir == "c"
+    tale.work()
+    assert tale.group.assigned == "c"
+
+
 def test_no_attempt_begins_after_the_deadline_of_the_whole() -> None:
     tale = crashed(unknown_after_us=0)
     tale.wait(2 * SECOND + 1)

@@ -36,6 +36,20 @@ def serving(names: str = "abc") -> Story:
 # Rest.
 
 
+@pytest.mark.parametrize("step", ["transfer", "promote", "verify"])
+def test_who_is_about_to_take_over_cannot_rest(step: str) -> None:
+    tale = story(unknown_after_us=0)
+    tale.crashes("a")
+    saga = tale.group.saga
+    assert saga is not None
+    while (step, "b") not in tale.owed():
+        tale.answers(next(what for what, name in tale.owed() if name == "b"))
+    assert refused(drain(tale, "b")) == (f"failover {saga.id} of g is open to b",)
+    assert kinds(drain(tale, "c")) == ["DrainChanged"]
+    tale.work()
+    assert active_of(tale.group) == "b"
+
+
 def test_a_standby_that_rests_is_not_chosen_until_it_may_be_again() -> None:
     tale = story(unknown_after_us=0)
     assert kinds(drain(tale, "b")) == ["DrainChanged"]
