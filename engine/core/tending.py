@@ -27,13 +27,15 @@ def decide_drain(step: Step, event: ev.DrainAsked) -> None:
     group, master = place.group, place.master
     what = "drain" if event.drained else "undrain"
     reasons = []
-    if event.drained is master.is_drained:
+    serves = master.role in (Role.ACTIVE, Role.DRAINING)
+    is_standby = is_active_standby(step.state, group)
+    # One that serves on although it was to rest, for the heir was not fit, may be told once more.
+    is_again = event.drained and serves and is_standby
+    if event.drained is master.is_drained and not is_again:
         already = "drains already" if master.is_drained else "does not drain"
         reasons.append(f"{step.subject} {already}")
     if event.drained:
         reasons += open_to(group, step.subject)
-    serves = master.role in (Role.ACTIVE, Role.DRAINING)
-    is_standby = is_active_standby(step.state, group)
     to = ""
     if not reasons and event.drained and serves:
         if is_standby:

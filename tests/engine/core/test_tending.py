@@ -3,7 +3,7 @@
 import pytest
 
 from engine.core import events as ev
-from engine.core.events import FLEET, Recorded
+from engine.core.events import FLEET, Recorded, Result
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import HOUR, FenceKind, Hooks, Policy
 from engine.core.serving import weights
@@ -70,6 +70,18 @@ def test_the_work_of_the_active_is_moved_before_it_rests() -> None:
     assert active_of(tale.group) == "b"
     tale.ok("a", "b", "c")
     assert only(tale.crashes("b"), ev.AttemptStarted).heir == "c"
+
+
+def test_an_active_that_serves_on_is_told_to_rest_once_more() -> None:
+    tale = story(unknown_after_us=0)
+    drain(tale, "a")
+    assert "is open: selecting" in refused(drain(tale, "a"))[0]
+    assert only(tale.answers("preflight", Result.REFUSED), ev.FailoverEnded).result == "abandoned"
+    assert active_of(tale.group) == "a"
+    assert kinds(drain(tale, "a")) == ["DrainChanged", "FailoverStarted"]
+    tale.work()
+    assert active_of(tale.group) == "b"
+    assert refused(drain(tale, "a")) == ("a drains already",)
 
 
 def test_an_active_that_nobody_can_replace_does_not_rest() -> None:
