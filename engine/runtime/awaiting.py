@@ -14,10 +14,10 @@ from typing import Final
 from engine.core.events import Evidence
 from engine.runtime.clock import monotonic_us
 from engine.runtime.health import read_health
-from engine.runtime.seen import Failure, Probed
+from engine.runtime.seen import Asked, Failure, Probed
 
 
-class BeatLink:
+class BeatLink(Asked):
     """Waits for the beats of one master.
 
     Args:

@@ -9,7 +9,7 @@ from engine.runtime import http1
 from engine.runtime.connection import Parsing, R
 from engine.runtime.health import read_health, read_reason
 from engine.runtime.http1 import Nonsense
-from engine.runtime.seen import Answer, Failure, shortened
+from engine.runtime.seen import Answer, Failure, again, shortened
 
 BODY_BYTES_MAX: Final = 262_144  # of an answer to a probe; a health document is below 4 KiB
 EXPECTED_WITHIN: Final = 65_536  # what is expected over TCP has to come within these [bytes]
@@ -49,6 +49,9 @@ class Http:
 
     def __init__(self, path: str, *, host: str) -> None:
         self.opening = self.question = http1.get(path, host=host)
+        # Most answers say what the last one said.
+        self._body_read, self._status_read = b"", 0
+        self._last: Answer | Failure | None = None
 
     def parser(self) -> http1.Parser:
         """Return what reads the answers of a new connection."""
@@ -56,7 +59,16 @@ class Http:
 
     def read(self, reply: http1.Response, *, latency_us: int) -> Answer | Failure:
         """Return what an answer says; a status from 400 on is one that says no."""
-        return read_answer(reply, latency_us=latency_us)
+        last = self._last
+        if (
+            type(last) is Answer
+            and reply.body == self._body_read
+            and reply.status == self._status_read
+        ):
+            return again(last, latency_us=latency_us)
+        self._body_read, self._status_read = reply.body, reply.status
+        self._last = last = read_answer(reply, latency_us=latency_us)
+        return last
 
     def unfinished(self, parser: Parsing[http1.Response]) -> str:
         """Return "": half an answer is nothing."""

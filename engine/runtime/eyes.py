@@ -9,10 +9,11 @@ from engine.core.fleet import Master
 from engine.core.policy import Probe
 from engine.runtime.awaiting import BeatLink
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import Place
-from engine.runtime.dialects import Http, Tcp
+from engine.runtime.connection import Place, R
+from engine.runtime.dialects import Dialect, Http, Tcp
 from engine.runtime.probing import HeldLink
 from engine.runtime.redis import Redis
+from engine.runtime.rota import Rota
 from engine.runtime.seen import Link, OnClosed
 from engine.runtime.tasked import Check, FunctionLink, ProgramLink
 from engine.runtime.trust import tls_of
@@ -27,6 +28,7 @@ class Eyes:
 
     def __init__(self, source: str = "") -> None:
         self._source: Final = source
+        self.rota: Final = Rota()
         self.checks: Final[dict[str, Check]] = {}  # by group
         self.beats: Final[dict[str, BeatLink]] = {}  # by master
 
@@ -83,17 +85,29 @@ class Eyes:
         match probe.kind:
             case "http" | "https":
                 http = Http(probe.path, host=place.host)
-                return HeldLink(place, http, on_closed, hold_open=probe.hold_open, clock=clock)
+                return self._over(place, http, on_closed, probe, clock)
             case "tcp":
                 tcp = Tcp(probe.send, probe.expect)
-                return HeldLink(place, tcp, on_closed, hold_open=probe.hold_open, clock=clock)
+                return self._over(place, tcp, on_closed, probe, clock)
             case _:
                 secret = ""
                 if probe.password is not None:
                     where = f"{name}.password"
                     secret = password(probe.password, name=where, source=self._source)
                 redis = Redis(master.group, user=probe.user, password=secret, told=told)
-                return HeldLink(place, redis, on_closed, hold_open=probe.hold_open, clock=clock)
+                return self._over(place, redis, on_closed, probe, clock)
+
+    def _over(
+        self,
+        place: Place,
+        dialect: Dialect[R],
+        on_closed: OnClosed,
+        probe: Probe,
+        clock: Callable[[], int],
+    ) -> Link:
+        return HeldLink(
+            place, dialect, on_closed, hold_open=probe.hold_open, clock=clock, rota=self.rota
+        )
 
     def _check(self, group: str) -> Check:
         check = self.checks.get(group)

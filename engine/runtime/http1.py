@@ -72,6 +72,32 @@ class _Framing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     keep: bool
 
 
+class _Like:
+    """Knows heads that say the same as one that was read: only the value of `Date` may differ.
+
+    Nearly all answers of a master to probes are such, and a new date comes with each second.
+    """
+
+    __slots__ = ("_after", "_before", "_date", "_upto")
+
+    def __init__(self, head: bytes) -> None:
+        """Take a head without the end of its last line."""
+        lines = head + b"\r\n\r\n"
+        name = lines.lower().find(b"\r\ndate:")
+        self._date = len(lines) if name < 0 else name + len(b"\r\ndate:")
+        self._upto = len(lines) if name < 0 else lines.index(b"\r\n", self._date)
+        self._before, self._after = lines[: self._date], lines[self._upto :]
+
+    def fits(self, data: bytes) -> bool:
+        """Return whether `data` begins with such a head."""
+        date, upto = self._date, self._upto
+        return (
+            data.startswith(self._before)
+            and data.startswith(self._after, upto)
+            and data.find(b"\r\n", date, upto) < 0  # else it would be another field
+        )
+
+
 class Parser:
     """Turns the bytes of one connection into answers.
 
@@ -88,9 +114,9 @@ class Parser:
         self._chunk_bytes = 0
         self._trailer_bytes = 0
         self._interim = 0  # answers in a row that only announce another one
-        # Most answers of a master have the same head for a second, the resolution of `Date`.
         self._head_seen = b""
         self._framing_seen = self._framing
+        self._like = _Like(self._head_seen)
 
     @property
     def is_idle(self) -> bool:
@@ -105,6 +131,10 @@ class Parser:
         Raises:
             Nonsense: This is not HTTP/1.1 or exceeds a limit; the parser is of no more use.
         """
+        if self._part is _Part.HEAD and not self._buffer:
+            whole = self._take_whole(data)
+            if whole is not None:
+                return whole
         self._buffer += data
         while True:
             match self._part:
@@ -138,6 +168,19 @@ class Parser:
                     if self._trailer_bytes > HEAD_BYTES_MAX:
                         raise Nonsense(f"trailers of more than {HEAD_BYTES_MAX} bytes")
 
+    def _take_whole(self, data: bytes) -> Response | None:
+        """Return `data` as an answer if it is one, all of it, whose head is like the last one."""
+        framing = self._framing_seen
+        start = len(self._head_seen) + 4
+        if (
+            framing.part is not _Part.LENGTH
+            or len(data) != start + framing.length
+            or not self._like.fits(data)
+        ):
+            return None
+        self._interim = 0
+        return Response(status=framing.status, body=data[start:], keep=framing.keep)
+
     def end(self) -> Response | None:
         """Return the answer that the end of the connection completes, if there is one."""
         if self._part is not _Part.CLOSE:
@@ -165,6 +208,7 @@ class Parser:
         del self._buffer[: end + 4]
         if head != self._head_seen:
             self._framing_seen, self._head_seen = self._read_head(head), head
+            self._like = _Like(head)
         self._framing = self._framing_seen
         self._part = self._framing.part  # HEAD again after an interim answer
         self._interim = self._interim + 1 if self._part is _Part.HEAD else 0

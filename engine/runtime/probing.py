@@ -8,6 +8,8 @@ Rules:
   master that hangs has died; but the next probe takes a fresh one, because a firewall may have
   forgotten the old one while the master is well. A late answer on it counts for nothing but this:
   the connection may be used again.
+- Where the observer itself was so late that the time-out says little, the held connection carries
+  the next probe as well: one that cannot keep up must not take to opening connections.
 - A fresh connection that is cut before it answers is tried once more: a process that dies, or a
   worker that is replaced, closes its listening socket a moment after the connections in its queue.
 - Before a time-out is judged, everything that is ready is read. `late_us` tells how late the
@@ -24,10 +26,21 @@ from engine.core.events import Evidence
 from engine.runtime.clock import monotonic_us
 from engine.runtime.connection import Connection, NoConnection, Place, R, dial
 from engine.runtime.dialects import Dialect
-from engine.runtime.seen import LATE_OWN_US, Failure, Interrupted, OnClosed, Probed, shortened
+from engine.runtime.rota import Rota
+from engine.runtime.seen import (
+    LATE_OWN_US,
+    Failure,
+    Interrupted,
+    OnClosed,
+    Probed,
+    Tell,
+    own_trouble,
+    shortened,
+)
 
 SHORT_MAX: Final = 3  # connections that end after one answer, before none is held for a while
 NOT_HELD_US: Final = 60_000_000
+EXCUSED_MAX: Final = 1  # probes that the held connection may owe an answer to when it is asked
 LOOKS: Final = 8  # looks at the clock while a connection opens [count per time-out]
 
 
@@ -40,6 +53,7 @@ class HeldLink(Generic[R]):
         on_closed: Told at once when the held connection ends: CLOSED or RESET.
         hold_open: False: every probe takes a connection of its own.
         clock: Returns the time since some fixed moment [us].
+        rota: Who is called when, by that clock; None: a rota of its own.
     """
 
     is_waiting = False
@@ -52,6 +66,7 @@ class HeldLink(Generic[R]):
         *,
         hold_open: bool = True,
         clock: Callable[[], int] = monotonic_us,
+        rota: Rota | None = None,
     ) -> None:
         self._place = place
         self._dialect = dialect
@@ -63,13 +78,16 @@ class HeldLink(Generic[R]):
         self._fresh: Connection[R] | None = None  # of the probe under way, until it is answered
         self._opening: asyncio.Task[None] | None = None  # set for a probe over a fresh one
         self._tasks: set[asyncio.Task[None]] = set()  # that one and those being cancelled
-        self._probe: asyncio.Future[Probed] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._tell: Tell | None = None  # who waits for the probe under way
+        self._probe: asyncio.Future[Probed] | None = None  # of it, if that is what was asked for
+        self._count = 0  # of probes that ended
+        self._alarm = (rota or Rota(clock)).alarm(self._on_time)
         self._asked_us = 0
         self._due_us = 0
         self._step_us = 0
-        self._look_us = 0
+        self._look_us = 0  # the next look while a connection opens; 0: none opens
         self._late_us = 0
+        self._excused = 0  # probes that the held connection may still owe an answer to
         self._is_retried = False
         self._is_closed = False
         self._held_answers = 0  # over the connection that is held
@@ -77,41 +95,54 @@ class HeldLink(Generic[R]):
         self._hold_from_us = 0
 
     def probe(self, *, fresh: bool, timeout_us: int) -> asyncio.Future[Probed]:
-        """Return the future result of a probe, at the latest `timeout_us` from now.
+        """Return the future result of a probe, as `ask` tells it."""
+        probe: asyncio.Future[Probed] = asyncio.get_running_loop().create_future()
+
+        def tell(probed: Probed) -> None:
+            if not probe.done():
+                probe.set_result(probed)
+
+        self.ask(fresh=fresh, timeout_us=timeout_us, tell=tell)
+        self._probe = probe
+        return probe
+
+    def ask(self, *, fresh: bool, timeout_us: int, tell: Tell) -> None:
+        """Let `tell` know the result of a probe, at the latest `timeout_us` from now.
 
         Args:
             fresh: Take a new connection, which is held from its answer on in place of the old one.
                 False: the held one, or a new one if there is none that has answered everything.
             timeout_us: An answer later than this is overdue [us, > 0].
+            tell: Called once, and not before this has returned; it asks for nothing itself.
         """
         assert timeout_us > 0
         assert not self._is_closed
-        if self._probe is not None:
+        if self._tell is not None:
+            assert self._probe is not None, "one probe at a time"
             assert self._probe.cancelled(), "one probe at a time"
             self._end_probe()
-        loop = asyncio.get_running_loop()
-        self._probe = loop.create_future()
+        self._tell = tell
         self._asked_us = self._clock()
         self._due_us = self._asked_us + timeout_us
         self._late_us = 0
         held = self._held
-        if held is not None and held.owing == 0 and not fresh and self._question:
-            self._arm(timeout_us, self._on_due)
+        if held is not None and held.owing <= self._excused and not fresh and self._question:
+            self._look_us = 0
+            self._alarm.set(self._due_us)
             held.send(self._question)
         else:
             self._step_us = max(1, timeout_us // LOOKS)
             self._look_us = self._asked_us + self._step_us
-            self._arm(self._step_us, self._on_look)
+            self._alarm.set(self._look_us)
             self._is_retried = False
             self._start_opening()
-        return self._probe
 
     async def close(self) -> None:
         """End the probe under way, if any, and close everything; nothing is reported."""
         self._is_closed = True
         if self._probe is not None:
             self._probe.cancel()
-            self._end_probe()
+        self._end_probe()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._held is not None:
             self._held.drop()
@@ -147,8 +178,8 @@ class HeldLink(Generic[R]):
         if opening.cancelled():
             return
         bug = opening.exception()
-        if bug is not None and self._probe is not None and not self._probe.done():
-            self._probe.set_exception(bug)
+        if bug is not None and opening is self._opening:
+            self._finish(own_trouble(bug, waited_us=self._clock() - self._asked_us))
 
     def _make(self) -> Connection[R]:
         self._fresh = Connection(
@@ -160,7 +191,10 @@ class HeldLink(Generic[R]):
         return self._fresh
 
     def _on_answer(self, connection: Connection[R], response: R) -> None:
-        is_wanted = connection is self._fresh or (self._probe is not None and not self._opening)
+        # Else it came too late, on the held connection.
+        is_wanted = connection is self._fresh or (
+            self._tell is not None and self._opening is None and connection.owing == 0
+        )
         if connection is self._fresh:
             self._fresh = None
             if not self._question and self._held is not None:
@@ -173,15 +207,17 @@ class HeldLink(Generic[R]):
         elif connection is self._held:
             self._held_answers += 1
             self._short = 0
+            if connection.owing == 0:
+                self._excused = 0
         if connection is self._held and not connection.is_open:
             self._held = None  # it said that it would close
-        if is_wanted:  # else it came too late, on the held connection
+        if is_wanted:
             self._finish(self._dialect.read(response, latency_us=self._clock() - self._asked_us))
 
     def _hold(self, connection: Connection[R]) -> None:
         if self._held is not None:
             self._held.drop()
-        self._held, self._held_answers = connection, 1
+        self._held, self._held_answers, self._excused = connection, 1, 0
 
     def _note_short(self) -> None:
         """Hold nothing for a while if the master closes every connection after one answer.
@@ -206,13 +242,19 @@ class HeldLink(Generic[R]):
         elif connection is self._held:
             self._held = None
             self._note_short()
-            is_asked = self._probe is not None and not self._opening
+            is_asked = self._tell is not None and self._opening is None
             if evidence is not Evidence.PROTOCOL:
                 if is_asked:
                     self._finish(Interrupted())
                 self._on_closed(evidence)
             elif is_asked:
                 self._fail(evidence, detail)
+
+    def _on_time(self) -> None:
+        if self._look_us:
+            self._on_look()
+        else:
+            self._on_due()
 
     def _on_look(self) -> None:
         """Notice how late the loop is while a connection opens.
@@ -228,22 +270,21 @@ class HeldLink(Generic[R]):
         if now_us >= self._due_us:
             self._on_due()
         else:
-            self._arm(self._look_us - now_us, self._on_look)
-
-    def _arm(self, wait_us: int, call: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_us / 1_000_000, call)
+            self._alarm.set(self._look_us)
 
     def _on_due(self) -> None:
         # What arrived while the loop was busy is handed out between this turn and the one after
         # the next: the next turn polls the sockets only after the calls that are due in it.
         loop = asyncio.get_running_loop()
-        probe = self._probe
-        loop.call_soon(lambda: loop.call_soon(self._judge, probe))
+        count = self._count
+        loop.call_soon(lambda: loop.call_soon(self._judge, count))
 
-    def _judge(self, probe: asyncio.Future[Probed] | None) -> None:
-        if self._probe is not probe:
+    def _judge(self, count: int) -> None:
+        if self._count != count:
             return
         self._late_us = max(self._late_us, self._clock() - self._due_us, 0)
+        is_excused = 2 * self._late_us >= self._due_us - self._asked_us
+        self._excused = EXCUSED_MAX if is_excused else 0
         self._fail(Evidence.OVERDUE, self._missing())
 
     def _missing(self) -> str:
@@ -266,17 +307,16 @@ class HeldLink(Generic[R]):
         )
 
     def _finish(self, probed: Probed) -> None:
-        probe = self._probe
+        tell = self._tell
         self._end_probe()
-        if probe is not None and not probe.done():
-            probe.set_result(probed)
+        if tell is not None:
+            tell(probed)
 
     def _end_probe(self) -> None:
         """Forget the probe under way and what was opened for it; a held connection stays."""
-        self._probe = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._tell = self._probe = None
+        self._count += 1
+        self._alarm.clear()
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None

@@ -6,6 +6,7 @@ latest when its time is up, and takes no more memory than the limits of its kind
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
@@ -32,6 +33,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     report: LoadReported | None = None  # what it says of itself besides; None: nothing
 
 
+def again(answer: Answer, *, latency_us: int) -> Answer:
+    """Return the same answer, given once more within `latency_us` [us]."""
+    return Answer(
+        latency_us=latency_us,
+        status=answer.status,
+        boot=answer.boot,
+        epoch=answer.epoch,
+        role=answer.role,
+        degraded=answer.degraded,
+        report=answer.report,
+    )
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The probe failed; `late_us` is how late the observer itself was meanwhile."""
 
@@ -47,6 +61,7 @@ class Interrupted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 Probed: TypeAlias = Answer | Failure | Interrupted
 OnClosed: TypeAlias = Callable[[Evidence], None]
+Tell: TypeAlias = Callable[[Probed], None]
 
 
 class Link(Protocol):
@@ -68,8 +83,50 @@ class Link(Protocol):
                 counts from when its word is expected.
         """
 
+    def ask(self, *, fresh: bool, timeout_us: int, tell: Tell) -> None:
+        """Let `tell` know the result of a probe; the arguments of `probe`.
+
+        It is called once, and not before this has returned. Where there are many masters this is
+        the way: a future and a task for each probe cost more than the probe.
+        """
+
     async def close(self) -> None:
         """End the probe under way, if any, and let everything go; nothing is reported."""
+
+
+class Asked(ABC):
+    """The part of a link that tells what a future has."""
+
+    @abstractmethod
+    def probe(self, *, fresh: bool, timeout_us: int) -> "asyncio.Future[Probed]":
+        """Return the future result of a probe."""
+
+    def ask(self, *, fresh: bool, timeout_us: int, tell: Tell) -> None:
+        """Let `tell` know the result of a probe; if that is given up, nobody is told."""
+
+        def ended(probe: "asyncio.Future[Probed]") -> None:
+            if probe.cancelled():
+                return
+            bug = probe.exception()
+            tell(probe.result() if bug is None else own_trouble(bug, waited_us=0))
+
+        self.probe(fresh=fresh, timeout_us=timeout_us).add_done_callback(ended)
+
+
+def own_trouble(bug: BaseException, *, waited_us: int) -> Failure:
+    """Return what a probe comes to in which a rule of ours broke, and say that it did.
+
+    It is recorded, but beyond every limit: it says nothing of the master.
+    """
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a look at a master broke, which is a bug", "exception": bug}
+    )
+    return Failure(
+        evidence=Evidence.OVERDUE,
+        waited_us=waited_us,
+        late_us=LATE_OWN_US,
+        detail=shortened(f"the observer itself: {bug!r}"),
+    )
 
 
 def shortened(text: str) -> str:

@@ -17,13 +17,13 @@ from engine.runtime import programs
 from engine.runtime.clock import monotonic_us
 from engine.runtime.connection import evidence_of
 from engine.runtime.health import read_health
-from engine.runtime.seen import LATE_OWN_US, Answer, Failure, Probed, shortened
+from engine.runtime.seen import LATE_OWN_US, Answer, Asked, Failure, Probed, shortened
 
 # What a check returns: nothing or True: all is well; False: it is not; or a health document.
 Check: TypeAlias = Callable[[Master], object]
 
 
-class _Tasked:
+class _Tasked(Asked):
     """What both have in common: a look is a task, and ends in time."""
 
     is_waiting = False

@@ -3,7 +3,6 @@
 When is a function of the state (`detection.pace`); this module keeps the time and the connections.
 """
 
-import asyncio
 from typing import Final
 
 from engine.core import events as ev
@@ -13,13 +12,18 @@ from engine.core.load import is_worth_recording
 from engine.core.state import Place
 from engine.runtime.eyes import Eyes
 from engine.runtime.loop import Turning
-from engine.runtime.seen import Answer, Failure
+from engine.runtime.rota import AT_ONCE
+from engine.runtime.seen import Answer, Failure, Probed
 
-GONE_S: Final = 0.05  # between two looks for a master that was just removed
+GONE_US: Final = 50_000  # between two looks for a master that was just removed
 
 
 class Watch:
-    """Probes one master until it is closed."""
+    """Probes one master until it is closed.
+
+    A fleet has thousands of them, and each probes every second, so a watch is no task: it is
+    called when a probe is due, when one has its result, and when a connection ends.
+    """
 
     def __init__(
         self, turning: Turning, master: str, *, phase_s: float = 0.0, eyes: Eyes | None = None
@@ -29,10 +33,11 @@ class Watch:
         Raises:
             ConfigurationError: What its probe needs is not there.
         """
+        eyes = eyes or Eyes()
         self._turning: Final = turning
         self._master: Final = master
         place = self._place()
-        self._link = (eyes or Eyes()).link(
+        self._link: Final = eyes.link(
             place.master.declared,
             turning.state.policy_of(place.group).probe,
             on_closed=self._closed,
@@ -40,20 +45,22 @@ class Watch:
             told=place.master.boot if place.master.epoch else "",
         )
         self._n = place.master.observers.get("", 0)
-        self._kicked = asyncio.Event()
-        self._phase_s = phase_s
+        self._clock: Final = turning.clock.monotonic_us
         self._is_stopped = False
-        self._task = asyncio.create_task(self._run(), name=f"watch {master}")
+        self._is_asking = False
+        self._has_asked = False
+        self._alarm: Final = eyes.rota.alarm(self._probe)
+        self._began_us = self._clock() + round(phase_s * 1e6)
+        self._alarm.set(self._began_us)
 
     def stop(self) -> None:
         """Probe no more, from now on; nothing of this master is recorded any more."""
         self._is_stopped = True
-        self._task.cancel()
+        self._alarm.clear()
 
     async def close(self) -> None:
         """Probe no more, and close every connection."""
         self.stop()
-        await asyncio.gather(self._task, return_exceptions=True)
         await self._link.close()
 
     def look(self, evidence: Evidence) -> None:
@@ -65,7 +72,7 @@ class Watch:
             self._turning.record(
                 ev.ConnectionClosed(evidence=evidence, observer="traffic"), subject=self._master
             )
-        self._kicked.set()
+        self._pace()
 
     def report(self, report: ev.LoadReported) -> bool:
         """Record what the master said of itself if it is worth it; return whether it was."""
@@ -87,45 +94,47 @@ class Watch:
         if not self._is_there():
             return
         self._turning.record(ev.ConnectionClosed(evidence=evidence), subject=self._master)
-        self._kicked.set()
+        self._pace()
 
-    async def _run(self) -> None:
-        clock = self._turning.clock
-        await asyncio.sleep(self._phase_s)
-        while True:
-            if not self._is_there():
-                await asyncio.sleep(GONE_S)  # until the durable state has it, or not
-                continue
-            place = self._place()
-            policy = self._turning.driver.working.policy_of(place.group).probe
-            _, fresh = pace(self._turning.driver.working, place.group, place.master)
-            began_us = clock.monotonic_us()
-            self._kicked.clear()
-            self._n += 1
-            seen = await self._link.probe(fresh=fresh, timeout_us=policy.timeout_us)
-            if not self._is_there():
-                continue
-            if isinstance(seen, Answer):
-                self._answered(seen)
-            elif isinstance(seen, Failure):
-                self._failed(seen)
-            if not self._link.is_waiting:
-                await self._until_due(began_us)
+    def _probe(self) -> None:
+        """Ask, because it is due."""
+        if self._is_stopped:
+            return
+        if not self._is_there():
+            self._alarm.set(self._clock() + GONE_US)  # until the durable state has it, or not
+            return
+        place, working = self._place(), self._turning.driver.working
+        _, fresh = pace(working, place.group, place.master)
+        timeout_us = working.policy_of(place.group).probe.timeout_us
+        self._n += 1
+        self._is_asking = self._has_asked = True
+        self._began_us = self._clock()
+        self._link.ask(fresh=fresh, timeout_us=timeout_us, tell=self._probed)
 
-    async def _until_due(self, began_us: int) -> None:
-        """Wait until the next probe is due; a closed connection makes it due at once."""
-        while self._is_there():
-            place = self._place()
-            after_us, _ = pace(self._turning.driver.working, place.group, place.master)
-            left_us = began_us + after_us - self._turning.clock.monotonic_us()
-            if left_us <= 0:
-                return
-            self._kicked.clear()
-            try:
-                async with asyncio.timeout(left_us / 1e6):
-                    await self._kicked.wait()
-            except TimeoutError:
-                return
+    def _probed(self, seen: Probed) -> None:
+        """Take the result of the probe under way, and say when the next one is due."""
+        self._is_asking = False
+        try:
+            if self._is_there():
+                if isinstance(seen, Answer):
+                    self._answered(seen)
+                elif isinstance(seen, Failure):
+                    self._failed(seen)
+        finally:
+            self._pace()
+
+    def _pace(self) -> None:
+        """Set when the next probe is due, unless one is under way."""
+        if self._is_asking or self._is_stopped:
+            return
+        if self._link.is_waiting or not self._is_there():
+            self._alarm.set(AT_ONCE)
+            return
+        place = self._place()
+        after_us, _ = pace(self._turning.driver.working, place.group, place.master)
+        if not self._has_asked and after_us:
+            return  # its turn comes as it was set
+        self._alarm.set(self._began_us + after_us if after_us else AT_ONCE)
 
     def _answered(self, seen: Answer) -> None:
         kind = ev.ProbeOk

@@ -121,6 +121,39 @@ def test_a_probe_that_was_given_up_makes_room_for_the_next(kind: str, tmp_path: 
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_asked_is_told_once_and_not_before_the_question_is_put(
+    kind: str, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with WELL_BEHAVED[kind](tmp_path) as (link, _):
+            for fresh in (False, False, True):
+                told: list[Probed] = []
+                link.ask(fresh=fresh, timeout_us=LONG_US, tell=told.append)
+                assert not told
+                await until(lambda told=told: bool(told))
+                probed = await ask(link)
+                assert isinstance(probed, Answer), probed
+                assert [type(one) for one in told] == [Answer]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_is_told_of_a_probe_that_closing_ended(kind: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        told: list[Probed] = []
+        async with SILENT[kind](tmp_path) as (link, ends):
+            link.ask(fresh=False, timeout_us=LONG_US, tell=told.append)
+            await asyncio.sleep(0)
+            await link.close()
+            await asyncio.sleep(0)
+            assert ends.seen == []
+        assert not told
+
+    asyncio.run(body())
+
+
 # Connections.
 
 

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.runtime import http1
 from engine.runtime.http1 import Nonsense, Parser, Response
@@ -132,3 +134,57 @@ def test_so_many_interim_answers_are_passed_over_and_no_more() -> None:
         assert found == Response(status=200, body=b"", keep=True)
     with pytest.raises(Nonsense, match="interim"):
         parser.feed(interim * (http1.INTERIM_MAX + 1))
+
+
+DATED = (
+    OK + b"server: x\r\ndate: Mon, 30 Nov 2026 06:00:00 GMT\r\ncontent-length: 2\r\n"
+    b"connection: keep-alive\r\n\r\nab"
+)
+
+
+def taken(parser: Parser, data: bytes) -> object:
+    """Return what a parser makes of `data`, whatever that is."""
+    try:
+        found = [parser.feed(data), parser.feed(b"")]
+    except Nonsense as err:
+        return str(err)
+    return found, parser.is_idle, parser.end()
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        DATED.replace(b"06:00:00", b"06:00:01"),
+        DATED.replace(b"06:00:00", b"06:0\r\n:0"),
+        DATED.replace(b"Mon, 30 Nov 2026 06:00:00 GMT", b"x\r\nTransfer-Encoding: chunked\r\n"),
+        DATED.replace(b"30 Nov 2026 06:00:00 GMT", b"\r\ncontent-length: 0\r\n     "),
+        DATED.replace(b"06:00:00 GMT", b"06:\r\n\r\nGMT"),
+        DATED.replace(b"GMT", b"GM\r"),
+        DATED.replace(b"keep-alive", b"close     "),
+        DATED.replace(b"200 OK", b"503 NO"),
+        DATED.replace(b"content-length: 2", b"content-length: 1"),
+        DATED.replace(b"date: ", b"Date: "),
+        DATED[:-1],
+        DATED + b"c",
+        DATED + DATED,
+        OK + b"content-length: 2\r\n\r\nab",
+    ],
+)
+def test_an_answer_like_the_last_one_is_read_as_if_it_were_the_first(then: bytes) -> None:
+    used = Parser(body_bytes_max=12)
+    for _ in range(2):
+        assert used.feed(DATED) == Response(status=200, body=b"ab", keep=True)
+    assert taken(used, then) == taken(Parser(body_bytes_max=12), then)
+
+
+@given(
+    st.integers(0, len(DATED) - 1), st.sampled_from([b"", b"\r", b"\n", b"\r\n", b":", b"1", b"x"])
+)
+def test_no_byte_of_a_head_is_passed_over(place: int, put: bytes) -> None:
+    used = Parser(body_bytes_max=12)
+    used.feed(DATED)
+    for then in (DATED[:place] + put + DATED[place + 1 :], DATED[:place] + put + DATED[place:]):
+        fresh = Parser(body_bytes_max=12)
+        assert taken(used, then) == taken(fresh, then)
+        used = Parser(body_bytes_max=12)
+        used.feed(DATED)

@@ -9,11 +9,13 @@ from engine.runtime.clock import monotonic_us
 from engine.runtime.seen import LATE_OWN_US, Answer, Failure
 from tests.engine.runtime.links import HEALTH, ask, boot_of, evidence_of, link_to
 from tests.engine.runtime.peers import (
+    LONG_US,
     SHORT_US,
     answer,
     free_port,
     request,
     sample,
+    says,
     says_nothing,
     server,
 )
@@ -137,6 +139,64 @@ def test_an_observer_that_was_late_says_by_how_much() -> None:
                 probed = await probe
                 assert isinstance(probed, Failure)
                 assert probed.late_us >= SHORT_US
+
+    asyncio.run(body())
+
+
+def test_an_observer_that_was_late_asks_over_the_held_connection_again() -> None:
+    """It cannot tell a master that hangs from its own trouble, and opening would be more work."""
+
+    async def body() -> None:
+        seen = asyncio.Event()
+
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request(reader)
+            writer.write(answer(HEALTH))
+            await request(reader)
+            await request(reader)
+            seen.set()
+            writer.write(answer('{"boot":"first"}'))
+            await request(reader)
+            writer.write(answer('{"boot":"second"}') + answer('{"boot":"third"}'))
+            await reader.read()
+
+        async with server(late, says_nothing) as address, link_to(address) as (link, ends):
+            await ask(link)
+            held = link._held
+            probe = link.probe(fresh=False, timeout_us=SHORT_US)
+            asyncio.get_running_loop().call_later(SHORT_US / 2e6, stall, 2 * SHORT_US)
+            assert evidence_of(await probe) is Evidence.OVERDUE
+            probe = link.probe(fresh=False, timeout_us=LONG_US)
+            await seen.wait()
+            # The answer to the question that was overdue counts for nothing.
+            await asyncio.sleep(0)
+            assert not probe.done()
+            assert link._held is held
+            probe.cancel()
+            assert await boot_of(link) == "third"
+            assert link._held is held
+            assert ends.seen == []
+
+    asyncio.run(body())
+
+
+def test_an_observer_that_stays_late_takes_a_fresh_connection_after_two_questions() -> None:
+    async def body() -> None:
+        async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request(reader)
+            writer.write(answer(HEALTH))
+            await reader.read()
+
+        async with server(first, says(answer(HEALTH))) as address, link_to(address) as (link, _):
+            await ask(link)
+            held = link._held
+            for _ in range(2):
+                probe = link.probe(fresh=False, timeout_us=SHORT_US)
+                asyncio.get_running_loop().call_later(SHORT_US / 2e6, stall, 2 * SHORT_US)
+                assert evidence_of(await probe) is Evidence.OVERDUE
+                assert link._held is held
+            assert isinstance(await ask(link), Answer)
+            assert link._held is not held
 
     asyncio.run(body())
 
