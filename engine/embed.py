@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final, Self, TypeVar
 
 from engine import __version__
-from engine.answers.room import room
-from engine.answers.views import lags
+from engine.answers.room import figures_of_room, room
+from engine.answers.views import figures_of_lags, lags
 from engine.answers.words import parts
 from engine.config import Configuration
 from engine.config.loading import KEEP_BODIES_US, SEAL_AFTER_US
@@ -24,7 +24,8 @@ from engine.core import messages
 from engine.core import state as st
 from engine.core.driver import Driver
 from engine.core.errors import ConfigurationError, LogError
-from engine.core.events import Recorded
+from engine.core.events import Figures, Recorded
+from engine.core.gauges import DISK, VIEWS
 from engine.core.policy import Policy
 from engine.core.state import State
 from engine.log import states
@@ -41,6 +42,7 @@ from engine.runtime.clock import Clock
 from engine.runtime.commands import Commands
 from engine.runtime.eyes import Eyes
 from engine.runtime.failpoints import Failpoint, nothing
+from engine.runtime.figuring import Figuring
 from engine.runtime.following import FOLLOW_MAX, Following
 from engine.runtime.hands import EffectHands
 from engine.runtime.hearing import Hearing
@@ -203,6 +205,12 @@ class Engine(Commands, Tending, Requests):
         self._watches = Watches(turning, self._eyes)
         self._traffic = Traffic(turning, self._routes, self._watches)
         self._closing.callback(self._traffic.close)
+        self._figuring = Figuring(
+            turning,
+            traffic=self._traffic.counted,
+            looks={DISK: self._look_at_disk, VIEWS: self._look_at_views},
+        )
+        self._closing.push_async_callback(self._figuring.close)
         self._hands = EffectHands(
             turning,
             failpoint=hit,
@@ -222,6 +230,7 @@ class Engine(Commands, Tending, Requests):
         turning.start(self._hands)
         self._hands.attach()
         self._watches.start()
+        self._figuring.start()
         filling = asyncio.create_task(self._space.keep(turning.note_space), name="keep space")
         self._closing.push_async_callback(_cancelled, filling)
 
@@ -425,6 +434,12 @@ class Engine(Commands, Tending, Requests):
             return None
         keep_us, size_max = bounds.keep_observations_us, bounds.size_max
         return await asyncio.to_thread(room, log, log.path, keep_us=keep_us, size_max=size_max)
+
+    async def _look_at_disk(self) -> Figures | None:
+        return figures_of_room(await self.room(), size_max=self._bounds().size_max)
+
+    async def _look_at_views(self) -> Figures:
+        return figures_of_lags(await self.views())
 
     async def rebuild(self, view: str, *, retry: bool = False) -> int:
         """Fold the stored view of a projection anew beside the live one; return its position [seq].

@@ -28,6 +28,10 @@ _TYPED: Final = {
     "several-active": "end all of them but one",
     "no-heir": "tanist status",
     "disk-full": "make space on the disk of the log",
+    "disk-filling": "make space on the disk of the log, or set log.max_size",
+    "queue": "tanist messages",
+    "share": "tanist weights",
+    "view-behind": "tanist status",
 }
 
 
@@ -80,8 +84,41 @@ def says(kind: str, subject: str, figures: Mapping[str, int]) -> str:
         case "disk-full":
             left = parts(figures["left"], figures["reserve"])
             return f"the disk of the log is full: {left} of the reserve left"
+        case _:
+            return _of_figures(kind, subject, figures)
+
+
+def _of_figures(kind: str, subject: str, figures: Mapping[str, int]) -> str:
+    """Return what an alert says that rests on figures."""
+    match kind:
+        case "queue":
+            return f"{figures['queue']} wait at {subject}"
+        case "cpu":
+            return f"{subject} uses {_percent(figures['cpu_ppm'])} of its processors"
+        case "memory":
+            return f"{subject} uses {_percent(figures['memory_ppm'])} of its memory"
+        case "errors":
+            return (
+                f"{figures['errors']} of {figures['calls']} requests to {subject} fail in a minute"
+            )
+        case "share":
+            calls, of_group = figures["calls"], figures["group_calls"]
+            return f"{subject} gets {calls} of the {of_group} requests of its group in a minute"
+        case "latency":
+            p99, usual = lasting(figures["p99_us"]), lasting(figures["usual_us"])
+            return f"one answer in a hundred of {subject} takes {p99}, where {usual} is usual"
+        case "disk-filling":
+            left_us = figures["left_us"]
+            full = f", and full in {lasting(left_us)} as it grows" if left_us >= 0 else ""
+            return f"the disk of the log is used to {_percent(figures['used_ppm'])}{full}"
+        case "view-behind":
+            return f"a stored view is {lasting(figures['behind_us'])} behind the log"
         case other:
             return f"{other} of {subject}"
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm / 10_000:.3g} %"
 
 
 def standing(state: State) -> list[Said]:

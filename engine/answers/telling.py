@@ -115,6 +115,9 @@ def _own_state(event: ev.AnyEvent) -> str:
                 f"the wall clock was set by {lasting(event.step_us)}: it is "
                 f"{lasting(abs(event.offset_us))} {ahead} engine time, which goes on as before"
             )
+        case ev.FiguresDerived():
+            told = ", ".join(f"{name} {value}" for name, value in event.figures)
+            return f"counted in the last minute, {event.what}: {told}"
         case ev.EngineResumed():
             return f"the engine itself stood still for {lasting(event.stall_us)}"
         case ev.ObservationsDropped():

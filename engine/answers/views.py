@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.core.errors import LogCorrupted
+from engine.core.events import Figures
 from engine.core.policy import SECOND
 from engine.log.protocol import Log, ViewStatus
 
@@ -49,6 +50,12 @@ def _lag_s(log: Log, found: ViewStatus) -> float | None:
     except LogCorrupted:
         return None
     return 0.0 if first is None else max(0, log.head.at_us - first[1]) / SECOND
+
+
+def figures_of_lags(views: Iterable[Document]) -> Figures:
+    """Return the figures that an alert of views rests on: how far the last of them is behind."""
+    behind_s = max((view["lag_s"] or 0.0 for view in views), default=0.0)
+    return (("behind_us", int(behind_s * SECOND)),)
 
 
 def worth_a_word(views: Iterable[Document]) -> list[Document]:

@@ -1,9 +1,53 @@
 """What a file says of the fleet as a whole: what brakes it, and when people have to hear of it."""
 
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
 from engine.config import kinds
 from engine.config.durations import spell
 from engine.config.tables import Table
 from engine.core.policy import ALERTS, PRESETS, SECOND, AlertPolicy, FleetPolicy
+
+COUNT_MAX: Final = 1_000_000_000  # of what waits, and of requests in a minute [count]
+TIMES_MAX: Final = 1_000  # as long as usual
+
+_LEVELS: Final = ("warning", "critical")
+_PAIRS: Final = ("no_heir", "queue", "cpu", "memory", "errors", "disk")
+_DAMPED: Final = kinds.duration_or_never(least_us=SECOND)
+_SPAN: Final = kinds.duration(least_us=SECOND)
+_COUNT: Final = kinds.count_or_never(most=COUNT_MAX)
+_LEAST: Final = kinds.count(least=1, most=COUNT_MAX)
+_PERCENT: Final = kinds.percent_or_never
+# Of each key the setting, and what it may be.
+_KEYS: Final[dict[str, tuple[str, Callable[[object], int]]]] = {
+    "no_heir_warning": ("no_heir_warning_us", _DAMPED),
+    "no_heir_critical": ("no_heir_critical_us", _DAMPED),
+    "recovery": ("recovery_us", _DAMPED),
+    "paused": ("paused_us", _DAMPED),
+    "late": ("late_us", _SPAN),
+    "queue_warning": ("queue_warning", _COUNT),
+    "queue_critical": ("queue_critical", _COUNT),
+    "queue_for": ("queue_us", _SPAN),
+    "cpu_warning": ("cpu_warning_ppm", _PERCENT),
+    "cpu_critical": ("cpu_critical_ppm", _PERCENT),
+    "memory_warning": ("memory_warning_ppm", _PERCENT),
+    "memory_critical": ("memory_critical_ppm", _PERCENT),
+    "busy_for": ("busy_us", _SPAN),
+    "errors_warning": ("errors_warning_ppm", _PERCENT),
+    "errors_critical": ("errors_critical_ppm", _PERCENT),
+    "errors_calls": ("errors_calls", _LEAST),
+    "errors_for": ("errors_us", _SPAN),
+    "share": ("share_ppm", _PERCENT),
+    "share_calls": ("share_calls", _LEAST),
+    "latency_times": ("latency_times", kinds.count_or_never(most=TIMES_MAX)),
+    "latency_for": ("latency_us", _SPAN),
+    "disk_warning": ("disk_warning_ppm", _PERCENT),
+    "disk_critical": ("disk_critical_ppm", _PERCENT),
+    "disk_left": ("disk_left_us", _DAMPED),
+    "behind": ("behind_us", _DAMPED),
+}
 
 
 def read_fleet(table: Table, *, preset_name: str) -> FleetPolicy | None:
@@ -15,27 +59,39 @@ def read_fleet(table: Table, *, preset_name: str) -> FleetPolicy | None:
 
 def read_alerts(table: Table) -> AlertPolicy:
     """Return what the table `alerts` says; "never" silences a condition."""
-    damped = kinds.duration_or_never(least_us=SECOND)
     failovers, window_us = table.take(
         "failovers", kinds.limit, (ALERTS.failovers, ALERTS.failovers_window_us)
     )
     before = table.reading.count
-    found = AlertPolicy(
-        no_heir_warning_us=table.take("no_heir_warning", damped, ALERTS.no_heir_warning_us),
-        no_heir_critical_us=table.take("no_heir_critical", damped, ALERTS.no_heir_critical_us),
+    found = msgspec.structs.replace(
+        ALERTS,
         failovers=failovers,
         failovers_window_us=window_us or ALERTS.failovers_window_us,
-        recovery_us=table.take("recovery", damped, ALERTS.recovery_us),
-        paused_us=table.take("paused", damped, ALERTS.paused_us),
-        late_us=table.take("late", kinds.duration(least_us=SECOND), ALERTS.late_us),
+        **{
+            field: table.take(key, kind, getattr(ALERTS, field))
+            for key, (field, kind) in _KEYS.items()
+        },
     )
-    is_upside_down = 0 < found.no_heir_critical_us < found.no_heir_warning_us
-    if table.reading.count == before and is_upside_down:
-        table.mistake(
-            "no_heir_critical",
-            expected=f"at least {spell(found.no_heir_warning_us)}, as long as no_heir_warning",
-            found=spell(found.no_heir_critical_us),
-            remedy="a warning comes first: raise this one, or lower no_heir_warning",
-        )
+    if table.reading.count == before:
+        for key in _PAIRS:
+            _refuse_upside_down(table, key, found)
     table.finish()
     return found
+
+
+def _refuse_upside_down(table: Table, key: str, found: AlertPolicy) -> None:
+    """Say so if something is critical before there is a warning of it."""
+    warning, critical = (getattr(found, _KEYS[f"{key}_{level}"][0]) for level in _LEVELS)
+    if not 0 < critical < warning:
+        return
+    spelt = spell if key == "no_heir" else str if key == "queue" else _percent
+    table.mistake(
+        f"{key}_critical",
+        expected=f"at least {spelt(warning)}, as {key}_warning has it",
+        found=spelt(critical),
+        remedy=f"a warning comes first: raise this one, or lower {key}_warning",
+    )
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm / 10_000:g}"

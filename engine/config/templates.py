@@ -17,7 +17,7 @@ from engine.config.loading import (
 from engine.config.sizes import spell_size
 from engine.config.tables import Unfit, shown
 from engine.core.errors import ConfigurationError
-from engine.core.policy import ALERTS, EJECTION, PRESETS, GroupPolicy
+from engine.core.policy import ALERTS, EJECTION, PRESETS, AlertPolicy, GroupPolicy
 from engine.core.policy import preset as policy_of
 
 COMMENT_COLUMN: Final = 32  # where the comments behind values begin, if the value is that short
@@ -55,6 +55,26 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 # recovery = {recovery}  # a failover is open for longer; or "never"
 # paused = {paused}  # paused, or only observing although there are effects; or "never"
 # late = {late}  # how long it is said that the engine itself stood still
+# queue_warning = {queue_warning}  # more messages of a group, or requests at a master, wait
+# queue_for = {queue_for}  # for so long; beyond queue_critical it is critical at once
+# queue_critical = {queue_critical}
+# cpu_warning = {cpu_warning}  # percent of its processors that a master says it uses
+# cpu_critical = {cpu_critical}
+# memory_warning = {memory_warning}  # the same of its memory
+# memory_critical = {memory_critical}
+# busy_for = {busy_for}  # and for so long
+# errors_warning = {errors_warning}  # percent of the requests that the engine's route sent it fail
+# errors_critical = {errors_critical}
+# errors_for = {errors_for}  # for so long
+# errors_calls = {errors_calls}  # of fewer requests in a minute nothing is said
+# share = {share}  # percent of all requests that one of several masters gets
+# share_calls = {share_calls}  # of fewer requests in a minute nothing is said
+# latency_times = {latency_times}  # its slowest answers take so many times as long as usual
+# latency_for = {latency_for}  # for so long, and more than a quarter of the time-out
+# disk_warning = {disk_warning}  # percent of the disk of the log are used, and it may need more
+# disk_critical = {disk_critical}
+# disk_left = {disk_left}  # as it grows, the disk is full sooner: critical
+# behind = {behind}  # a stored view is further behind the log
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
@@ -243,6 +263,32 @@ def _percent(ppm: int) -> str:
     return f"{ppm / (kinds.PPM // 100):g}" if ppm else '"never"'
 
 
+def _limits(alerts: AlertPolicy) -> dict[str, object]:
+    """Return the limits of figures that people hear of, as a file spells them."""
+    return {
+        "queue_warning": alerts.queue_warning,
+        "queue_critical": alerts.queue_critical,
+        "queue_for": _q(alerts.queue_us),
+        "cpu_warning": _percent(alerts.cpu_warning_ppm),
+        "cpu_critical": _percent(alerts.cpu_critical_ppm),
+        "memory_warning": _percent(alerts.memory_warning_ppm),
+        "memory_critical": _percent(alerts.memory_critical_ppm),
+        "busy_for": _q(alerts.busy_us),
+        "errors_warning": _percent(alerts.errors_warning_ppm),
+        "errors_critical": _percent(alerts.errors_critical_ppm),
+        "errors_for": _q(alerts.errors_us),
+        "errors_calls": alerts.errors_calls,
+        "share": _percent(alerts.share_ppm),
+        "share_calls": alerts.share_calls,
+        "latency_times": alerts.latency_times,
+        "latency_for": _q(alerts.latency_us),
+        "disk_warning": _percent(alerts.disk_warning_ppm),
+        "disk_critical": _percent(alerts.disk_critical_ppm),
+        "disk_left": _q(alerts.disk_left_us),
+        "behind": _q(alerts.behind_us),
+    }
+
+
 def _figures(policy: GroupPolicy) -> dict[str, object]:
     probe, failover = policy.probe, policy.failover
     window = spell(failover.limit_window_us)
@@ -254,6 +300,7 @@ def _figures(policy: GroupPolicy) -> dict[str, object]:
         "recovery": _q(ALERTS.recovery_us),
         "paused": _q(ALERTS.paused_us),
         "late": _q(ALERTS.late_us),
+        **_limits(ALERTS),
         "log": json.dumps(DEFAULT_LOG),
         "listen": json.dumps(DEFAULT_LISTEN),
         "preset": json.dumps(policy.preset),

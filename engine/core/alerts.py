@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.core import events as ev
-from engine.core.conditions import Condition, conditions
+from engine.core.conditions import conditions
 from engine.core.events import FLEET, AnyEvent
+from engine.core.levels import Condition
+from engine.core.policy import MINUTE
 from engine.core.state import Alert, GroupState, State
 from engine.core.step import Step
 
@@ -51,8 +53,12 @@ def _judge(alert: Alert | None, condition: Condition, at_us: int) -> AnyEvent | 
     """Return what is to be said of a condition that holds; None: nothing new."""
     since_us = at_us if alert is None else alert.since_us
     severity = "" if alert is None else alert.severity
+    lasted_us = at_us - since_us
+    if condition.seen_us:  # in each minute since, of which the first ended then
+        minutes = 1 + (condition.seen_us - since_us + MINUTE // 2) // MINUTE
+        lasted_us = minutes * MINUTE
     for level, for_us in condition.levels:
-        if RANKS[level] > RANKS[severity] and at_us >= since_us + for_us:
+        if RANKS[level] > RANKS[severity] and lasted_us >= for_us:
             severity = level
     if alert is None and not severity:
         return ev.AlertPending(kind=condition.kind, figures=condition.figures)
@@ -76,7 +82,7 @@ def alert_deadlines(state: State, group: GroupState | None) -> Iterator[int]:
         alert = part.alerts.get(condition.key)
         if alert is None:
             continue
-        for level, for_us in condition.levels:
+        for level, for_us in condition.levels if not condition.seen_us else ():
             due_us = alert.since_us + for_us
             if RANKS[level] > RANKS[alert.severity] and due_us > state.at_us:
                 yield due_us

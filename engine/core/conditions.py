@@ -7,20 +7,17 @@ for how long it has to hold until it is a warning, or critical.
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
-from engine.core import candidates
+from engine.core import candidates, gauges
 from engine.core.blocking import ASKED, blocked, claims, waiting, want
-from engine.core.events import FLEET, Figures
+from engine.core.events import FLEET
 from engine.core.fleet import Health
+from engine.core.levels import CRITICAL, WARNING, Condition, Levels
 from engine.core.load import staleness
 from engine.core.policy import AlertPolicy, Automation, FenceKind, sums
 from engine.core.serving import weights
 from engine.core.state import GroupState, Phase, Saga, State, is_active_standby, windows
 
 WELL: Final = (Health.HEALTHY, Health.DEGRADED)
-WARNING: Final = (("warning", 0),)
-CRITICAL: Final = (("critical", 0),)
 
 # What an open failover waits for, and the alert that says so.
 _WAITS: Final = {
@@ -29,22 +26,6 @@ _WAITS: Final = {
     "fleet-limit": ("limit", CRITICAL),
     "hold-down": ("held-down", WARNING),
 }
-
-
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """What people have to hear of if it holds for long enough."""
-
-    kind: str
-    subject: str
-    levels: tuple[tuple[str, int], ...]  # severity, and for how long it has to hold [us]
-    figures: Figures = ()
-    evidence: tuple[int, ...] = ()
-    ends_us: int = 0  # when it is over by time alone [us]; 0: no time ends it
-
-    @property
-    def key(self) -> str:
-        """Return its name in its part."""
-        return f"{self.kind} {self.subject}"
 
 
 def conditions(state: State, group: GroupState | None, at_us: int) -> Iterator[Condition]:
@@ -61,6 +42,7 @@ def group_conditions(state: State, group: GroupState, at_us: int) -> Iterator[Co
         return
     yield from _masters(state, group, at_us)
     yield from _service(state, group, policy, at_us)
+    yield from gauges.of_group(state, group, policy, at_us)
     if is_active_standby(state, group):
         yield from _failover(state, group, policy, at_us)
     yield from _paused(group.id, group.pause_until_us, policy, at_us)
@@ -77,6 +59,7 @@ def fleet_conditions(state: State, at_us: int) -> Iterator[Condition]:
         return
     until_us = -1 if fleet.file_pause is not None else fleet.pause_until_us
     yield from _paused(FLEET, until_us, policy, at_us)
+    yield from gauges.of_fleet(state, policy, at_us)
     if fleet.space is not None:
         left, reserve = fleet.space
         figures = (("left", left), ("reserve", reserve))
@@ -136,7 +119,7 @@ def _service(
     """Return whether nobody serves, or nobody could take over."""
     if _is_served(state, group):
         if policy.no_heir_warning_us and _lacks_heir(state, group, at_us):
-            levels: tuple[tuple[str, int], ...] = (("warning", policy.no_heir_warning_us),)
+            levels: Levels = (("warning", policy.no_heir_warning_us),)
             if policy.no_heir_critical_us:
                 levels = (*levels, ("critical", policy.no_heir_critical_us))
             figures = (("masters", len(group.masters)),)

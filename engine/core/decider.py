@@ -18,6 +18,7 @@ from engine.core import (
     commands,
     detection,
     failback,
+    gauges,
     outcomes,
     outliers,
     rolling,
@@ -60,7 +61,6 @@ Decide: TypeAlias = Callable[[Step, Observation], None]
 SILENCE: Final = "unknown_after"
 STALENESS: Final = (SILENCE, SILENT)  # deadlines that only say that something is not known any more
 ALERT: Final = "alert"
-# What only passes through a group's queue: no condition that is alerted rests on it.
 _WORK: Final = (ev.MessageAccepted, ev.MessageAcked)
 
 
@@ -390,7 +390,14 @@ def _take(
     if idle:
         return
     own = state.group_of(subject)
-    is_judged = not at_rest and type(event) not in _WORK
+    is_judged = not at_rest
+    if is_judged and type(event) in _WORK:
+        # What only passes through a queue moves the condition of its length and no other.
+        assert own is not None
+        _settle(sheet, decide, own)
+        if gauges.queue_moves(state, own):
+            _settle_alerts(sheet, own)
+        return
     for group in [own] if own is not None else list(state.groups.values()):
         _settle(sheet, decide, group, asked_only=at_rest)
         if is_judged:

@@ -75,6 +75,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
         ("group",),
     ),
     ev.ResetAsked: ("master", "group"),
+    ev.FiguresDerived: ("master", "fleet"),
     ev.AlertAcked: ("group", "fleet"),
     ev.Paused: ("group", "fleet"),
     ev.Resumed: ("group", "fleet"),

@@ -102,6 +102,7 @@ _APPLY: Final[dict[type, Evolve]] = {
     ev.BodiesRemoved: fleet.noted,
     ev.SpaceShort: fleet.space,
     ev.SpaceReturned: fleet.space,
+    ev.FiguresDerived: alerts.derived,
     ev.AlertAcked: alerts.acked,
     ev.ScheduleCancelled: fleet.noted,
     ev.UndoAsked: fleet.noted,

@@ -1,7 +1,7 @@
-"""What a policy takes without a word of how busy a master says it is."""
+"""What a policy takes without a word of how busy a master says it is: limits of its load."""
 
 from engine.core.events import LoadReported
-from engine.core.policy import Degraded
+from engine.core.policy import AlertPolicy, Degraded
 from engine.core.seen import Report
 
 
@@ -40,3 +40,29 @@ def speaks(report: LoadReported) -> bool:
 def speaks_of_limits(degraded: Degraded, report: LoadReported) -> bool:
     """Return whether a report says anything that there is a limit for."""
     return any(most >= 0 and getattr(report, name) >= 0 for name, most in loads(degraded))
+
+
+def alerted(policy: AlertPolicy | None) -> tuple[tuple[str, int], ...]:
+    """Return the largest value of each figure of a load that nobody is told of; -1: any."""
+    if policy is None:
+        return ()
+    return (
+        ("cpu_ppm", policy.cpu_warning_ppm - 1),  # so much is too much
+        ("cpu_ppm", policy.cpu_critical_ppm - 1),
+        ("memory_ppm", policy.memory_warning_ppm - 1),
+        ("memory_ppm", policy.memory_critical_ppm - 1),
+        ("queue", policy.queue_warning or -1),
+        ("queue", policy.queue_critical or -1),
+    )
+
+
+def note_hot(report: Report, policy: AlertPolicy | None, at_us: int) -> None:
+    """Note since when a share is so large that it is critical if it lasts, of a new report."""
+    for name, critical_ppm in (
+        ("cpu_ppm", 0 if policy is None else policy.cpu_critical_ppm),
+        ("memory_ppm", 0 if policy is None else policy.memory_critical_ppm),
+    ):
+        if 0 < critical_ppm <= getattr(report, name):
+            report.hot.setdefault(name, at_us)
+        else:
+            report.hot.pop(name, None)

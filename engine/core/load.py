@@ -24,7 +24,7 @@ from typing import Final
 from engine.core import events as ev
 from engine.core.events import Figures
 from engine.core.fleet import Health
-from engine.core.limits import loads, over, speaks, speaks_of_limits
+from engine.core.limits import alerted, loads, over, speaks, speaks_of_limits
 from engine.core.policy import LIMITLESS, MS, Degraded, GroupPolicy
 from engine.core.seen import Report
 from engine.core.state import GroupState, MasterState, State, active_of, is_active_standby
@@ -51,7 +51,8 @@ def is_worth_recording(state: State, subject: str, report: ev.LoadReported, at_u
     if place is None:
         return False
     known = place.master.report or Report()
-    told = [pair for pair in limits(state.policy_of(place.group)) if _said(report, pair[0]) >= 0]
+    named = (*limits(state.policy_of(place.group)), *alerted(state.fleet.policy.alerts))
+    told = [pair for pair in named if _said(report, pair[0]) >= 0]
     return (
         _is_new(known, report)
         or _is_moved(known, report)

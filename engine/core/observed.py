@@ -5,7 +5,7 @@
 
 from typing import TypeAlias
 
-from engine.core.facts import Calls, Event, Evidence, GroupControl, Result
+from engine.core.facts import Calls, Event, Evidence, Figures, GroupControl, Result
 from engine.core.fleet import Master
 from engine.core.policy import Policy
 
@@ -387,6 +387,17 @@ class ClockStepped(Event, frozen=True, kw_only=True):
     step_us: int  # by how much it was set since this was last said [us]
 
 
+class FiguresDerived(Event, frozen=True, kw_only=True):
+    """What the engine itself has counted about the subject in the last minute, beside its rules.
+
+    `what` says where the figures come from: traffic, latency, disk or views. They are here while
+    they are out of the ordinary, or an alert rests on them.
+    """
+
+    what: str
+    figures: Figures
+
+
 Observation: TypeAlias = (
     EngineStarted
     | EngineResumed
@@ -418,6 +429,7 @@ Observation: TypeAlias = (
     | LoadReported
     | ClockStepped
     | CallsCounted
+    | FiguresDerived
     | AlertAcked
     | ScheduleCancelled
     | UndoAsked

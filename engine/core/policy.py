@@ -168,6 +168,27 @@ class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     recovery_us: int  # a failover is open
     paused_us: int  # paused, or observing although there are effects
     late_us: int  # how long it is said that the engine itself stood still
+    # Limits of figures; 0: none.
+    queue_warning: int = 0  # more messages wait, or requests at a master, for `queue_us` [count]
+    queue_critical: int = 0  # more of them, at once [count]
+    queue_us: int = 0
+    cpu_warning_ppm: int = 0  # so much of its processors a master has used for `busy_us` [ppm]
+    cpu_critical_ppm: int = 0
+    memory_warning_ppm: int = 0  # the same of its memory [ppm]
+    memory_critical_ppm: int = 0
+    busy_us: int = 0
+    errors_warning_ppm: int = 0  # so many of its requests failed for `errors_us` [ppm]
+    errors_critical_ppm: int = 0
+    errors_calls: int = 0  # of fewer requests in a minute nothing is said [count]
+    errors_us: int = 0
+    share_ppm: int = 0  # a master of several gets more of the requests of a minute [ppm]
+    share_calls: int = 0  # of fewer requests in a minute nothing is said [count]
+    latency_times: int = 0  # answers take so many times as long as usual for `latency_us` [count]
+    latency_us: int = 0
+    disk_warning_ppm: int = 0  # so much of the disk of the log is used [ppm]
+    disk_critical_ppm: int = 0
+    disk_left_us: int = 0  # at the growth so far, it is full sooner than this [us]
+    behind_us: int = 0  # a stored view is further behind the log [us]
 
 
 class Ejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -288,6 +309,26 @@ ALERTS: Final = AlertPolicy(
     recovery_us=5 * MINUTE,
     paused_us=DAY,
     late_us=MINUTE,
+    queue_warning=1_000,
+    queue_critical=5_000,
+    queue_us=MINUTE,
+    cpu_warning_ppm=850_000,
+    cpu_critical_ppm=950_000,
+    memory_warning_ppm=900_000,
+    memory_critical_ppm=970_000,
+    busy_us=5 * MINUTE,
+    errors_warning_ppm=50_000,
+    errors_critical_ppm=200_000,
+    errors_calls=20,
+    errors_us=MINUTE,
+    share_ppm=800_000,
+    share_calls=100,
+    latency_times=3,
+    latency_us=2 * MINUTE,
+    disk_warning_ppm=800_000,
+    disk_critical_ppm=900_000,
+    disk_left_us=3 * DAY,
+    behind_us=5 * SECOND,
 )
 STRATEGIES: Final = ("priority", "round-robin")
 

@@ -42,6 +42,16 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     over: list[int] = msgspec.field(default_factory=list)  # reports in a row beyond a limit [seq]
     within: int = 0  # reports in a row within all limits, after those [count]
     is_silent: bool = False  # nothing was said of its load for too long
+    # Since when a share is so large that it is critical if it lasts [us], by its name.
+    hot: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Derived(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Figures that the engine has counted, as of a time."""
+
+    seq: int
+    at_us: int
+    figures: tuple[tuple[str, int], ...] = ()
 
 
 class Ejected(msgspec.Struct, kw_only=True):

@@ -24,7 +24,7 @@ from engine.core.dues import Dues, Stirred
 from engine.core.events import GroupControl
 from engine.core.fleet import Health, Master, Mode, Role
 from engine.core.policy import GroupPolicy, Policy
-from engine.core.seen import Ejected, Eye, Flaps, Gaps, Report
+from engine.core.seen import Derived, Ejected, Eye, Flaps, Gaps, Report
 
 # Why a failover is open, where a person wants it: brakes bind automatic choices only.
 # A failback looks at them before it begins.
@@ -114,6 +114,9 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     verdicts: int = 0  # that it had failed, ever [count]
     restarts: int = 0  # seen by its boot id, ever [count]
     restart_seq: int = 0  # the answer that showed the last one
+    derived: dict[str, Derived] = msgspec.field(
+        default_factory=dict
+    )  # figures, by what they are of
     # Since when the evidence against it leaves no doubt, where a lease counts from it; 0: it does.
     gone_us: int = 0
 
@@ -265,6 +268,9 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     stepped_us: int = 0  # when the wall clock was last set
     step_us: int = 0  # by how much
     trusted_seq: int = 0  # when the engine ceased to doubt itself last
+    derived: dict[str, Derived] = msgspec.field(
+        default_factory=dict
+    )  # figures, by what they are of
 
 
 class Place:

@@ -61,6 +61,7 @@ class Traffic:
         self._routes: Final = routes
         self._watches: Final = watches
         self._counts: Final[dict[str, list[int]]] = {}  # by master: calls, errors, in this second
+        self._minute: dict[str, list[int]] = {}  # the same since `counted` was last asked
         self._telling: asyncio.TimerHandle | None = None
         # By group and master: calls, errors, in this window.
         self._windows: Final[dict[str, dict[str, list[int]]]] = {}
@@ -75,17 +76,21 @@ class Traffic:
 
     def _count(self, route: Route, *, failed: bool) -> None:
         """Count a call that came to an end at its master, for the second that it ended in."""
-        count = self._counts.setdefault(route.master, [0, 0])
-        count[0] += 1
-        count[1] += failed
-        window = self._windows.setdefault(route.group, {}).setdefault(route.master, [0, 0])
-        window[0] += 1
-        window[1] += failed
+        window = self._windows.setdefault(route.group, {})
+        for counts in (self._counts, self._minute, window):
+            count = counts.setdefault(route.master, [0, 0])
+            count[0] += 1
+            count[1] += failed
         if self._telling is None:
             loop = asyncio.get_running_loop()
             self._telling = loop.call_later(TELL_S, self._tell)
             if self._closing is None:
                 self._closing = loop.call_later(WINDOW_S, self._close_window)
+
+    def counted(self) -> dict[str, tuple[int, int]]:
+        """Return the calls and the errors of each master since this was last asked [count]."""
+        found, self._minute = self._minute, {}
+        return {master: (calls, errors) for master, (calls, errors) in found.items()}
 
     def _tell(self) -> None:
         """Report the share of errors of each master that was called in the last second."""

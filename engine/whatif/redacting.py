@@ -83,9 +83,9 @@ FIELDS: Final[dict[str, Sort]] = {
     ),
     **dict.fromkeys(
         (
-            "chain", "clients", "digest", "digests", "effects", "failback", "figures",
-            "file_digest", "hook", "hooks", "how", "kind", "phases", "policy_digest", "preflight",
-            "preset",
+            "chain", "clients", "derived", "digest", "digests", "effects", "failback", "figures",
+            "file_digest", "hot", "hook", "hooks", "how", "kind", "phases", "policy_digest",
+            "preflight", "preset",
             "release", "reported_role", "result", "role", "rule", "scope", "severity", "state",
             "stayed",
             "step", "strategy", "transfer_digest", "waits", "what", "why",

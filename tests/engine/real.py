@@ -20,7 +20,15 @@ from engine.core.driver import Driver
 from engine.core.errors import LogError, LogFull
 from engine.core.events import Recorded
 from engine.core.fleet import Master, Mode
-from engine.core.policy import MS, SECOND, GroupPolicy, Policy, content_digest, preset
+from engine.core.policy import (
+    MS,
+    SECOND,
+    AlertPolicy,
+    GroupPolicy,
+    Policy,
+    content_digest,
+    preset,
+)
 from engine.core.replay import replay
 from engine.core.terms import Keyed
 from engine.demo.fleet import fetch
@@ -89,9 +97,10 @@ def configuration(
     policy: GroupPolicy | None = None,
     flush_us: int = 0,
     weights: Mapping[str, int] | None = None,
+    alerts: AlertPolicy | None = None,
 ) -> Configuration:
     """Return a configuration of one group; the first master is the first choice."""
-    whole = Policy(groups={GROUP: policy or policy_of()})
+    whole = Policy(groups={GROUP: policy or policy_of()}, alerts=alerts)
     masters = tuple(
         Master(
             id=name,

@@ -10,6 +10,7 @@ from engine.core.errors import (
     StaleEpoch,
 )
 from engine.core.events import Evidence, Recorded
+from engine.core.policy import ALERTS
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
 from engine.runtime.routes import Route
@@ -299,5 +300,30 @@ def test_traffic_that_is_slow_is_no_question(fleet: Fleet) -> None:
                     raise TimeoutError
             await seen(engine, of(ev.ProbeOk, "a"), after=engine.state.seq)
         assert only(log, ev.ConnectionClosed) == []
+
+    run(main())
+
+
+def test_what_calls_add_up_to_in_a_minute_becomes_an_alert(fleet: Fleet) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with Engine(configuration(fleet.addresses, alerts=ALERTS), log=log) as engine:
+
+            async def late(route: Route) -> None:
+                raise TimeoutError
+
+            await engine.call(GROUP, asks)
+            for _ in range(19):
+                with pytest.raises(TimeoutError):
+                    await engine.call(GROUP, late)
+            await engine._figuring.turn()
+            await engine._figuring.turn()
+        counted = only(log, ev.FiguresDerived)
+        assert [event.figures[:2] for event in counted if event.what == "traffic"] == [
+            (("calls", 20), ("errors", 19)),
+            (("calls", 0), ("errors", 0)),
+        ]
+        kinds = [event.kind for event in only(log, ev.AlertRaised)]
+        assert "errors" in kinds
 
     run(main())

@@ -8,7 +8,9 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Recorded, Result, Verdict
+from engine.core.fleet import Mode
 from engine.core.policy import (
+    ALERTS,
     MINUTE,
     MS,
     SECOND,
@@ -17,6 +19,7 @@ from engine.core.policy import (
     FenceKind,
     Hooks,
     Observers,
+    Policy,
     Recover,
 )
 from engine.core.replay import control_at
@@ -75,7 +78,7 @@ def begin(words: list[str]) -> Story:
     """Return the story of `group <preset> setting=value ...`."""
     preset, *settings = words
     changes: dict[str, object] = {}
-    lease_us = 0
+    lease_us, alerts = 0, None
     for setting in settings:
         name, value = setting.split("=")
         if name == "automation":
@@ -84,6 +87,10 @@ def begin(words: list[str]) -> Story:
             changes["observers"] = Observers(quorum=int(value), vote_ttl_us=5 * SECOND)
         elif name == "queue":
             changes["degraded"] = Degraded(queue=int(value), reports=2)
+        elif name == "mode":
+            changes[name] = Mode(value)
+        elif name == "alerts":
+            alerts = ALERTS
         elif name == "effects":
             changes[name] = value
         elif name == "lease":
@@ -101,7 +108,8 @@ def begin(words: list[str]) -> Story:
             changes[name if value.isdigit() else f"{name}_us"] = amount(value)
     policy = made(preset, **changes)  # type: ignore[arg-type]
     fence = msgspec.structs.replace(policy.fence, lease_us=lease_us)
-    return Story(msgspec.structs.replace(policy, fence=fence))
+    policy = msgspec.structs.replace(policy, fence=fence)
+    return Story(Policy(groups={"g": policy}, alerts=alerts))
 
 
 def amount(text: str) -> int:
@@ -137,6 +145,11 @@ def obey(story: Story, verb: str, words: list[str]) -> list[Recorded]:
             return story.see(elsewhere(story, observer, what), name)
         case "queues", [name, count]:
             return story.see(ev.LoadReported(queue=int(count)), name)
+        case "figures", [subject, what, *pairs]:
+            figures = tuple((name, int(value)) for name, value in map(_pair, pairs))
+            return story.see(ev.FiguresDerived(what=what, figures=figures), subject)
+        case "busy", [name, percent]:
+            return story.see(ev.LoadReported(cpu_ppm=int(percent) * 10_000), name)
         case "clock", [time]:
             step_us = -amount(time[1:]) if time.startswith("-") else amount(time)
             return story.see(ev.ClockStepped(offset_us=step_us, step_us=step_us))
@@ -158,6 +171,11 @@ def obey(story: Story, verb: str, words: list[str]) -> list[Recorded]:
         case _:
             return ask(story, verb, words)
     return []
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def elsewhere(story: Story, observer: str, what: str) -> ev.ProbeOk | ev.ProbeFailed:

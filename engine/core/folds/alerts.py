@@ -4,7 +4,18 @@ from engine.core import events as ev
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, Recorded
 from engine.core.folds.places import group_of, part_of
+from engine.core.seen import Derived
 from engine.core.state import Alert, FleetState, GroupState, State
+
+
+def derived(state: State, recorded: Recorded) -> None:
+    """Keep the figures that the engine has counted, which is nothing about the master itself."""
+    event = recorded.event
+    assert isinstance(event, ev.FiguresDerived)
+    _part(state, recorded)
+    place = state.cache.places.get(recorded.subject)
+    kept = state.fleet.derived if place is None else place.master.derived
+    kept[event.what] = Derived(seq=recorded.seq, at_us=recorded.at_us, figures=event.figures)
 
 
 def pending(state: State, recorded: Recorded) -> None:

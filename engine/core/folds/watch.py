@@ -11,7 +11,7 @@ from engine.core import flapping, suspicion
 from engine.core.events import TRAFFIC, Evidence, Recorded
 from engine.core.fleet import Health, Role
 from engine.core.folds.places import place_of
-from engine.core.limits import over, speaks, speaks_of_limits
+from engine.core.limits import note_hot, over, speaks, speaks_of_limits
 from engine.core.machines import HEALTH
 from engine.core.policy import LIMITLESS, renews_lease
 from engine.core.seen import FIGURES, Eye, Flaps, Gaps, Report
@@ -246,6 +246,7 @@ def load_reported(state: State, recorded: Recorded) -> None:
         report.load_us, report.is_silent = recorded.at_us, False
     if event.position >= 0:
         report.position_us = recorded.at_us
+    note_hot(report, state.fleet.policy.alerts, recorded.at_us)
     degraded = state.policy_of(place.group).degraded or LIMITLESS
     if speaks_of_limits(degraded, event):
         if over(degraded, report):

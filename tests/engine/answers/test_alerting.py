@@ -8,15 +8,21 @@ import pytest
 from engine.answers.alerting import history, says, standing
 from engine.core import conditions as core
 from engine.core import events as ev
+from engine.core import gauges
 from engine.core.policy import ALERTS, MINUTE
 from tests.engine.answers.stories import GROUP, Story
 
 FIGURES = {
     "masters": 3, "id": 7, "until_us": 9, "failovers": 3, "window_us": 60_000_000, "claims": 2,
-    "stall_us": 3_000_000, "step_us": -5, "left": 1 << 20, "reserve": 4 << 20,
+    "queue": 1_001, "cpu_ppm": 900_000, "memory_ppm": 905_000, "calls": 90, "errors": 30,
+    "group_calls": 100, "p99_us": 90_000, "usual_us": 2_000, "used_ppm": 850_000, "behind_us": 6,
+    "stall_us": 3_000_000, "step_us": -5, "left": 1 << 20, "left_us": 3, "reserve": 4 << 20,
 }  # fmt: skip
+OF_THE_ENGINE = ("clock", "doubt", "engine-late", "disk-full", "disk-filling", "view-behind")
 KINDS = sorted(
     set(re.findall(r'kind="([a-z-]+)"', Path(core.__file__).read_text()))
+    | {kind for kinds in gauges.KINDS.values() for kind in kinds}
+    | {"cpu", "memory", "queue"}
     | {kind for kind, _ in core._WAITS.values()}
 )
 
@@ -24,7 +30,7 @@ KINDS = sorted(
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_sentence_of_its_own(kind: str) -> None:
     said = says(kind, "g", FIGURES)
-    assert "g" in said or kind in ("clock", "doubt", "engine-late", "disk-full")
+    assert "g" in said or kind in OF_THE_ENGINE
     assert said != f"{kind} of g"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.answers.room import room
+from engine.answers.room import figures_of_room, room
 from engine.core.policy import DAY
 from engine.log import SqliteLog, open_log
 from tests.engine.log.events import at, probe
@@ -54,3 +54,22 @@ def test_bounds_that_lie_beyond_the_disk_are_none(tmp_path: Path) -> None:
 def test_an_empty_log_lasts_for_ever(tmp_path: Path) -> None:
     with open_log(tmp_path / "x.db", mode="write", create=True) as log:
         assert room(log, log.path)["days_until_full"] is None
+
+
+@pytest.mark.parametrize(
+    ("days", "size_max", "figures"),
+    [
+        (None, 0, {"used_ppm": 900_000, "free": 100, "lacking": -1, "left_us": -1}),
+        (2.5, 700, {"used_ppm": 900_000, "free": 100, "lacking": 200, "left_us": 5 * DAY // 2}),
+        (0.0, 400, {"used_ppm": 900_000, "free": 100, "lacking": 0, "left_us": 0}),
+    ],
+)
+def test_what_alerts_of_the_disk_rest_on(
+    days: float | None, size_max: int, figures: dict[str, int]
+) -> None:
+    found = {"size": 500, "free": 100, "total": 1_000, "days_until_full": days}
+    assert dict(figures_of_room(found, size_max=size_max) or ()) == figures
+
+
+def test_a_log_in_no_file_has_no_disk() -> None:
+    assert figures_of_room(None, size_max=0) is None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.answers.views import BEHIND_S, lags, said, worth_a_word
+from engine.answers.views import BEHIND_S, figures_of_lags, lags, said, worth_a_word
 from engine.core.events import Recorded
 from engine.core.policy import SECOND
 from engine.log import MemoryLog
@@ -101,3 +101,9 @@ def test_a_lag_at_rest_is_told_in_one_line_and_without_alarm() -> None:
         "the view weights",
     ]
     assert "9 s (70 events)" in said(found, runs=True)[1]
+
+
+def test_an_alert_of_views_rests_on_the_last_of_them() -> None:
+    views: list[dict[str, object]] = [{"lag_s": 1.5}, {"lag_s": None}, {"lag_s": 7.25}]
+    assert figures_of_lags(views) == (("behind_us", 7_250_000),)
+    assert figures_of_lags([]) == (("behind_us", 0),)

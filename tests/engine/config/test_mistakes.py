@@ -261,8 +261,17 @@ def test_what_is_needed_and_not_there_is_named() -> None:
         ('[alerts]\npaused = "0s"', "alerts.paused: expected a duration from 1s"),
         (
             '[alerts]\nno_heir_critical = "1m"',
-            "alerts.no_heir_critical: expected at least 2m, as long as no_heir_warning, found 1m",
+            "alerts.no_heir_critical: expected at least 2m, as no_heir_warning has it, found 1m",
         ),
+        (
+            "[alerts]\nqueue_critical = 999",
+            "alerts.queue_critical: expected at least 1000, as queue_warning has it, found 999",
+        ),
+        (
+            "[alerts]\ncpu_critical = 84.5",
+            "alerts.cpu_critical: expected at least 85, as cpu_warning has it, found 84.5",
+        ),
+        ("[alerts]\nshare = 100", "alerts.share: expected a percentage above 0 and below 100"),
     ],
 )
 def test_a_mistake_outside_the_groups_is_named_at_its_line(table: str, starts: str) -> None:

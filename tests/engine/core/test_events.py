@@ -57,6 +57,7 @@ CODES = {
     "FleetRollbackRequested": 44,
     "LoadReported": 29,
     "ClockStepped": 30,
+    "FiguresDerived": 31,
     "CallsCounted": 32,
     "PolicyAdopted": 101,
     "MasterAdded": 102,
@@ -271,6 +272,11 @@ STORED: list[tuple[int, str, AnyEvent]] = [
             follows="h:1",
             observer="o",
         ),
+    ),
+    (
+        31,
+        "92a7747261666669639292a563616c6c732892a66572726f727303",
+        ev.FiguresDerived(what="traffic", figures=(("calls", 40), ("errors", 3))),
     ),
     (30, "92d2ff676980ce00989680", ev.ClockStepped(offset_us=-10_000_000, step_us=10_000_000)),
     (
