@@ -216,8 +216,7 @@ def fleet_brake(state: State, at_us: int) -> Block | None:
     if fleet is None or not most:
         return None
     since_us = at_us - fleet.window_us
-    sagas = (group.saga for group in state.groups.values())
-    idle = {saga.id for saga in sagas if saga is not None and not saga.attempt}
+    idle = state.cache.idle
     counted = [then for then, id_ in state.fleet.counted if since_us < then and id_ not in idle]
     if len(counted) < most:
         return None

@@ -267,15 +267,15 @@ def _first_due(state: State, upto_us: int) -> Due | None:
         return None
     for part in dues.stirred.take((*state.groups, FLEET)):
         due = _unspent(state, part)
-        dues.note(part, FAR_US if due is None else due[0])
+        dues.bounds.note(part, FAR_US if due is None else due[0])
     while True:
-        dues.next_us, part = dues.first()
+        dues.next_us, part = dues.bounds.first()
         if dues.next_us > upto_us:
             return None
         due = _unspent(state, part)
         if due is not None and due[0] <= dues.next_us:
             return due
-        dues.note(part, FAR_US if due is None else due[0])
+        dues.bounds.note(part, FAR_US if due is None else due[0])
 
 
 def step(

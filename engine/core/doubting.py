@@ -19,10 +19,9 @@ MASTERS_MIN = 2  # of one alone nobody can tell who is cut off [count]
 
 def is_alone(state: State) -> bool:
     """Return whether no master of the fleet is heard, and none refuses."""
-    failing = state.cache.failing
-    return len(failing) >= MASTERS_MIN and not any(
-        name not in failing and _is_heard(state, place)
-        for name, place in state.cache.places.items()
+    cache = state.cache
+    return len(cache.failing) >= MASTERS_MIN and not any(
+        _is_heard(state, cache.places[name]) for name in cache.sound
     )
 
 

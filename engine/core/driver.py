@@ -14,7 +14,7 @@ log: what was only in the working state never happened, and every owed effect co
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,23 +24,17 @@ from engine.core import state as st
 from engine.core.decider import Decide, decide, next_due_us, step
 from engine.core.dues import Due
 from engine.core.errors import CommandRefused
-from engine.core.events import FLEET, Observation, Recorded, Result
+from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve
-from engine.core.holding import Holding
-from engine.core.owed import Deliver, Effect, owed_of
-from engine.core.policy import MS, SECOND, Automation
+from engine.core.issuing import Issuing
+from engine.core.owed import Deliver, Effect
+from engine.core.policy import Automation
 from engine.core.sending import Sending
 from engine.core.state import GroupState, State
 from engine.core.step import Evolve
 from engine.core.terms import NO_TERMS, Keyed, Terms, unmet
 
-BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
-BACKOFF_US_MAX: Final = 30 * SECOND
-
-_TOLD_AGAIN: Final = ("follow", "detach")
-
-Key = tuple[str, str, int, int]  # step, master, failover, epoch
-Digest = bytes
+Digest: TypeAlias = bytes
 
 
 # What an observation may be about, where it is not the fleet.
@@ -100,14 +94,6 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     seq: int  # of the open message; 0: it is done, or new
 
 
-class _Try(msgspec.Struct, kw_only=True):
-    """How often an effect was tried; volatile, for pacing only."""
-
-    count: int = 0
-    not_before_us: int = 0
-    last: tuple[Result, str] | None = None
-
-
 class Driver:
     """Drives one log: observations in, batches, effects and answers out."""
 
@@ -126,13 +112,10 @@ class Driver:
         self._decide: Final = decide
         self._evolve: Final = evolve
         self._flush_us: Final = flush_us
-        self._tries: dict[Key, _Try] = {}
-        self._issued: set[Key] = set()
-        self._holding: Final = Holding()
-        # What is owed, by group; those that owe nothing and have no failover open are not here.
-        self._owed: dict[str, tuple[Effect, ...]] = {}
+        state = State() if state is None else state
+        self.issuing: Final = Issuing(state)
         self.sending: Final = Sending()
-        self.reset(State() if state is None else state)
+        self.reset(state)
 
     def reset(self, state: State) -> None:
         """Begin again from the fold of the log; what was not durable never happened."""
@@ -144,10 +127,7 @@ class Driver:
         self._in_flight: Batch | None = None
         self._is_urgent = False
         self._since_us = 0
-        self._issued.clear()
-        self._holding.held.clear()
-        self._tries.clear()
-        state.cache.unasked.are_all = True
+        self.issuing.reset(state)
         self.sending.reset(state)
 
     # Observations in.
@@ -261,26 +241,9 @@ class Driver:
 
     def outcome(self, effect: Effect, outcome: ev.Outcome, *, at_us: int) -> None:
         """Take the one outcome of an issued effect; a repeat that changes nothing is no event."""
-        key = _key(effect)
-        if key not in self._issued:
-            return  # issued before the working state was thrown away: it is asked for again
-        tried = self._tries.setdefault(key, _Try())
-        tried.count += 1
-        pause_us = min(BACKOFF_US << min(tried.count - 1, 16), BACKOFF_US_MAX)
-        tried.not_before_us = at_us + pause_us
-        result = (outcome.result, outcome.digest)
-        # A standby that went astray after it was told, or is another process since, is told again
-        # under the same key.
-        is_told_again = effect.step in _TOLD_AGAIN and outcome.result is Result.OK
-        if is_told_again:
-            tried.count = 0
-        is_news = tried.last != result or is_told_again
-        if not is_news or effect.master not in self.working.cache.places:
-            self._issued.discard(key)
-            return
-        # It counts as issued until its outcome is durable: until then it is still owed.
-        tried.last = result
-        self.observe(outcome, subject=effect.master, at_us=at_us)
+        is_there = effect.master in self.working.cache.places
+        if self.issuing.ended(effect, outcome, at_us=at_us, is_there=is_there):
+            self.observe(outcome, subject=effect.master, at_us=at_us)
 
     # Batches out.
 
@@ -323,51 +286,8 @@ class Driver:
             given = self.sending.given(state, recorded)
             evolve(state, recorded)
             self.sending.note(state, recorded, given)
-            self._note(recorded)
+            self.issuing.note(recorded)
         return events
-
-    def _ask(self) -> None:
-        """Ask the groups that something happened to what they owe now; the others owe the same.
-
-        Most of a large fleet is quiet, and what is asked at each turn costs what is owed.
-        """
-        state = self.durable_state
-        unasked = state.cache.unasked
-        if not (unasked.parts or unasked.are_all):
-            return
-        known = {} if unasked.are_all else self._owed
-        for name in unasked.take(state.groups):
-            group = state.groups.get(name)  # the fleet owes nothing
-            effects = () if group is None else tuple(owed_of(state, group))
-            if effects or (group is not None and group.saga is not None):
-                known[name] = effects
-            else:
-                known.pop(name, None)
-        # In the order of the groups, whatever happened in which order.
-        self._owed = dict(sorted(known.items()))
-
-    def _all_owed(self) -> Iterator[Effect]:
-        """Return what the durable state owes."""
-        self._ask()
-        for effects in self._owed.values():
-            yield from effects
-
-    def _busy(self) -> Iterator[GroupState]:
-        """Return the groups of the durable state that owe something or have a failover open."""
-        self._ask()
-        groups = self.durable_state.groups
-        return (groups[name] for name in self._owed)
-
-    def _note(self, recorded: Recorded) -> None:
-        """Let go what a durable event has settled."""
-        event = recorded.event
-        if isinstance(event, ev.Outcome):
-            self._issued.discard((event.step, recorded.subject, event.failover, event.epoch))
-        elif isinstance(event, ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
-            alive = {_key(effect) for effect in self._all_owed()}
-            self._tries = {key: tried for key, tried in self._tries.items() if key in alive}
-            self._issued &= alive
-            self._holding.forget(self._all_owed())
 
     @property
     def spent(self) -> list[Due]:
@@ -379,7 +299,7 @@ class Driver:
     @property
     def has_first(self) -> bool:
         """Return whether a failover is owed its first effect, which a pause still holds back."""
-        return any(self._holding.firsts(self._busy()))
+        return self.issuing.has_first
 
     def due_effects(self, at_us: int, *, is_paused: bool = False) -> list[Effect]:
         """Return the effects to issue now; each is returned once until its outcome is in.
@@ -387,29 +307,16 @@ class Driver:
         While `is_paused`, of which the log need not know yet, an automatic failover that has not
         had any effect is not begun.
         """
-        due = []
-        self._holding.hold(self._busy(), is_paused=is_paused)
-        for effect in self._all_owed():
-            key = _key(effect)
-            if key in self._issued or effect.failover in self._holding.held:
-                continue
-            self._holding.begun(effect)
-            tried = self._tries.get(key)
-            if tried is None or tried.not_before_us <= at_us:
-                self._issued.add(key)
-                due.append(effect)
-        return due
+        return self.issuing.due(at_us, is_paused=is_paused)
 
     @property
     def is_holding(self) -> bool:
         """Return whether a pause holds back the first effect of a failover."""
-        return bool(self._holding.held)
+        return self.issuing.is_holding
 
     def answered(self, master: str) -> None:
         """Note that `master` answers again: what is owed to it need not wait any longer."""
-        for key, tried in self._tries.items():
-            if key[1] == master:
-                tried.not_before_us = 0
+        self.issuing.answered(master)
 
     def due_deliveries(self, at_us: int, *, under_way_max: int | None = None) -> list[Deliver]:
         """Return the messages to send now.
@@ -436,17 +343,9 @@ class Driver:
             yield due_us
         if self._pending and self._in_flight is None:
             yield self._since_us + (0 if self._is_urgent else self._flush_us)
-        for effect in self._all_owed():
-            key = _key(effect)
-            if key not in self._issued and effect.failover not in self._holding.held:
-                yield self._tries.get(key, _Try()).not_before_us
-        send_us = self.sending.next_us()
-        if send_us is not None:
-            yield send_us
-
-
-def _key(effect: Effect) -> Key:
-    return effect.step, effect.master, effect.failover, effect.epoch
+        for each in (self.issuing.next_us(), self.sending.next_us()):
+            if each is not None:
+                yield each
 
 
 def _unacceptable(state: State, group: GroupState) -> str:

@@ -35,51 +35,81 @@ class Stirred:
         return parts
 
 
-class Dues:
-    """The bounds of all parts, the earliest first."""
+class Earliest:
+    """A time for each part, the earliest first; what changes costs O(log n), with n parts."""
 
-    __slots__ = ("_heap", "_known", "next_us", "spent", "stirred")
+    __slots__ = ("_heap", "known")
+
+    def __init__(self) -> None:
+        self.known: Final[dict[str, int]] = {}  # the times [us]
+        self._heap: list[tuple[int, str]] = []  # the same; some entries are not so any more
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.known.clear()
+        self._heap.clear()
+
+    def forget(self, part: str) -> None:
+        """Forget the time of `part`."""
+        self.known.pop(part, None)
+
+    def note(self, part: str, at_us: int) -> None:
+        """Note the time of `part` [us]; `FAR_US`: it has none, and that is known."""
+        known = self.known
+        if known.get(part) == at_us:
+            return
+        known[part] = at_us
+        if at_us == FAR_US:
+            return
+        if len(self._heap) > 2 * len(known) + _SPARE:
+            self._heap = [(us, name) for name, us in known.items() if us < FAR_US]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (at_us, part))
+
+    def first(self) -> tuple[int, str]:
+        """Return the earliest time [us] and its part; (`FAR_US`, "") if there is none."""
+        heap, known = self._heap, self.known
+        while heap:
+            at_us, part = heap[0]
+            if known.get(part) == at_us:
+                return heap[0]
+            heapq.heappop(heap)
+        return FAR_US, ""
+
+    def upto(self, at_us: int) -> list[str]:
+        """Return the parts whose time is `at_us` or before, and forget their times."""
+        parts = []
+        while (first := self.first())[0] <= at_us:
+            heapq.heappop(self._heap)
+            del self.known[first[1]]
+            parts.append(first[1])
+        return parts
+
+
+class Dues:
+    """The bounds of all parts."""
+
+    __slots__ = ("bounds", "next_us", "spent", "stirred")
 
     def __init__(self) -> None:
         self.next_us = 0  # no deadline is due before [us]; 0: not known
         self.stirred: Final = Stirred()
+        self.bounds: Final = Earliest()
         # By part, what was acted upon and is due all the same. It is not acted upon again before
         # something else happens there: a rule that clears nothing must not keep up the others.
         self.spent: Final[dict[str, set[Due]]] = {}
-        self._known: Final[dict[str, int]] = {}  # the bounds [us]; a part that lacks has none yet
-        self._heap: list[tuple[int, str]] = []  # the same; some entries are not so any more
 
     def stir(self, part: str) -> None:
         """Forget the bound of `part`."""
         self.stirred.parts.add(part)
-        self._known.pop(part, None)
+        self.bounds.forget(part)
         self.spent.pop(part, None)
         self.next_us = 0
 
     def stir_all(self) -> None:
         """Forget all bounds."""
         self.stirred.are_all = True
-        self._known.clear()
-        self._heap.clear()
+        self.bounds.clear()
         self.spent.clear()
         self.next_us = 0
-
-    def note(self, part: str, due_us: int) -> None:
-        """Note that no deadline of `part` is due before `due_us` [us]."""
-        self._known[part] = due_us
-        if due_us < FAR_US:
-            if len(self._heap) > 2 * len(self._known) + _SPARE:
-                self._heap = [(at_us, name) for name, at_us in self._known.items()]
-                heapq.heapify(self._heap)
-            else:
-                heapq.heappush(self._heap, (due_us, part))
-
-    def first(self) -> tuple[int, str]:
-        """Return the earliest bound [us] and its part; (`FAR_US`, "") if no deadline is known."""
-        heap, known = self._heap, self._known
-        while heap:
-            due_us, part = heap[0]
-            if known.get(part) == due_us:
-                return heap[0]
-            heapq.heappop(heap)
-        return FAR_US, ""

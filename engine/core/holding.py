@@ -9,7 +9,7 @@ one that an earlier engine opened had an effect is seen from the answers in the 
 fence and a transfer at most can have been issued, and nobody was promoted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from engine.core.blocking import ASKED
@@ -21,44 +21,60 @@ _BEFORE_ANY: Final = (Phase.FENCING, Phase.TRANSFERRING)
 
 
 class Holding:
-    """What was begun by this process, and what is held back now."""
+    """What was begun by this process, and what is held back now; all by group."""
 
     def __init__(self) -> None:
-        self._begun: set[int] = set()  # failovers that had an effect issued
-        self.held: Final[set[int]] = set()
+        self._begun: Final[dict[str, set[int]]] = {}  # failovers that had an effect issued
+        self.firsts: Final[dict[str, int]] = {}  # automatic failovers that had none
+        self.held: dict[str, int] = {}  # those of them that are held back
 
-    def firsts(self, groups: Iterable[GroupState]) -> Iterator[int]:
-        """Return the automatic failovers of `groups` whose first effect is owed."""
-        for group in groups:
-            if group.saga is not None and self._is_first(group):
-                yield group.saga.id
+    def clear(self) -> None:
+        """Begin again; what was begun stays so."""
+        self.firsts.clear()
+        self.held = {}
 
-    def _is_first(self, group: GroupState) -> bool:
-        saga = group.saga
+    def look(self, group: GroupState) -> None:
+        """Note whether `group` has an automatic failover that has had no effect."""
+        if group.saga is not None and self._is_first(group, group.saga):
+            self.firsts[group.id] = group.saga.id
+        else:
+            self.firsts.pop(group.id, None)
+
+    def _is_first(self, group: GroupState, saga: Saga) -> bool:
         return (
-            saga is not None
-            and saga.phase in _BEFORE_ANY
+            saga.phase in _BEFORE_ANY
             and saga.attempt == 1
             and saga.why not in ASKED
             and not saga.to
-            and saga.id not in self._begun
+            and saga.id not in self._begun.get(group.id, ())
             and not _has_begun(group, saga)
         )
 
-    def hold(self, groups: Iterable[GroupState], *, is_paused: bool) -> None:
-        """Hold back what has not begun, or let it go; `groups` are all that have a failover."""
-        self.held.clear()
-        if is_paused:
-            self.held.update(self.firsts(groups))
+    def hold(self, *, is_paused: bool) -> Iterable[str]:
+        """Hold back what has not begun, or let it go; return the groups where that may change."""
+        if not (is_paused or self.held):
+            return ()
+        before, self.held = self.held, dict(self.firsts) if is_paused else {}
+        return {*before, *self.held}
 
     def begun(self, effect: Effect) -> None:
         """Note that an effect is issued: its failover goes on from here, pause or not."""
         if effect.failover:
-            self._begun.add(effect.failover)
+            self._begun.setdefault(effect.group, set()).add(effect.failover)
+            if self.firsts.get(effect.group) == effect.failover:
+                del self.firsts[effect.group]
 
-    def forget(self, owed: Iterable[Effect]) -> None:
-        """Forget failovers that nothing is owed to any more; `owed` is all there is."""
-        self._begun &= {effect.failover for effect in owed}
+    def forget(self, group: str, owed: Iterable[Effect]) -> None:
+        """Forget failovers of `group` that nothing is owed to any more; `owed` is all there is."""
+        begun = self._begun.get(group, set())
+        begun &= {effect.failover for effect in owed}
+        if not begun:
+            self._begun.pop(group, None)
+
+    def drop(self, group: str) -> None:
+        """Forget a group that is not there any more."""
+        self._begun.pop(group, None)
+        self.firsts.pop(group, None)
 
 
 def _has_begun(group: GroupState, saga: Saga) -> bool:

@@ -12,7 +12,8 @@ Rule 4: what failed waits, longer each time. A message that its master refuses e
 for as long as it is assigned, and takes the time of nobody but its lane.
 
 An event costs O(log n) for each message that it moves, and so does an issue, with n messages on
-the list. To ask what is due, or when something will be, walks the masters, never the lanes.
+the list. To ask what is due, or when something will be, costs what is due, whatever the number of
+masters and lanes.
 """
 
 import heapq
@@ -23,6 +24,7 @@ from typing import Final
 import msgspec
 
 from engine.core import events as ev
+from engine.core.dues import FAR_US, Earliest
 from engine.core.events import Recorded
 from engine.core.owed import Deliver, deliveries
 from engine.core.policy import MS, SECOND
@@ -30,7 +32,7 @@ from engine.core.state import GroupState, State
 
 RESEND_US: Final = 50 * MS  # the first pause before a message that failed is sent again; doubles
 RESEND_US_MAX: Final = 5 * SECOND
-_NEVER: Final = 1 << 62  # not before something is reported of it
+_NEVER: Final = FAR_US  # not before something is reported of it
 
 
 class _Entry(msgspec.Struct, kw_only=True):
@@ -85,11 +87,15 @@ class Sending:
 
     def __init__(self) -> None:
         self._masters: Final[dict[str, _Outgoing]] = {}
+        # No message to a master is due before [us]; one without room for any has no time.
+        self._waits: Final = Earliest()
+        self._most: int | None = None  # how many may be under way to one master, as last said
         self._places: Final[dict[tuple[str, str], tuple[str, int]]] = {}  # group, key: master, seq
 
     def reset(self, state: State) -> None:
         """Begin again from `state`; what is under way stays so until its end is reported."""
         self._places.clear()
+        self._waits.clear()
         for outgoing in self._masters.values():
             outgoing.clear()
         for group in state.groups.values():
@@ -140,6 +146,12 @@ class Sending:
         self._places[deliver.group, deliver.key] = deliver.master, deliver.seq
         if deliver not in outgoing.under_way:
             outgoing.schedule(entry, due_us)
+            self._look(deliver.master, outgoing)
+
+    def _look(self, master: str, outgoing: _Outgoing) -> None:
+        """Note when something to `master` is due."""
+        first = None if outgoing.is_full else outgoing.first()
+        self._waits.note(master, FAR_US if first is None else first.due_us)
 
     def _done(self, group: GroupState, key: str, *, at_us: int) -> None:
         """Let the next of its lane follow."""
@@ -163,13 +175,19 @@ class Sending:
     # What is sent.
 
     def due(self, state: State, at_us: int, *, under_way_max: int | None) -> list[Deliver]:
-        """Return the messages to send now, for each master the longest due first.
+        """Return the messages to send now, master by master, the longest due first.
 
         `under_way_max` is how many may be under way to one master. None: nobody reports when a
         sending ends, so as many as are due, each again when its `deliver_timeout` has passed.
         """
+        if under_way_max != self._most:
+            self._most = under_way_max
+            for master, outgoing in self._masters.items():
+                outgoing.is_full = False
+                self._look(master, outgoing)
         due: list[Deliver] = []
-        for outgoing in self._masters.values():
+        for master in sorted(self._waits.upto(at_us)):
+            outgoing = self._masters[master]
             taken: list[Deliver] = []
             room = _NEVER if under_way_max is None else under_way_max - len(outgoing.under_way)
             while (first := outgoing.first()) is not None and first.due_us <= at_us:
@@ -183,13 +201,19 @@ class Sending:
                 for deliver in taken:
                     entry = outgoing.entries[deliver.seq]
                     outgoing.schedule(entry, at_us + deliver_timeout_us(state, deliver))
+            self._look(master, outgoing)
             due += taken
         return due
 
     def next_us(self) -> int | None:
         """Return when something is due for which there is room [us]; None: nothing is."""
-        firsts = (out.first() for out in self._masters.values() if not out.is_full)
-        return min((first.due_us for first in firsts if first is not None), default=None)
+        while True:
+            due_us, master = self._waits.first()
+            if due_us == FAR_US:
+                return None
+            self._look(master, self._masters[master])
+            if self._waits.known[master] == due_us:
+                return due_us
 
     def ended(self, deliver: Deliver, *, again_us: int | None) -> None:
         """Note that a sending has ended; the message may be sent again at `again_us`.
@@ -199,7 +223,7 @@ class Sending:
         """
         entry = self._end(deliver)
         if entry is not None and again_us is not None:
-            self._masters[deliver.master].schedule(entry, again_us)
+            self._again(entry, again_us)
 
     def failed(self, deliver: Deliver, *, at_us: int) -> None:
         """Note that a sending has ended at `at_us` and came to nothing."""
@@ -207,7 +231,12 @@ class Sending:
         if entry is not None:
             pause_us = min(RESEND_US << min(entry.failures, 16), RESEND_US_MAX)
             entry.failures += 1
-            self._masters[deliver.master].schedule(entry, at_us + pause_us)
+            self._again(entry, at_us + pause_us)
+
+    def _again(self, entry: _Entry, due_us: int) -> None:
+        master = entry.deliver.master
+        self._masters[master].schedule(entry, due_us)
+        self._look(master, self._masters[master])
 
     def _end(self, deliver: Deliver) -> _Entry | None:
         """Make room; return the entry if the message is still assigned as it was."""
@@ -215,7 +244,9 @@ class Sending:
         if outgoing is None:
             return None
         outgoing.under_way.discard(deliver)
-        outgoing.is_full = False
+        if outgoing.is_full:
+            outgoing.is_full = False
+            self._look(deliver.master, outgoing)
         entry = outgoing.entries.get(deliver.seq)
         return entry if entry is not None and entry.deliver == deliver else None
 

@@ -293,14 +293,22 @@ class Cache:
     all groups read has changed.
     """
 
-    __slots__ = ("calm", "dues", "failing", "places", "unasked")
+    __slots__ = ("calm", "dues", "failing", "idle", "places", "sound", "unasked")
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
         self.calm: dict[str, set[str]] = {}  # by group; see Place
         self.failing: set[str] = set()  # masters whose last probe failed and was not refused
+        self.sound: set[str] = set()  # all others
+        self.idle: set[int] = set()  # failovers that are open and have not begun
         self.dues: Final = Dues()
         self.unasked: Final = Stirred()  # parts that were not asked what they owe by now
+
+    def note_failing(self, name: str, *, fails: bool) -> None:
+        """Note whether the last probe of a master failed and was not refused."""
+        to, of = (self.failing, self.sound) if fails else (self.sound, self.failing)
+        to.add(name)
+        of.discard(name)
 
     def stir(self, part: str) -> None:
         """Forget when a deadline of `part` is due, and what it owes."""
@@ -406,6 +414,8 @@ def reindex(state: State) -> None:
     state.cache = Cache()
     for group in state.groups.values():
         state.cache.calm[group.id] = set()
+        if group.saga is not None and not group.saga.attempt:
+            state.cache.idle.add(group.saga.id)
         for name in group.masters:
             index(state, group, name)
 
@@ -415,8 +425,7 @@ def index(state: State, group: GroupState, name: str) -> None:
     calm = state.cache.calm[group.id]
     master = group.masters[name]
     state.cache.places[name] = Place(group, master, calm)
-    if fails_softly(master):
-        state.cache.failing.add(name)
+    state.cache.note_failing(name, fails=fails_softly(master))
 
 
 def fails_softly(master: MasterState) -> bool:

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from engine.core.decider import deadlines
 from engine.core.dues import FAR_US
 from engine.core.events import FLEET
-from engine.core.owed import owed
+from engine.core.issuing import key_of
+from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, FleetPolicy
-from engine.core.state import State
+from engine.core.state import State, fails_softly
 from engine.simulation.drawing import swarm
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import GroupSetting, Setting
@@ -25,28 +26,43 @@ def look(state: State) -> None:
     for _, due in deadlines(state):
         if due not in dues.spent.get(due[1], ()):
             firsts[due[1]] = min(firsts[due[1]], due[0])
-    for part, bound_us in dues._known.items():
+    known = dues.bounds.known
+    for part, bound_us in known.items():
         assert bound_us <= firsts[part], part
-    known_us = min(dues._known.values(), default=FAR_US)
-    assert dues.first()[0] == known_us
+    assert dues.bounds.first()[0] == min(known.values(), default=FAR_US)
     # Whoever asks for the first is told no later one.
     assert dues.next_us <= min(firsts.values())
-    assert dues.stirred.are_all or firsts.keys() - dues._known.keys() <= dues.stirred.parts
+    places = state.cache.places.items()
+    assert state.cache.failing == {name for name, it in places if fails_softly(it.master)}
+    assert state.cache.sound == state.cache.places.keys() - state.cache.failing
+    sagas = [group.saga for group in state.groups.values() if group.saga is not None]
+    assert state.cache.idle == {saga.id for saga in sagas if not saga.attempt}
+    assert dues.stirred.are_all or firsts.keys() - known.keys() <= dues.stirred.parts
 
 
 class Looking(Rim):
     """Looks at all caches before whatever it does."""
 
-    looked = 0
-
     def _pump(self) -> None:
         driver, state = self.driver, self.driver.durable_state
         look(driver.working)
-        assert list(driver._all_owed()) == list(owed(state))
-        busy = {group.id for group in driver._busy()}
-        assert busy >= {group.id for group in state.groups.values() if group.saga is not None}
-        Looking.looked += 1
+        assert list(driver.issuing.owed()) == list(owed(state))
+        waiting_us = [us for us in map(self._may_be_issued_us, owed(state)) if us is not None]
+        assert driver.issuing.next_us() == min(waiting_us, default=None)
+        lists = driver.sending._masters.values()
+        waiting = [first for each in lists if not each.is_full and (first := each.first())]
+        sends_us = min((first.due_us for first in waiting), default=None)
+        assert driver.sending.next_us() == sends_us
         super()._pump()
+
+    def _may_be_issued_us(self, effect: Effect) -> int | None:
+        """Return when an owed effect may be issued; None: it is, or is held back."""
+        issuing = self.driver.issuing
+        owing = issuing._owing[effect.group]
+        is_held = issuing._holding.held.get(effect.group) == effect.failover
+        if key_of(effect) in owing.issued or is_held:
+            return None
+        return owing.not_before_us(key_of(effect))
 
 
 @FAST

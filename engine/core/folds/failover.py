@@ -78,6 +78,7 @@ def failover_started(state: State, recorded: Recorded) -> None:
         since_us=recorded.at_us,
         step_seq=recorded.seq,
     )
+    state.cache.idle.add(event.id)
     if event.counts:
         group.counted_us.append(recorded.at_us)
         del group.counted_us[:-COUNTED_MAX]
@@ -115,6 +116,7 @@ def attempt_started(state: State, recorded: Recorded) -> None:
         raise LogCorrupted(recorded.seq, f"epoch {event.epoch} is not above {group.epoch}")
     if not saga.attempt and _uncount(state, saga):
         state.fleet.counted.append((recorded.at_us, saga.id))  # it counts from when it begins
+    state.cache.idle.discard(saga.id)
     saga.attempt, saga.heir, saga.epoch, saga.waits = event.n, event.heir, event.epoch, ""
     saga.hook, saga.hooks = "", []
     group.epoch = event.epoch
@@ -225,6 +227,7 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     if event.result != "completed" and saga.attempt and saga.why not in st.ASKED:
         group.failed_id = saga.id
     group.saga = None
+    state.cache.idle.discard(saga.id)
     group.hold_until_us = event.hold_until_us
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)
     group.retry_at_us = event.retry_at_us

@@ -128,6 +128,7 @@ def master_removed(state: State, recorded: Recorded) -> None:
     place.group.hooks = [hook for hook in place.group.hooks if hook.master != recorded.subject]
     del state.cache.places[recorded.subject]
     state.cache.failing.discard(recorded.subject)
+    state.cache.sound.discard(recorded.subject)
 
 
 def paused(state: State, recorded: Recorded) -> None:

@@ -57,7 +57,7 @@ def reset(state: State, recorded: Recorded) -> None:
 
 def _forget(state: State, name: str, master: MasterState) -> None:
     master.failures.clear()
-    state.cache.failing.discard(name)
+    state.cache.note_failing(name, fails=False)
     master.refused = master.poor = master.poor_at = master.failing_us = 0
     master.gone_us = 0
     master.is_hard = False

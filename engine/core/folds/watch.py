@@ -132,7 +132,7 @@ def _forget_failures(state: State, name: str, master: MasterState) -> None:
     master.failures.clear()
     master.failing_us = master.refused = master.gone_us = 0
     master.is_hard = False
-    state.cache.failing.discard(name)
+    state.cache.note_failing(name, fails=False)
 
 
 def _answered_elsewhere(place: Place, observer: str, recorded: Recorded) -> None:
@@ -183,10 +183,7 @@ def probe_failed(state: State, recorded: Recorded) -> None:
 
 
 def _note_failing(state: State, name: str, master: MasterState) -> None:
-    if fails_softly(master):
-        state.cache.failing.add(name)
-    else:
-        state.cache.failing.discard(name)
+    state.cache.note_failing(name, fails=fails_softly(master))
 
 
 def _note_gone(state: State, place: Place, recorded: Recorded) -> None:

@@ -4,10 +4,11 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.driver import BACKOFF_US, BACKOFF_US_MAX, Batch, Driver, refusal
+from engine.core.driver import Batch, Driver, refusal
 from engine.core.errors import CommandRefused
 from engine.core.events import Evidence, Recorded, Result
 from engine.core.evolve import evolve
+from engine.core.issuing import BACKOFF_US, BACKOFF_US_MAX
 from engine.core.policy import SECOND, FenceKind, Policy
 from engine.core.replay import replay
 from tests.engine.core.build import START_US, declared, story

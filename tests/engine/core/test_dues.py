@@ -5,7 +5,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.decider import SILENCE, decide, next_due_us, step
 from engine.core.driver import Driver
-from engine.core.dues import FAR_US, Dues
+from engine.core.dues import FAR_US, Earliest
 from engine.core.events import Evidence, Observation, Recorded
 from engine.core.fleet import Health
 from engine.core.policy import SECOND
@@ -15,29 +15,34 @@ from tests.engine.core.build import START_US, Story, declared, loaded, made, onl
 SILENT_US = 5 * SECOND
 
 
-def test_the_earliest_bound_is_first_and_what_is_not_so_any_more_is_passed_over() -> None:
-    dues = Dues()
-    assert dues.first() == (FAR_US, "")
-    dues.note("g", 30)
-    dues.note("h", 20)
-    dues.note("i", FAR_US)
-    assert dues.first() == (20, "h")
-    dues.stir("h")
-    assert dues.first() == (30, "g")
-    dues.note("h", 40)
-    dues.note("g", 50)
-    assert dues.first() == (40, "h")
-    dues.stir_all()
-    assert dues.first() == (FAR_US, "")
+def test_the_earliest_time_is_first_and_what_is_not_so_any_more_is_passed_over() -> None:
+    times = Earliest()
+    assert times.first() == (FAR_US, "")
+    times.note("g", 30)
+    times.note("h", 20)
+    times.note("i", FAR_US)
+    assert times.first() == (20, "h")
+    times.forget("h")
+    assert times.first() == (30, "g")
+    times.note("h", 40)
+    times.note("g", 50)
+    assert times.first() == (40, "h")
+    times.note("g", 35)
+    assert times.upto(39) == ["g"]
+    assert times.upto(39) == []
+    assert times.upto(40) == ["h"]
+    times.note("g", 10)
+    times.clear()
+    assert times.first() == (FAR_US, "")
 
 
-def test_bounds_that_move_again_and_again_leave_nothing_behind() -> None:
-    dues = Dues()
+def test_times_that_move_again_and_again_leave_nothing_behind() -> None:
+    times = Earliest()
+    times.note("h", FAR_US)
     for number in range(1_000):
-        dues.stir("g")
-        dues.note("g", 1_000 + number % 2)
-        assert dues.first() == (1_000 + number % 2, "g")
-    assert len(dues._heap) < 100
+        times.note("g", 1_000 + number % 2)
+        assert times.first() == (1_000 + number % 2, "g")
+    assert len(times._heap) < 100
 
 
 # A rule that clears nothing.

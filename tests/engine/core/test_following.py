@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from engine.core import events as ev
-from engine.core.driver import BACKOFF_US
 from engine.core.events import Result
 from engine.core.fleet import Mode
+from engine.core.issuing import BACKOFF_US
 from engine.core.policy import Automation
 from tests.engine.core.build import Story, kinds, made, only, story, subjects
 from tests.engine.core.drive import FLUSH_US, serving

@@ -64,9 +64,10 @@ def test_what_a_person_asked_for_is_not_held_back() -> None:
     tale = story()
     tale.ask(ev.FailoverAsked(to="b", author="x"))
     holding = Holding()
-    assert list(holding.firsts([tale.group])) == []
-    holding.hold([tale.group], is_paused=True)
-    assert holding.held == set()
+    holding.look(tale.group)
+    assert holding.firsts == {}
+    holding.hold(is_paused=True)
+    assert holding.held == {}
 
 
 def test_a_failover_that_is_over_is_forgotten() -> None:
