@@ -40,6 +40,11 @@ class _Try(msgspec.Struct, kw_only=True):
     not_before_us: int = 0
     last: tuple[Result, str] | None = None
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Return whether it was done."""
+        return self.last is not None and self.last[0] is Result.OK
+
 
 class _Owing:
     """One group: what it owes, and what became of it so far."""
@@ -50,6 +55,14 @@ class _Owing:
         self.effects: tuple[Effect, ...] = ()
         self.issued: set[Key] = set()
         self.tries: dict[Key, _Try] = {}
+
+    def owe(self, effects: tuple[Effect, ...]) -> None:
+        """Take what is owed now; what ended well and is owed no more may be owed again at once."""
+        self.effects = effects
+        alive = {key_of(effect) for effect in effects}
+        for key in [key for key in self.tries if key not in alive and key not in self.issued]:
+            if self.tries[key].has_succeeded:
+                del self.tries[key]
 
     def not_before_us(self, key: Key) -> int:
         """Return when an effect may be issued [us]; 0: at once."""
@@ -99,7 +112,7 @@ class Issuing:
             if owing is None and effects:
                 owing = self._owing[name] = _Owing()
             if owing is not None:
-                owing.effects = effects
+                owing.owe(effects)
                 self._schedule(name, owing)
                 if not (effects or owing.issued or owing.tries):
                     del self._owing[name]
