@@ -91,8 +91,14 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
         is_silent = source.health is Health.UNKNOWN
         reason = f"nothing is heard of {saga.source}" if is_silent else "the active recovered"
         return _end(state, group, saga, "abandoned", reason, at_us)
-    if is_automatic and not saga.attempt and waiting(state, group, saga, at_us) is not None:
-        return None
+    block = waiting(state, group, saga, at_us)
+    if block is not None:
+        is_for_last = block.reason == "approval" and saga.to
+        unfit = candidates.passed_over(state, group, saga.to, at_us) if is_for_last else None
+        if unfit is None:
+            return None
+        # It was to give the last active its place back; whoever is fit now may be approved.
+        return _end(state, group, saga, "abandoned", f"{saga.to} became unfit: {unfit[0]}", at_us)
     failover = state.policy_of(group).failover
     if saga.attempt >= failover.attempts_max:
         return _end(state, group, saga, "abandoned", f"{saga.attempt} attempts failed", at_us)
@@ -105,7 +111,7 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
         heir = saga.to if saga.to in fit else ""
     if heir:
         return _attempt(group, saga, heir, verdicts)
-    if saga.is_approved and not saga.attempt:
+    if saga.is_approved and not saga.attempt and not saga.to:
         return None  # an approval stays, and is used when a fit heir appears
     return _end(state, group, saga, "abandoned", "no candidate is left", at_us)
 

@@ -79,3 +79,25 @@ def test_one_that_was_approved_and_found_no_heir_waits_for_the_end_of_a_pause() 
     tale.wait(SECOND)
     assert "AttemptStarted" not in kinds(tale.ok("b", "b", "b"))
     assert "AttemptStarted" in kinds(tale.ask(ev.Resumed(author="x")))
+
+
+def test_what_was_to_give_the_last_active_its_place_back_does_not_outlive_it() -> None:
+    tale = story(unknown_after_us=0, rise=1, automation=Automation.CONFIRM)
+    tale.ask(ev.Approved(author="x"))
+    tale.work()
+    tale.ok("a", "b", "c")
+    tale.ask(ev.Paused(until_us=tale.at_us + SECOND, reason="work", author="x"))
+    rebooted(tale)
+    tale.ok("a")
+    saga = tale.group.saga
+    assert saga is not None
+    assert (saga.to, saga.waits) == ("a", "approval")
+    assert kinds(tale.ok("a")) == []
+    ended = only(tale.crashes("a"), ev.FailoverEnded)
+    assert (ended.result, ended.reason) == ("abandoned", "a became unfit: health-failed")
+    tale.wait(3 * SECOND)
+    tale.ok("b", "c")
+    tale.tick()
+    tale.ask(ev.Approved(author="x"))
+    tale.work()
+    assert active_of(tale.group) == "b"
