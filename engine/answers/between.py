@@ -64,7 +64,7 @@ def _facts(state: State) -> Iterator[tuple[tuple[str, str], object]]:
     for group in state.groups.values():
         yield from _group(group, state.at_us)
         for (name, master), weight in zip(
-            group.masters.items(), weights(group).values(), strict=True
+            group.masters.items(), weights(state, group).values(), strict=True
         ):
             yield from _master(name, master, weight)
 

@@ -21,7 +21,7 @@ from engine.core.events import Evidence, Observation, Recorded, Result
 from engine.core.fleet import Health, Role
 from engine.core.owed import owed_of
 from engine.core.policy import MINUTE, SECOND
-from engine.core.serving import weights
+from engine.core.serving import able
 from engine.core.state import GroupState, State, active_of, is_active_standby
 from engine.whatif.model import BY_MASTER
 
@@ -261,7 +261,7 @@ def _of_all_serving(world: _World, role: Role) -> Foreseen:
     had = world.group.ledger.assigned.get(world.name, 0)
     world.fail()
     world.go_on()
-    others = [name for name, share in weights(world.group).items() if share and name != world.name]
+    others = sorted(able(world.group) - {world.name})
     if not others:
         return _foreseen(world.name, role, "nobody", "", 0, "nobody serves", requeued=had)
     few = ", ".join(others[:NAMED_MAX]) + (" …" if len(others) > NAMED_MAX else "")

@@ -26,7 +26,7 @@ def shares(state: State) -> dict[str, Any]:
 
 
 def _group(state: State, group: GroupState) -> dict[str, Any]:
-    whole = weights(group)
+    whole = weights(state, group)
     found, changes_us = slowed(state, group, state.at_us)
     scale = PERCENT if changes_us else 1  # while somebody starts slowly, weights are in hundredths
     total = sum(found.values())

@@ -8,7 +8,7 @@ from engine.answers.waiting import sentence, wait_of
 from engine.core import candidates, failback
 from engine.core.fleet import Mode, Role
 from engine.core.owed import owed_of
-from engine.core.serving import weights
+from engine.core.serving import able, weights
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -45,7 +45,7 @@ def status(state: State) -> dict[str, object]:
             name: _master(group, master, weight)
             for group in state.groups.values()
             for (name, master), weight in zip(
-                group.masters.items(), weights(group).values(), strict=True
+                group.masters.items(), weights(state, group).values(), strict=True
             )
         },
     }
@@ -58,7 +58,7 @@ def is_ready(state: State, group: GroupState) -> bool:
     """
     if state.policy_of(group).mode is Mode.ACTIVE_STANDBY:
         return bool(candidates.heir(candidates.table(state, group, state.at_us)))
-    return sum(weight > 0 for weight in weights(group).values()) > 1
+    return len(able(group)) > 1
 
 
 def _group(state: State, group: GroupState) -> dict[str, object]:

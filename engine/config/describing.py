@@ -199,12 +199,19 @@ def _leak(policy: GroupPolicy) -> str:
 
 def _ejects(policy: GroupPolicy) -> str:
     ejection = None if policy.balance is None else policy.balance.ejection
-    if ejection is None:
-        return ""
-    return (
-        f"; one that fails {ejection.failed_ppm / 10_000:g} % of its requests, or much more than "
-        f"the others, gets none for {spell(ejection.first_us)}, and longer the next time"
-    )
+    panic_ppm = 0 if policy.balance is None else policy.balance.panic_ppm
+    said = ""
+    if ejection is not None:
+        said += (
+            f"; one that fails {ejection.failed_ppm / 10_000:g} % of its requests, or much more "
+            f"than the others, gets none for {spell(ejection.first_us)}, and longer the next time"
+        )
+    if panic_ppm:
+        said += (
+            f"; while fewer than {panic_ppm / 10_000:g} % of them may serve, those that failed "
+            "on soft evidence serve on"
+        )
+    return said
 
 
 def brakes_sentence(policy: GroupPolicy, fleet: FleetPolicy | None) -> str:

@@ -54,7 +54,6 @@ DELIVER_TIMEOUT_US_LEAST: Final = SECOND
 # What the design has and this release has not: answered by name, not as a slip of the pen.
 STRATEGIES_LATER: Final = ("least-loaded", "peak-ewma", "geolocation", "consistent-hash")
 GROUP_LATER: Final = ("drivers",)
-BALANCE_LATER: Final = ("panic",)
 FAILOVER_LATER: Final = ("across_regions",)
 
 _INTERVAL: Final = kinds.duration(least_us=MS, most_us=DAY)
@@ -129,7 +128,7 @@ def read_group(table: Table, base: GroupPolicy, *, runs: bool) -> GroupPolicy:
             table.table("hooks"), base.hooks, step_timeout_us=failover.step_timeout_us
         ),
         recover=read_recover(table.table("recover"), base.recover),
-        balance=_balance(table.table("balance", later=BALANCE_LATER), base.balance),
+        balance=_balance(table.table("balance"), base.balance),
         observers=read_observers(table.table("observers"), base.observers, probe),
         degraded=read_degraded(table.table("degraded"), base.degraded),
     )
@@ -320,8 +319,10 @@ def _balance(table: Table, base: Balance | None) -> Balance | None:
     known = base or Balance(slow_start_us=0)
     slow_us = table.take("slow_start", kinds.duration(), known.slow_start_us)
     ejection = _ejection(table, known.ejection)
+    panic_ppm = table.take("panic", kinds.percent_or_never, known.panic_ppm)
     table.finish()
-    return Balance(slow_start_us=slow_us, ejection=ejection) if slow_us or ejection else None
+    found = Balance(slow_start_us=slow_us, ejection=ejection, panic_ppm=panic_ppm)
+    return found if found != Balance(slow_start_us=0) else None
 
 
 def _ejection(table: Table, base: Ejection | None) -> Ejection | None:

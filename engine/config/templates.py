@@ -151,6 +151,7 @@ clients = "{clients}"  # direct where clients hold a master's own address: with 
 [groups.main.balance]
 # slow_start = {slow_start}  # who begins to serve gets its whole share after this, at least 10 %
 # ejection = {{ failed = "never" }}  # active-active: {failed} % of failures, and it rests
+# panic = "never"  # active-active: 30; while fewer % may serve, who failed softly serves on
 
 [groups.main.messages]
 # deliver_timeout = {deliver_timeout}  # unacknowledged for this long: sent again

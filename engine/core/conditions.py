@@ -14,7 +14,7 @@ from engine.core.fleet import Health
 from engine.core.levels import CRITICAL, WARNING, Condition, Levels
 from engine.core.load import staleness
 from engine.core.policy import AlertPolicy, Automation, FenceKind, sums
-from engine.core.serving import weights
+from engine.core.serving import able
 from engine.core.state import GroupState, Phase, Saga, State, is_active_standby, windows
 
 WELL: Final = (Health.HEALTHY, Health.DEGRADED)
@@ -110,7 +110,7 @@ def _masters(state: State, group: GroupState, at_us: int) -> Iterator[Condition]
 def _is_served(state: State, group: GroupState) -> bool:
     if is_active_standby(state, group):
         return want(group) is None
-    return any(weight > 0 for weight in weights(group).values())
+    return bool(able(group))
 
 
 def _service(
@@ -153,7 +153,7 @@ def _lacks_heir(state: State, group: GroupState, at_us: int) -> bool:
     if group.saga is not None:
         return f"no-heir {group.id}" in group.alerts  # somebody is just taking over
     if not is_active_standby(state, group):
-        return sum(weight > 0 for weight in weights(group).values()) < 2
+        return len(able(group)) < 2
     return not any(
         master.health in WELL
         and candidates.passed_over(state, group, name, at_us, is_tolerant=True) is None

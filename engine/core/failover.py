@@ -24,6 +24,7 @@ from engine.core.fleet import Health, Role
 from engine.core.healing import consider_healing
 from engine.core.policy import Automation
 from engine.core.saga import consider_saga
+from engine.core.serving import in_panic, is_soft
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -229,6 +230,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
     if group.rollback is not None:
         return _consider_rollback(state, group)
     acts = state.policy_of(group).automation is not Automation.OBSERVE
+    is_panic = in_panic(state, group)
     for name, master in group.masters.items():
         is_out = (
             master.is_excluded
@@ -239,8 +241,13 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
         match master.role:
             case Role.STANDBY if is_well and not is_out:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
+            case Role.STANDBY if is_panic and acts and is_soft(master) and not is_out:
+                return name, ev.Activated(epoch=next_epoch(group), rule="panic")
             case Role.ACTIVE | Role.DRAINING if (
-                acts and is_lost(master) and not candidates.is_doubtful(state, master)
+                acts
+                and is_lost(master)
+                and not candidates.is_doubtful(state, master)
+                and not (is_panic and is_soft(master))
             ):
                 lost = master.health is not Health.FAILED
                 reason = "it lost its activation" if lost else "failed"

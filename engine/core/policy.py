@@ -205,6 +205,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     slow_start_us: int  # one that begins to serve gets its whole share only after this [us]; 0: now
     ejection: Ejection | None = None  # None: nobody is ejected
+    # While fewer of its masters may serve, those that failed on soft evidence serve on [ppm].
+    panic_ppm: int = 0
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -417,6 +419,7 @@ class _Preset(msgspec.Struct, frozen=True, kw_only=True):
     lease_us: int  # of a fence by lease
     flap_high_ppm: int = 300_000  # of changed results
     flap_low_ppm: int = 200_000
+    panic_ppm: int = 300_000
 
 
 # Envoy's figures, of its document "Outlier detection"; gRPC (proposal A50) has the same times.
@@ -463,7 +466,7 @@ PRESETS: Final[dict[str, _Preset]] = {
         delay_staleness_us=60 * SECOND, automation=Automation.OBSERVE, deadline_us=60 * SECOND,
         hold_down_us=HOUR, limit=1, limit_window_us=DAY,
         fleet=FleetPolicy(limit=1, share_ppm=100_000, window_us=HOUR), grace_us=60 * SECOND,
-        slow_start_us=2 * MINUTE,
+        slow_start_us=2 * MINUTE, panic_ppm=500_000,
         unknown_after_us=10_500 * MS, flush_us=SECOND, keep_observations_us=35 * DAY,
         max_size=10 * GIB, lease_us=30 * SECOND,
     ),
@@ -514,8 +517,12 @@ def preset(name: str, *, mode: Mode = Mode.ACTIVE_STANDBY) -> GroupPolicy:
         ),
         messages=Messages(deliver_timeout_us=max(SECOND, base.deadline_us // 2)),
         slo=Slo(objective_ppm=995_000, window_us=30 * DAY),
-        balance=Balance(slow_start_us=base.slow_start_us, ejection=EJECTION)
-        if base.slow_start_us and mode is Mode.ACTIVE_ACTIVE
+        balance=Balance(
+            slow_start_us=base.slow_start_us,
+            ejection=EJECTION if base.slow_start_us else None,
+            panic_ppm=base.panic_ppm,
+        )
+        if mode is Mode.ACTIVE_ACTIVE
         else None,
     )
 

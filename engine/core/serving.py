@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from engine.core.balancing.priority import Priority
 from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.fleet import Role
-from engine.core.state import GroupState, MasterState, State, is_active_standby
+from engine.core.state import GroupState, MasterState, State, is_active_standby, leaves_no_doubt
 
+PPM: Final = 1_000_000
 PERCENT: Final = 100
 PERCENT_LEAST: Final = 10
 
@@ -33,15 +34,50 @@ def is_out(master: MasterState) -> bool:
     return master.ejected is not None and master.ejected.is_out
 
 
-def weights(group: GroupState) -> dict[str, int]:
-    """Return the weight of every master of `group` in force now [count]; 0 if it may not serve.
+def able(group: GroupState) -> set[str]:
+    """Return who may serve and is not ejected, without what a panic allows.
 
     Where all who may serve are ejected, because the others have gone since, none of them is.
     """
-    able = {name for name, master in group.masters.items() if may_serve(master)}
-    able = {name for name in able if not is_out(group.masters[name])} or able
+    found = {
+        name
+        for name, master in group.masters.items()
+        if may_serve(master) and master.declared.weight
+    }
+    return {name for name in found if not is_out(group.masters[name])} or found
+
+
+def in_panic(state: State, group: GroupState) -> bool:
+    """Return whether so few masters of `group` may serve that soft evidence counts no more.
+
+    If all seem to fail, it is more likely the observer, or the load that the others left behind.
+    """
+    balance = state.policy_of(group).balance
+    if balance is None or not balance.panic_ppm or is_active_standby(state, group):
+        return False
+    count = sum(may_serve(master) for master in group.masters.values())
+    return count * PPM < balance.panic_ppm * len(group.masters)
+
+
+def is_soft(master: MasterState) -> bool:
+    """Return whether all that speaks against a master that failed leaves a doubt."""
+    return master.is_doubted and not master.lost_seq and not leaves_no_doubt(master)
+
+
+def weights(state: State, group: GroupState) -> dict[str, int]:
+    """Return the weight of every master of `group` in force now [count]; 0 if it may not serve.
+
+    In a panic those serve, too, that failed on soft evidence.
+    """
+    found = able(group)
+    if in_panic(state, group):
+        found |= {
+            name
+            for name, master in group.masters.items()
+            if master.role is Role.ACTIVE and is_soft(master)
+        }
     return {
-        name: master.declared.weight if name in able else 0
+        name: master.declared.weight if name in found else 0
         for name, master in group.masters.items()
     }
 
@@ -53,7 +89,7 @@ def shares(state: State, group: GroupState, at_us: int) -> tuple[dict[str, int],
     least a tenth. Weights are in hundredths then. It is a function of the state and the time: no
     event says so, and who begins while others serve is not run over.
     """
-    found = weights(group)
+    found = weights(state, group)
     balance = state.policy_of(group).balance
     if balance is None or not balance.slow_start_us or is_active_standby(state, group):
         return found, 0
@@ -79,10 +115,8 @@ def _percent(served_us: int, whole_us: int) -> int:
     return max(PERCENT_LEAST, min(PERCENT, served_us * PERCENT // whole_us))
 
 
-def picker(group: GroupState, shares: Mapping[str, int] | None = None) -> Picker:
-    """Return a picker by the strategy in force, over `shares` or the weights in force."""
-    if shares is None:
-        shares = weights(group)
+def picker(group: GroupState, shares: Mapping[str, int]) -> Picker:
+    """Return a picker over `shares` by the strategy in force."""
     if group.strategy == "priority":
         priorities = {name: master.declared.priority for name, master in group.masters.items()}
         return Priority(priorities, shares)

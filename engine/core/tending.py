@@ -16,7 +16,7 @@ from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
 from engine.core.leasing import renewal_reasons
 from engine.core.policy import FenceKind
-from engine.core.serving import weights
+from engine.core.serving import able
 from engine.core.state import GroupState, MasterState, active_of, is_active_standby
 from engine.core.step import Step
 
@@ -41,7 +41,7 @@ def decide_drain(step: Step, event: ev.DrainAsked) -> None:
         if is_standby:
             to, unfit = switchable(step, group, "", is_tolerant=event.at_rest)
             reasons += unfit
-        elif not any(weight > 0 for name, weight in weights(group).items() if name != step.subject):
+        elif not able(group) - {step.subject}:
             reasons.append(f"{step.subject} is the last one of {group.id} that serves")
     if reasons:
         step.emit(ev.Refused(what=what, reasons=tuple(reasons)))

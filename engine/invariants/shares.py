@@ -17,15 +17,16 @@ def shares_are_exact(state: State) -> str:
     weights together each master is picked as often as it weighs.
     """
     for group in state.groups.values():
-        weights = serving.weights(group)
+        is_panic = serving.in_panic(state, group)
+        weights = serving.weights(state, group)
         for name, master in group.masters.items():
-            is_out = master.role is not Role.ACTIVE or master.health is Health.FAILED
-            if is_out and weights[name]:
+            is_failed = master.health is Health.FAILED and not (is_panic and not master.is_hard)
+            if weights[name] and (master.role is not Role.ACTIVE or is_failed):
                 return f"{name} weighs {weights[name]} and is {master.role.value}"
         total = sum(weights.values())
         if group.strategy != "round-robin" or not 0 < total <= ROUND_MAX:
             continue
-        picker = serving.picker(group)
+        picker = serving.picker(group, weights)
         picked = Counter(picker.pick() for _ in range(total))
         for name, weight in weights.items():
             if picked[name] != weight:

@@ -120,7 +120,8 @@ def test_brakes_are_said_in_one_sentence() -> None:
     [
         ("", "after 1m; one that fails 85 % of its requests"),
         ('balance.slow_start = "0s"', "is shared at once; one that"),
-        ('balance.ejection = { failed = "never" }', "after 1m."),
+        ('balance.ejection = { failed = "never" }', "after 1m; while fewer than 30 % of"),
+        ('balance = { panic = "never", ejection = { failed = "never" } }', "after 1m."),
         ("balance.ejection = { failed = 50 }", "fails 50 % of"),
     ],
 )

@@ -67,11 +67,6 @@ def test_five_mistakes_in_one_file_are_all_named_with_their_lines() -> None:
     [
         ("probes = 1", "groups.cache.probes: expected one of", "did you mean probe?"),
         ("zzz = 1", "groups.cache.zzz: expected one of", "remove it"),
-        (
-            "balance = { panic = 30 }",
-            "groups.cache.balance.panic: ",
-            "this release does not have it yet: remove it",
-        ),
         ("balance.ejection.failed = 0", "groups.cache.balance.ejection.failed: ", "as in 99.95"),
         ('balance.slow_start = "x"', "groups.cache.balance.slow_start: expected a", '"1.5s"'),
         ("failover.across_regions = true", "groups.cache.failover.across_regions: ", "remove it"),

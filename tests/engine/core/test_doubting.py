@@ -220,7 +220,7 @@ def test_a_failover_that_is_open_waits_while_it_is_blind() -> None:
 
 
 def test_where_all_serve_nobody_is_fenced_in_doubt() -> None:
-    tale = story(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3)
+    tale = story(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, balance=None)
     tale.work()
     tale.ok("a", "b", "c")
     taken = cut_off(tale, times=5)
@@ -269,7 +269,7 @@ def test_one_that_refused_long_ago_says_nothing_of_the_way_today(by: str) -> Non
 
 def pushing() -> Story:
     """Return a story of three that all serve, and of one that sends beats in a group of its own."""
-    served = made(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, unknown_after_us=0)
+    served = made(mode=Mode.ACTIVE_ACTIVE, effects="http", fall=3, unknown_after_us=0, balance=None)
     beats = made(kind="push", unknown_after_us=0)
     masters = (*declared("abc"), *declared("p", group="h"))
     tale = Story({"g": served, "h": beats}, masters=masters)

@@ -107,11 +107,11 @@ def test_an_outlier_gets_no_traffic_for_its_time_and_is_no_failure() -> None:
     tale = serving()
     before = tale.master("a").health, tale.master("a").role, tale.master("a").epoch
     assert window(tale) == ["MasterEjected"]
-    assert weights(tale.group) == {"a": 0, "b": 1, "c": 1, "d": 1, "e": 1}
+    assert weights(tale.state, tale.group) == {"a": 0, "b": 1, "c": 1, "d": 1, "e": 1}
     assert (tale.master("a").health, tale.master("a").role, tale.master("a").epoch) == before
     assert later(tale, 30 * SECOND - 1) == []
     assert later(tale, 1) == ["MasterReadmitted"]
-    assert weights(tale.group)["a"] == 1
+    assert weights(tale.state, tale.group)["a"] == 1
 
 
 def test_the_next_time_in_a_row_it_is_out_for_longer() -> None:
@@ -140,7 +140,7 @@ def test_of_a_large_group_a_tenth_is_out_and_one_at_least() -> None:
 def test_of_a_small_group_a_half_serves_on() -> None:
     tale = serving("abcd")
     assert window(tale, "abc", good="d").count("MasterEjected") == 2
-    assert sum(weights(tale.group).values()) == 2
+    assert sum(weights(tale.state, tale.group).values()) == 2
 
 
 def test_who_is_out_is_not_judged_again() -> None:
@@ -152,9 +152,9 @@ def test_who_is_out_is_not_judged_again() -> None:
 def test_when_all_others_are_gone_who_is_out_serves() -> None:
     tale = serving("ab")
     window(tale, "a", good="b")
-    assert weights(tale.group) == {"a": 0, "b": 1}
+    assert weights(tale.state, tale.group) == {"a": 0, "b": 1}
     tale.crashes("b")
-    assert weights(tale.group) == {"a": 1, "b": 0}
+    assert weights(tale.state, tale.group) == {"a": 1, "b": 0}
 
 
 def test_who_goes_out_of_the_group_comes_back_as_anybody() -> None:

@@ -29,7 +29,7 @@ def drain(tale: Story, name: str, *, drained: bool = True) -> list[Recorded]:
 def serving(names: str = "abc") -> Story:
     """Return a story of an active-active group."""
     tale = story(names=names, mode=Mode.ACTIVE_ACTIVE, unknown_after_us=0)
-    assert all(weights(tale.group).values())
+    assert all(weights(tale.state, tale.group).values())
     return tale
 
 

@@ -100,11 +100,11 @@ def test_silence_ends_a_failover_that_waits_and_it_is_not_called_a_recovery() ->
 def test_one_that_failed_gets_no_traffic_before_it_is_trusted_again() -> None:
     tale = half_dead(delay_staleness_us=60 * SECOND)
     for says in (tale.ok, tale.ok):
-        assert weights(tale.group)["a"] == 0
+        assert weights(tale.state, tale.group)["a"] == 0
         says("a")
-    assert weights(tale.group)["a"] == 0
+    assert weights(tale.state, tale.group)["a"] == 0
     tale.ok("a")
-    assert weights(tale.group)["a"] == 1
+    assert weights(tale.state, tale.group)["a"] == 1
 
 
 def test_probes_that_were_missed_by_a_late_observer_are_silence() -> None:
