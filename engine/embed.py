@@ -408,6 +408,14 @@ class Engine(Commands, Tending, Requests):
         until = min(self.state.seq, after + count_max)
         return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
 
+    async def look(self, ask: Callable[[Log], T]) -> T:
+        """Return what `ask` says of the log, which it only reads; it is called in a thread.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        return await asyncio.to_thread(ask, self._log)
+
     async def views(self) -> list[dict[str, object]]:
         """Return how far the stored view of each projection is behind the log, ready for JSON.
 

@@ -3,21 +3,18 @@
 Without a stored view, sealed blocks are folded by their columns. The answers are the same.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from engine.answers.folds import stale_until, state_at
 from engine.answers.positions import resolve
-from engine.answers.search import Finder
 from engine.answers.times import iso, microseconds
 from engine.core.errors import ConfigurationError, LogError
-from engine.core.events import SwitchDone, Switched
 from engine.log.protocol import Log, Projection, V, ViewParked
 from projections.audit import AUDIT, rows
 from projections.base import fold
-from projections.incidents import INCIDENTS, Incidents, failover_at, phases
+from projections.incidents import INCIDENTS, Incidents
 from projections.incidents import Row as Incident
 from projections.incidents import rows as incidents
 from projections.uptime import (
@@ -146,32 +143,3 @@ def incident_rows(view: Incidents) -> list[dict[str, object]]:
         }
         for row in incidents(view)
     ]
-
-
-def phases_of(log: Log, found: Mapping[str, Any]) -> dict[str, int]:
-    """Return where the time of a failover went [us], of its chain as `why` gives it.
-
-    Only the events that belong to it are read.
-    """
-    seqs = {int(found["seq"]), *(int(one["seq"]) for one in found.get("led_to", ()))}
-    seqs |= set(_grounds(found))
-    finder = Finder(log)
-    last = max(seqs)
-    done = (one.seq for one in finder.after(last, (SwitchDone,), str(found.get("heir", ""))))
-    seqs |= {seq for seq in (next(done, 0),) if seq and _is_next(finder, last, seq, found)}
-    events = [event for seq in sorted(seqs) if (event := finder.at(seq)) is not None]
-    failover = failover_at(fold(INCIDENTS, events), int(found["seq"]))
-    return {} if failover is None else phases(failover)
-
-
-def _grounds(node: Mapping[str, Any]) -> Iterator[int]:
-    for ground in node["because"]:
-        yield int(ground["seq"])
-        yield from _grounds(ground)
-
-
-def _is_next(finder: Finder, last: int, done: int, found: Mapping[str, Any]) -> bool:
-    """Return whether nobody was switched to between the end of a failover and `done`."""
-    between = finder.after(last, (Switched,), str(found.get("heir", "")))
-    first = next(between, None)
-    return first is None or first.seq > done

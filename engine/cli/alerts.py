@@ -36,18 +36,14 @@ def alerts(
 
     Example: tanist alerts tanist.db --at 2026-01-31T12:00:00Z
     """
-    from engine.answers.alerting import history
     from engine.cli.showing import show_alerts
-    from engine.cli.statuses import status_at, status_now
+    from engine.cli.statuses import asked, status_at, status_now
 
     target, _ = places.split((place,), log, most=0)
     if at is not None and all_:
         raise ConfigurationError(["expected --at or --all, found both"])
-    if (at is not None or all_) and places.is_address(target):
-        raise ConfigurationError(["--at and --all read the log itself: name it with --log"])
     if all_:
-        with places.open_for_reading(target) as opened:
-            found = list(history(opened))
+        found = asked(target, "alerts")["alerts"]
     else:
         found = (status_now(target) if at is None else status_at(target, at))["alerts"]
     if json:

@@ -1,17 +1,13 @@
 """Look: why a master was not chosen, what changed, where messages are, shares, what is in force."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import File, FilePlace, FileWord, Json
+from engine.cli.options import Json, LogOption, Place, Word
 from engine.core.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from engine.core.state import State
-    from engine.log.sqlite import SqliteLog
 
 At: TypeAlias = Annotated[
     str | None,
@@ -20,12 +16,12 @@ At: TypeAlias = Annotated[
 
 
 def why_not(
-    first: FileWord = None,
+    first: Word = None,
     second: Annotated[str | None, Parameter(name="MASTER", help="The master.")] = None,
     /,
     *,
     at: At = None,
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """Why a master was not chosen, or would not be chosen now.
@@ -35,14 +31,13 @@ def why_not(
 
     Example: tanist why-not cache-b --at 2026-01-31T12:00:00Z
     """
-    from engine.answers.passing import why_not as answer
     from engine.cli.explaining import show_why_not
+    from engine.cli.statuses import asked
 
     target, words = places.split((first, second), log, most=1)
     if not words:
         raise ConfigurationError(["expected a master, as in: tanist why-not cache-b"])
-    with places.open_for_reading(target) as opened:
-        found = answer(opened, _state(opened, at), words[0])
+    found = asked(target, "why-not", master=words[0], at=at)
     if json:
         output.document(found)
     else:
@@ -50,12 +45,12 @@ def why_not(
 
 
 def diff(
-    first: FileWord = None,
+    first: Word = None,
     second: Annotated[str | None, Parameter(name="A", help="A position.")] = None,
     third: Annotated[str | None, Parameter(name="B", help="A later one; left out: now.")] = None,
     /,
     *,
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """What is different between two positions.
@@ -66,15 +61,14 @@ def diff(
 
     Example: tanist diff before-upgrade 2026-01-31T12:00:00Z
     """
-    from engine.answers.between import diff as answer
     from engine.cli.explaining import show_diff
+    from engine.cli.statuses import asked
 
     target, words = places.split((first, second, third), log, most=2)
     if not words:
         raise ConfigurationError(["expected a position or two, as in: tanist diff 120 240"])
-    with places.open_for_reading(target) as opened:
-        before = _state(opened, words[0])
-        found = answer(opened, before, _state(opened, words[1] if words[1:] else None))
+    later = {"to": words[1]} if words[1:] else {}
+    found = asked(target, "diff", **{"from": words[0], **later})
     if json:
         output.document(found)
     else:
@@ -82,13 +76,13 @@ def diff(
 
 
 def messages(
-    place: FilePlace = None,
+    place: Place = None,
     /,
     *,
     group: Annotated[str | None, Parameter(help="Only those of this group.")] = None,
     key: Annotated[str | None, Parameter(help="Only the message of this key.")] = None,
     at: At = None,
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """Where each message is.
@@ -99,12 +93,11 @@ def messages(
 
     Example: tanist messages tanist.db --group bots
     """
-    from engine.answers.sharing import messages as answer
     from engine.cli.explaining import show_messages
+    from engine.cli.statuses import asked
 
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened:
-        found = answer(opened, _state(opened, at), group=group, key=key)
+    found = asked(target, "messages", group=group, key=key, at=at)
     if json:
         output.document(found)
     else:
@@ -112,7 +105,7 @@ def messages(
 
 
 def weights(
-    place: FilePlace = None, /, *, at: At = None, log: File = None, json: Json = False
+    place: Place = None, /, *, at: At = None, log: LogOption = None, json: Json = False
 ) -> None:
     """Who gets which share of the work, with the arithmetic.
 
@@ -121,12 +114,11 @@ def weights(
 
     Example: tanist weights tanist.db
     """
-    from engine.answers.sharing import shares
     from engine.cli.explaining import show_shares
+    from engine.cli.statuses import asked
 
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened:
-        found = shares(_state(opened, at))
+    found = asked(target, "weights", at=at)
     if json:
         output.document(found)
     else:
@@ -134,7 +126,7 @@ def weights(
 
 
 def config(
-    place: FilePlace = None,
+    place: Place = None,
     /,
     *,
     file: Annotated[
@@ -142,7 +134,7 @@ def config(
         Parameter(help="The file to compare with; left out: ./tanist.toml, if it is there."),
     ] = None,
     at: At = None,
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """What is in force, where it came from, and what the file says otherwise.
@@ -152,25 +144,19 @@ def config(
 
     Example: tanist config tanist.db --file tanist.toml
     """
-    from engine.answers.inforce import in_force
     from engine.cli.explaining import show_config
+    from engine.cli.statuses import asked
     from engine.config import load
 
     target, _ = places.split((place,), log, most=0)
     beside = Path(places.CONFIGURATION)
     path = file or (beside if beside.is_file() else None)
-    given = None if path is None else load(path, masters_needed=False)
-    with places.open_for_reading(target) as opened:
-        found = in_force(opened, _state(opened, at), given)
+    given: dict[str, str] = {}
+    if path is not None:
+        load(path, masters_needed=False)  # what is wrong with it is said here
+        given = {"text": path.read_text(encoding="utf-8-sig"), "source": str(path)}
+    found = asked(target, "config", at=at, **given)
     if json:
         output.document(found)
     else:
         show_config(found)
-
-
-def _state(log: "SqliteLog", position: str | None) -> "State":
-    """Return the state of a log at a position; None: its end."""
-    from engine.answers.folds import state_at
-    from engine.answers.positions import resolve
-
-    return state_at(log, None if position is None else resolve(log, position))

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import File, FileWord, Json, JsonLines, LogOption, Place
+from engine.cli.options import Json, JsonLines, LogOption, Place, Word
 from engine.core.errors import ConfigurationError
 
 
@@ -74,12 +74,7 @@ def status(
 
             output.text("\n".join(lines(found)))
         return
-    if at is None:
-        found = status_now(target)
-    elif places.is_address(target):
-        raise ConfigurationError(["--at reads the log itself: name it with --log"])
-    else:
-        found = status_at(target, at)
+    found = status_now(target) if at is None else status_at(target, at)
     if json:
         output.document(found)
     else:
@@ -158,13 +153,13 @@ def events(
 
 
 def why(
-    first: FileWord = None,
+    first: Word = None,
     second: Annotated[
         str | None, Parameter(name="WHAT", help="A seq, a failover, a master or a group.")
     ] = None,
     /,
     *,
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """The causal chain of a decision, down to single observations.
@@ -176,16 +171,17 @@ def why(
 
     Example: tanist why cache-a
     """
-    from engine.answers.why import why as answer
     from engine.cli.showing import show_why
+    from engine.cli.statuses import asked
 
     target, words = places.split((first, second), log, most=1)
-    with places.open_for_reading(target) as opened:
-        found = answer(opened, words[0] if words else None)
-        if found["kind"] == "FailoverStarted":
-            from engine.cli.accounting import phases_of
+    if places.is_address(target):
+        found = asked(target, "why", what=words[0] if words else None)
+    else:
+        from engine.service.reasons import ask_why
 
-            found["phases"] = phases_of(opened, found)
+        with places.open_for_reading(target) as opened:
+            found = ask_why(opened, {"what": words[0]} if words else {})
     if json:
         output.document(found)
     else:

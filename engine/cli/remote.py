@@ -2,8 +2,10 @@
 
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any, Final, cast
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,12 +17,29 @@ WAIT_S: Final = 600.0  # for the end of a failover that is waited for
 Document = dict[str, Any]
 
 
-def status(url: str, *, token: str, limit_s: float = ANSWER_S) -> Document:
+def status(url: str, *, token: str, limit_s: float = ANSWER_S, foresee: bool = False) -> Document:
     """Return the status of the engine at `url`, which may take `limit_s` to answer [s].
 
-    Looking needs the token where the engine listens beyond loopback.
+    Looking needs the token where the engine listens beyond loopback. With `foresee` it says what
+    would happen if each master failed now.
     """
-    return cast("Document", _ask(_look(f"{url}/api/status", token), limit_s=limit_s))
+    query = "?foresee=1" if foresee else ""
+    return cast("Document", _ask(_look(f"{url}/api/status{query}", token), limit_s=limit_s))
+
+
+def ask(url: str, name: str, params: Mapping[str, str], *, token: str) -> Document:
+    """Return what the engine at `url` answers to a question (engine.answers.asked).
+
+    Raises:
+        ConfigurationError: It has no answer, and says why.
+        LogError: It does not answer, or cannot read its log.
+    """
+    if "text" in params:  # a file is no part of an address
+        request = _look(f"{url}/api/{name}", token)
+        request.data = msgspec.json.encode(params)
+    else:
+        request = _look(f"{url}/api/{name}?{urlencode(params)}", token)
+    return cast("Document", _ask(request))
 
 
 def events(url: str, *, token: str, after: int) -> list[Document]:

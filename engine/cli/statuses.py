@@ -1,13 +1,10 @@
 """Where a status comes from: the engine that runs the log, or the fold of the log."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.cli import output, places, remote
 from engine.core.errors import ConfigurationError, LogError
-
-if TYPE_CHECKING:
-    from engine.log.sqlite import SqliteLog
 
 ANSWER_S: Final = 5.0  # what an engine may take to answer; then the log itself is read [s]
 
@@ -30,7 +27,7 @@ def status_now(target: str) -> Document:
         at_rest = {"paused_by_file": _file_beside(target), "failure": None, "disk_full": None}
         return {**_of_log(target), **at_rest, "engine": None}
     try:
-        found = _foreseen(target, _asked(engine.url, places.token(target)))
+        found = _heard(target, engine.url)
     except (LogError, ConfigurationError) as err:
         if places.is_address(target):
             raise
@@ -49,6 +46,7 @@ def _file_beside(target: str) -> str | None:
 
 def _of_log(target: str) -> Document:
     """Return the status at the end of a log, how far its stored views are, how large it is."""
+    from engine.answers.asked import ask
     from engine.answers.room import room
     from engine.answers.views import lags
     from projections.kept import KEPT
@@ -57,47 +55,54 @@ def _of_log(target: str) -> Document:
         for projection in KEPT:
             opened.attach(projection)
         return {
-            **_status(opened, None),
+            **ask(opened, "status", {}),
             "projections": lags(opened),
             "log": room(opened, opened.path, grows=False),
         }
 
 
 def status_at(target: str, position: str) -> Document:
-    """Return the status of a log at a position."""
-    from engine.answers.positions import resolve
-
-    with places.open_for_reading(target) as opened:
-        return _status(opened, resolve(opened, position))
+    """Return the status at a position of a log, or of that of a running engine."""
+    return asked(target, "status", at=position)
 
 
 def brief_at(target: str, position: str | None) -> Document:
-    """Return the status of a log in brief, at a position or at its end."""
-    from engine.answers.briefing import brief
-    from engine.answers.folds import state_at
-    from engine.answers.positions import resolve
+    """Return the status in brief, at a position or now."""
+    return asked(target, "brief", at=position)
+
+
+def asked(target: str, name: str, **params: str | None) -> Document:
+    """Return the answer to a question (engine.answers.asked), of a log or of a running engine.
+
+    Args:
+        target: The log, or the address of an engine.
+        name: Which question.
+        params: Its parameters; None: it is not there.
+
+    Raises:
+        ConfigurationError: A parameter names nothing that there is.
+        LogError: The log cannot be used, or the engine does not answer.
+    """
+    given = {key: value for key, value in params.items() if value is not None}
+    if places.is_address(target):
+        return remote.ask(target.rstrip("/"), name, given, token=places.token(target))
+    from engine.answers.asked import ask
 
     with places.open_for_reading(target) as opened:
-        seq = None if position is None else resolve(opened, position)
-        return brief(opened, state_at(opened, seq))
+        return ask(opened, name, given)
 
 
-def _status(log: "SqliteLog", seq: int | None) -> Document:
-    from engine.answers.folds import state_at
-    from engine.answers.foresight import with_foresight
-    from engine.answers.proposals import in_log, with_proposals
-    from engine.answers.status import status
+def _heard(target: str, url: str) -> Document:
+    """Return what an engine says, with what would happen if each master failed.
 
-    state = state_at(log, seq)
-    return with_foresight(with_proposals(status(state), in_log(log)), state)
-
-
-def _foreseen(target: str, found: Document) -> Document:
-    """Return what an engine said, with what its log says would happen if each master failed."""
+    That is read from its log where there is one at hand, which costs the engine nothing.
+    """
     from engine.answers.folds import state_at
     from engine.answers.foresight import with_foresight
 
-    if places.is_address(target):
+    token, is_far = places.token(target), places.is_address(target)
+    found = _said(url, token, foresee=is_far)
+    if is_far:
         return found
     try:
         with places.open_for_reading(target) as opened:
@@ -107,7 +112,7 @@ def _foreseen(target: str, found: Document) -> Document:
         return found
 
 
-def _asked(url: str, token: str) -> Document:
+def _said(url: str, token: str, *, foresee: bool) -> Document:
     from engine.answers.proposals import with_proposals
 
     def read(_group: str, seq: int) -> Iterable[Document]:
@@ -115,4 +120,5 @@ def _asked(url: str, token: str) -> Document:
             url, token=token, after=seq - 1
         )  # one page: it is soon after what it rests on
 
-    return with_proposals(remote.status(url, token=token, limit_s=ANSWER_S), read)
+    found = remote.status(url, token=token, limit_s=ANSWER_S, foresee=foresee)
+    return with_proposals(found, read)

@@ -16,6 +16,7 @@ for any of its tags, where all of these have to hold. If something else is found
 with its `reasons`, as for every command that is refused, and nothing is recorded.
 """
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Final
@@ -37,6 +38,7 @@ from engine.embed import Engine
 from engine.service.commanding import COMMANDS, Body
 from engine.service.guard import NO_TOKEN, Guard, carries
 from engine.service.intake import Intake, read
+from engine.service.looking import Looking
 from engine.service.pacing import Paced
 from engine.service.viewing import Kept, Viewing
 
@@ -57,6 +59,7 @@ class _Api:
         self._token: Final = token
         self._status: Final = Paced(lambda: status(engine.state))
         self._viewing: Final = Viewing(self._kept)
+        self.looking: Final = Looking(engine)
 
     async def _kept(self) -> Kept:
         return Kept(projections=await self.engine.views(), log=await self.engine.room())
@@ -68,13 +71,20 @@ class _Api:
         except RecursionError as err:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
-    async def status(self, _: Request) -> Response:
+    async def status(self, request: Request) -> Response:
+        position = request.query_params.get("at")
+        if position is not None:
+            return await self.looking.status_at(position)
         # Why nothing is decided just now is no part of the state, and never a moment old.
         kept = await self._viewing.get()
         found = {**self._status.get(), "failure": self.engine.failure or None}
         found["disk_full"] = self.engine.disk_full or None
         found["paused_by_file"] = self.engine.paused_by_file  # also if it could not be recorded
-        return JSONResponse({**found, "projections": kept.projections, "log": kept.log})
+        found = {**found, "projections": kept.projections, "log": kept.log}
+        if request.query_params.get("foresee") == "1":
+            with contextlib.suppress(LogError):  # that is said in its `failure`
+                found = await self.looking.foreseen(found)
+        return JSONResponse(found)
 
     async def events(self, request: Request) -> Response:
         follow = request.query_params.get("follow") == "1"
@@ -170,6 +180,7 @@ def application(engine: Engine, *, token: str, host: str) -> Starlette:
             Route("/api/route/{group}", api.route),
             Route("/api/commands/{name}", api.command, methods=["POST"]),
             Route("/api/acks", api.acks, methods=["POST"]),
+            *api.looking.routes(),
             *Intake(engine, token).routes(),
             Route("/livez", api.alive),
             Route("/readyz", api.ready),

@@ -104,9 +104,9 @@ class Story:
         return max(found.seq for found in self.log.read() if type(found.event) is kind)
 
 
-def failed_over() -> Story:
+def failed_over(alerts: AlertPolicy | None = None) -> Story:
     """Return the story in which a, the active one, is killed and b takes over."""
-    story = Story()
+    story = Story(alerts=alerts)
     story.probe(3)
     assert story.active == "a"
     story.kill("a")

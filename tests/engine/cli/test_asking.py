@@ -59,7 +59,6 @@ def test_people_are_told(words: tuple[str, ...], says: str, log: Path) -> None:
         (("config", "x.db", "--file", "z.toml"), "z.toml"),
         (("status", "x.db", "--seconds", "1"), "--seconds goes with --watch"),
         (("status", "x.db", "--watch", "--json"), "leave out --at and --json"),
-        (("why-not", "http://127.0.0.1:1", "a"), "name its log with --log"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(words: tuple[str, ...], says: str, log: Path) -> None:

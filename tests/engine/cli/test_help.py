@@ -78,8 +78,20 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(
     assert list(tmp_path.iterdir()) == []
 
 
-READING = ("why", "uptime", "audit", "replay", "verify", "run")
-ASKING = ("status", "events", "pause", "failover", "rollback")
+READING = ("uptime", "audit", "replay", "verify", "run")
+ASKING = (
+    "why",
+    "why-not",
+    "diff",
+    "messages",
+    "weights",
+    "config",
+    "status",
+    "events",
+    "pause",
+    "failover",
+    "rollback",
+)
 
 
 @pytest.mark.parametrize(("commands", "may_be_asked"), [(READING, False), (ASKING, True)])
