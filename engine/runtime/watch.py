@@ -50,6 +50,8 @@ class Watch:
         self._is_asking = False
         self._has_asked = False
         self._alarm: Final = eyes.rota.alarm(self._probe)
+        # The first probe opens a connection, and calls for decisions.
+        self._alarm.is_patient = True
         self._began_us = self._clock() + round(phase_s * 1e6)
         self._alarm.set(self._began_us)
 
@@ -108,6 +110,7 @@ class Watch:
         timeout_us = working.policy_of(place.group).probe.timeout_us
         self._n += 1
         self._is_asking = self._has_asked = True
+        self._alarm.is_patient = False
         self._began_us = self._clock()
         self._link.ask(fresh=fresh, timeout_us=timeout_us, tell=self._probed)
 

@@ -50,7 +50,8 @@ class Watches(Mapping[str, Watch]):
     def start(self) -> None:
         """Watch every master, and from here on whoever comes; all take turns within the interval.
 
-        In a large fleet the first turn takes longer, because connections have to be opened for it.
+        In a large fleet the first turn takes longer, because connections have to be opened for it,
+        and goes through it group by group.
 
         Raises:
             ConfigurationError: What the probe of a group needs is not there.
@@ -103,9 +104,15 @@ class Watches(Mapping[str, Watch]):
             raise failed
 
     def _begin(self, name: str, look: Look, *, count: int) -> None:
-        turn_us = max(look[2].interval_us, count * FIRST_PROBE_US)
-        # Steps of the golden section: whoever stands side by side is far apart in time.
-        phase_us = turn_us * (self._number * GOLDEN_PPM % PPM) // PPM
+        first_us = count * FIRST_PROBE_US
+        interval_us = look[2].interval_us
+        if first_us <= interval_us:
+            # Steps of the golden section: whoever stands side by side is far apart in time.
+            phase_us = interval_us * (self._number * GOLDEN_PPM % PPM) // PPM
+        else:
+            # A group is done with before the next one begins: each master that is heard for the
+            # first time has all others of its group judged anew.
+            phase_us = self._number % count * FIRST_PROBE_US
         self._watches[name] = Watch(self._turning, name, phase_s=phase_us / 1e6, eyes=self._eyes)
         self._looks[name] = look
         self._number += 1

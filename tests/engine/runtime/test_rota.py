@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 
-from engine.runtime.rota import AT_ONCE, TURN_CALLS, Rota
+from engine.runtime.rota import AT_ONCE, PATIENT_CALLS, TURN_CALLS, Rota
 
 GUARD_S = 20.0
 
@@ -115,6 +115,52 @@ def test_between_so_many_calls_the_loop_turns_and_what_is_urgent_goes_first() ->
         assert turns[0] == TURN_CALLS
         assert called.index("urgent") == TURN_CALLS
         assert max(after - before for before, after in pairwise(turns)) <= TURN_CALLS
+
+    asyncio.run(body())
+
+
+def test_the_patient_give_way_to_all_others_and_are_not_forgotten() -> None:
+    async def body() -> None:
+        clock, called = Clock(), list[str]()
+        rota = Rota(clock)
+        for _ in range(2 * PATIENT_CALLS):
+            patient = rota.alarm(lambda: called.append("patient"))
+            patient.is_patient = True
+            patient.set(clock.us - 1)
+        for _ in range(2 * TURN_CALLS):
+            rota.alarm(lambda: called.append("due")).set(clock.us)
+        await until(lambda: len(called) == 2 * (TURN_CALLS + PATIENT_CALLS))
+        assert called == [
+            *(["due"] * TURN_CALLS + ["patient"]),
+            *(["due"] * TURN_CALLS + ["patient"]),
+            *["patient"] * (2 * PATIENT_CALLS - 2),
+        ]
+
+    asyncio.run(body())
+
+
+def test_a_patient_alarm_that_was_put_off_or_cleared_while_it_waited_is_not_called() -> None:
+    async def body() -> None:
+        clock, called = Clock(), list[str]()
+        rota = Rota(clock)
+        alarms = {name: rota.alarm(lambda name=name: called.append(name)) for name in "abcd"}
+        for alarm in alarms.values():
+            alarm.is_patient = True
+            alarm.set(clock.us)
+        more = [rota.alarm(lambda: None) for _ in range(TURN_CALLS)]
+
+        def busy() -> None:
+            alarms["b"].clear()
+            alarms["c"].set(clock.us + 10)
+
+        rota.alarm(busy).set(clock.us)
+        for alarm in more:
+            alarm.set(clock.us)
+        await until(lambda: "d" in called)
+        assert called == ["a", "d"]
+        clock.us += 10
+        await until(lambda: "c" in called)
+        assert called == ["a", "d", "c"]
 
     asyncio.run(body())
 
