@@ -6,6 +6,9 @@ would have its lease renewed for ever by replicas that still hear of it. So they
 and the lease counts from the last of them. A replica whose process is surely gone renews nothing
 from when that was seen. None is taken out of its group while what it renewed is waited for.
 
+A lease counts on the clock of one engine. How long none ran is what the wall clock says, which
+somebody may have set meanwhile; so for an engine that begins, it counts from its start.
+
 That a master keeps such a lease is what it says itself, and has to be no longer than the policy's;
 masters of other kinds keep what their operator declared, from the decision to fence on.
 """
@@ -35,7 +38,7 @@ def lease_ends_us(state: State, group: GroupState, left: MasterState) -> int:
     policy = state.policy_of(group)
     if policy.fence.kind is not FenceKind.LEASE or not _is_on_lease(left):
         return 0
-    since_us = left.left_at_us
+    since_us = max(left.left_at_us, state.fleet.started_us)
     if renews_lease(policy):
         if unleased(state, group):
             return 0

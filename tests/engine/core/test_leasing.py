@@ -77,6 +77,23 @@ def test_no_file_makes_a_lease_shorter_that_is_waited_for() -> None:
     assert tale.state.policy_of(tale.group) == now
 
 
+@pytest.mark.parametrize("effects", ["http", "redis"])
+def test_a_lease_counts_anew_for_an_engine_that_begins(effects: str) -> None:
+    """What time passed while none ran is what the wall clock says, and somebody may have set it."""
+    tale = leasing(effects)
+    tale.crashes("a")
+    if effects == "redis":
+        tale.answers("detach", master="b")
+        tale.answers("detach", master="c")
+    stopped_us = tale.at_us
+    tale.wait(100 * LEASE_US)
+    started_us = tale.at_us
+    begun = tale.see(ev.EngineStarted(release="x", stopped_at_us=stopped_us))
+    assert ev.FenceConfirmed not in {type(one.event) for one in begun}
+    ends_us = started_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+
+
 def test_a_fence_that_is_answered_is_not_waited_for() -> None:
     tale = leasing()
     tale.crashes("a")
