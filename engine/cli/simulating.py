@@ -157,8 +157,9 @@ def _policies(path: Path) -> tuple[dict[str, "GroupPolicy"], dict[str, int]]:
         if group.automation is Automation.OBSERVE:
             output.note(f'{name} observes; it is simulated as if automation = "auto"')
             acts = replace(group, automation=Automation.AUTO)
-        # The masters of the world speak the control protocol, and have no programs around a step.
-        acts = replace(acts, effects="http", hooks=None, recover=None, reach=None)
+        # The masters of the world speak the control protocol, or follow one another.
+        effects = acts.effects if acts.effects in ("command", "redis") else "http"
+        acts = replace(acts, effects=effects, reach=None)
         policies[name] = acts
     sizes: dict[str, int] = {}
     for master in found.masters:

@@ -12,8 +12,8 @@ class Followed:
     """One master, as the events tell of it."""
 
     __slots__ = (
-        "acts", "fence", "good_us", "group", "health", "is_excluded", "maintenance", "n", "name",
-        "observers", "role",
+        "acts", "fence", "good_us", "group", "healings", "heals_again_us", "health", "is_excluded",
+        "maintenance", "n", "name", "observers", "role",
     )  # fmt: skip
 
     def __init__(self, name: str, group: "FollowedGroup") -> None:
@@ -28,6 +28,8 @@ class Followed:
         self.fence = 0  # the epoch that it has to confirm; 0: none is open
         self.is_excluded = False
         self.maintenance: list[tuple[int, int]] = []  # from, to [us]
+        self.healings = 0  # attempts to heal it since it was well [count]
+        self.heals_again_us = 0  # the next one comes no earlier
 
     def is_in_order(self, n: int, observer: str) -> bool:
         """Return whether a probe of this number counts, and take note of it."""
@@ -44,8 +46,8 @@ class FollowedGroup:
 
     __slots__ = (
         "accepted", "acting", "attempts", "counted_us", "done", "epoch", "failover", "force",
-        "heir", "id", "is_approved", "maintenance", "masters", "open", "owned", "phase", "policy",
-        "queued", "spent", "started_us",
+        "heir", "hook", "hooks", "id", "is_approved", "maintenance", "masters", "open", "owned",
+        "phase", "policy", "queued", "refused", "spent", "started_us",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: GroupPolicy) -> None:
@@ -60,6 +62,9 @@ class FollowedGroup:
         self.attempts = 0
         self.heir = ""
         self.spent: set[str] = set()
+        self.hook = ""  # the program before a step that runs
+        self.hooks: set[str] = set()  # those of this attempt that have let their step begin
+        self.refused = ""  # the one that has not
         self.is_approved = False
         self.force = False  # the newest rollback takes a master that looks unfit
         self.counted_us: list[int] = []  # starts that count towards the limit
@@ -138,6 +143,7 @@ def _begin_group(group: FollowedGroup, part: GroupState) -> None:
         group.phase = saga.phase
         group.attempts, group.heir, group.spent = saga.attempt, saga.heir, set(saga.spent)
         group.is_approved, group.started_us = saga.is_approved, saga.started_us
+        group.hook, group.hooks = saga.hook, set(saga.hooks)
         group.failover = ev.FailoverStarted(
             id=saga.id, why=saga.why, source=saga.source, to=saga.to, planned=saga.planned,
             waits=saga.waits, counts=saga.counts,
@@ -156,6 +162,9 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
     if master.fence is not None and not master.fence.is_confirmed:
         found.fence = master.fence.confirm_at
     found.is_excluded = master.is_excluded
+    if master.recovery is not None:
+        found.healings = master.recovery.n
+        found.heals_again_us = master.recovery.again_at_us
     found.maintenance = list(master.maintenance)
     return found
 

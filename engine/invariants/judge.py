@@ -16,6 +16,7 @@ from engine.core.events import AnyEvent, Recorded
 from engine.core.fleet import Mode
 from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
 from engine.core.policy import Automation, FenceKind
+from engine.invariants import beside
 from engine.invariants.followed import Book, Followed, FollowedGroup, unfit
 
 COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
@@ -30,6 +31,8 @@ INVARIANTS: Final[dict[str, str]] = {
     "every move is a row": "Every move of a machine is a row of its table.",
     "messages are done once": "What is done was accepted and assigned, and neither happens twice.",
     "budgets are kept": "No more attempts or failovers than the policy has, but for approved ones.",
+    "programs are heeded": "No step begins before the program that it waits for has ended well.",
+    "healing is bounded": "No more attempts to heal a master than the policy has, each backed off.",
     "refusals stand alone": "Nothing follows a refused command but its refusal.",
 }
 
@@ -93,6 +96,12 @@ class Invariants:
             ev.MessagesAssigned: self._assigned,
             ev.MessageDone: self._done,
             ev.Released: self._released,
+            ev.HookStarted: self._hooked,
+            ev.HookEnded: self._hooked,
+            ev.RecoveryStarted: self._healed,
+            ev.MasterHealthy: self._well,
+            ev.MasterDegraded: self._well,
+            ev.ResetAsked: self._well,
         }
 
     def take(self, recorded: Recorded) -> None:
@@ -114,6 +123,7 @@ class Invariants:
         if recorded.cause:
             self._decided(recorded)
         if kind in _HEALTH_KINDS or kind in _ROLE_KINDS or kind in _FAILOVER_KINDS:
+            self._heeds(recorded)
             self._moves(recorded, kind)
         handler = self._on.get(kind)
         if handler is not None:
@@ -174,6 +184,39 @@ class Invariants:
         row = (kind.__name__, source.value, dest.value)
         self.rows[row] = self.rows.get(row, 0) + 1
         return dest
+
+    # What goes on beside the steps.
+
+    def _heeds(self, recorded: Recorded) -> None:
+        group = self._book.group_of(recorded.subject)
+        if group is not None:
+            master = group.masters.get(recorded.subject)
+            found = beside.unheeded(group, master, recorded.event)
+            if found:
+                self._break("programs are heeded", recorded, found)
+
+    def _hooked(self, recorded: Recorded, event: ev.HookStarted | ev.HookEnded) -> None:
+        group = self._book.group_of(recorded.subject)
+        if group is None:
+            return
+        if isinstance(event, ev.HookStarted):
+            beside.hook_started(group, event)
+        else:
+            beside.hook_ended(group, event)
+
+    def _healed(self, recorded: Recorded, event: ev.RecoveryStarted) -> None:
+        master = self._book.masters.get(recorded.subject)
+        found = "" if master is None else beside.unbounded(master, event, recorded.at_us)
+        if found:
+            self._break("healing is bounded", recorded, found)
+
+    def _well(self, recorded: Recorded, _: object) -> None:
+        master = self._book.masters.get(recorded.subject)
+        group = self._book.groups.get(recorded.subject)
+        if master is not None:
+            beside.is_well(master)
+        for one in group.masters.values() if group is not None else ():
+            beside.is_well(one)
 
     # Probes.
 
@@ -279,6 +322,7 @@ class Invariants:
             return
         self._draw(recorded, group, event.epoch)
         group.attempts, group.heir = event.n, event.heir
+        beside.attempted(group)
         self._within_budget(recorded, group, group.failover)
         why = group.failover.why
         is_asked = why in ASKED

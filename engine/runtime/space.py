@@ -7,19 +7,17 @@ is plenty of space.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from engine.answers.telling import disk_full
-from engine.core import events as ev
 from engine.core.events import Observation, Recorded
 from engine.core.scarcity import matters
 from engine.core.state import State
 from engine.log.reserve import Figures, Reserve
+from engine.log.shortage import News, Shortage
 
 LOOK_S: Final = 0.5  # between two looks whether there is space again
 NO_MESSAGES: Final = "the disk is full: no new message is taken until there is space again"
-
-News: TypeAlias = ev.SpaceShort | ev.SpaceReturned
 
 
 class Space:
@@ -28,12 +26,7 @@ class Space:
     def __init__(self, reserve: Reserve | None = None) -> None:
         """Look at `reserve`, before anything of this engine touches it; None: there is none."""
         self._reserve: Final = reserve
-        figures = self.figures
-        # What an earlier engine found short is said again, and is over only when that is said.
-        self._stored: News | None = (
-            ev.SpaceShort(left=figures.whole, reserve=figures.whole) if figures.is_short else None
-        )
-        self._said: News | None = self._stored
+        self._shortage: Final = Shortage(lambda: self.figures)
 
     @property
     def figures(self) -> Figures:
@@ -67,27 +60,15 @@ class Space:
 
         It counts as said from then on.
         """
-        figures, said = self.figures, self._said
-        if figures.is_short:
-            if isinstance(said, ev.SpaceShort) and figures.left >= said.left:
-                return None
-            self._said = ev.SpaceShort(left=figures.left, reserve=figures.whole)
-            return self._said
-        if isinstance(said, ev.SpaceShort):
-            self._said = ev.SpaceReturned(reserve=figures.whole)
-            return self._said
-        return None
+        return self._shortage.news()
 
     def published(self, events: tuple[Recorded, ...]) -> None:
         """Take what became durable."""
-        if self._stored is not self._said:
-            for recorded in events:
-                if isinstance(recorded.event, News):
-                    self._stored = recorded.event
+        self._shortage.published(events)
 
     def unsaid(self) -> None:
         """Take it that what was said and is not durable never was."""
-        self._said = self._stored
+        self._shortage.unsaid()
 
     # What is kept.
 

@@ -15,11 +15,12 @@ from engine.core import events as ev
 from engine.core.decider import Decide, decide
 from engine.core.events import FLEET, Recorded, Result
 from engine.core.evolve import evolve
+from engine.core.fleet import Role
 from engine.core.machines import FAILOVER, HEALTH, ROLE, Table
 from engine.core.replay import decide_again, replay
-from engine.core.state import control_digest, control_of, copy, digest
+from engine.core.state import active_of, control_digest, control_of, copy, digest
 from engine.core.step import Evolve
-from engine.invariants import INVARIANTS
+from engine.invariants import INVARIANTS, Invariants
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting
 
@@ -140,8 +141,8 @@ def effects_end(run: Run) -> Iterator[Violation]:
         effect = issue.effect
         key = (effect.step, effect.master, effect.failover, effect.epoch)
         is_over = ok.get(key, issue.seq + 1) <= issue.seq
-        # A standby that is another process by now is told again whom to follow.
-        if effect.step not in ("preflight", "follow") and is_over and not run.lost:
+        # A standby that is another process by now is told again whom to follow, or not to.
+        if effect.step not in ("preflight", "follow", "detach") and is_over and not run.lost:
             found = f"{key} is issued at {issue.seq}, and went well at {ok[key]}"
             yield _violation("effects end", found)
     for master in run.masters.values():
@@ -200,6 +201,41 @@ def folds_in_parts(run: Run, evolve: Evolve = evolve, *, cuts: int = 7) -> Itera
         prefix = copy(replay(run.log[:cut], evolve=evolve))
         if digest(replay(run.log[cut:], state=prefix, evolve=evolve)) != whole:
             yield Violation(law="folds in parts", seq=cut, found="the state at the end differs")
+
+
+def what_is_kept_is_enough(
+    run: Run, decide: Decide = decide, evolve: Evolve = evolve
+) -> Iterator[Violation]:
+    """After observations were dropped, what is left folds, decides and is judged as all of it."""
+    law = "what is kept is enough"
+    if len(run.kept) == len(run.log):
+        return
+    if digest(replay(run.kept, evolve=evolve)) != digest(run.state):
+        yield _violation(law, "the state at the end differs")
+        return
+    again = list(decide_again(run.kept, decide=decide, evolve=evolve))
+    if again != run.kept and list(decide_again(run.log, decide=decide, evolve=evolve)) == run.log:
+        yield _violation(law, "what is left decides otherwise")
+    said = {one.invariant for one in run.judged.broken}
+    judge = Invariants()
+    for recorded in run.kept:
+        judge.take(recorded)
+    for one in judge.broken:
+        if one.invariant not in said:
+            yield Violation(law=law, seq=one.seq, found=f"{one.invariant}: {one.found}")
+
+
+def standbys_follow(run: Run) -> Iterator[Violation]:
+    """In a group that replicates, each standby follows the active in the end, whoever strayed."""
+    for group in run.schedule.setting.groups():
+        part = run.state.groups.get(group.id)
+        if part is None or not group.acts or not active_of(part):
+            continue
+        for name, master in part.masters.items():
+            follows = run.masters[name].follows
+            is_other = follows not in part.masters or part.masters[follows].role is not Role.ACTIVE
+            if run.masters[name].speaks and master.role is Role.STANDBY and is_other:
+                yield _violation("standbys follow", f"{name} follows {follows or 'nobody'}")
 
 
 def rollbacks_are_exact(run: Run) -> Iterator[Violation]:
@@ -261,13 +297,21 @@ LAWS: Final[tuple[Law, ...]] = (
     decided_again,
     folds_in_parts,
     rollbacks_are_exact,
+    what_is_kept_is_enough,
+    standbys_follow,
     comes_to_rest,
 )
 
 
 # Those that read the whole log again.
 HEAVY: Final[frozenset[Law]] = frozenset(
-    (every_move_is_a_row, decided_again, folds_in_parts, rollbacks_are_exact)
+    (
+        every_move_is_a_row,
+        decided_again,
+        folds_in_parts,
+        rollbacks_are_exact,
+        what_is_kept_is_enough,
+    )
 )
 
 

@@ -15,9 +15,12 @@ from engine.simulation.network import LATENCY_US
 from engine.simulation.schedule import (
     ALL_KINDS,
     CLOCK_FAULTS,
+    KEEPING,
     LOG_FAULTS,
     PARTITIONS,
+    PROGRAM_FAULTS,
     SITE_FAULTS,
+    SPACE_FAULTS,
     Schedule,
     Setting,
     Turn,
@@ -31,19 +34,29 @@ HEALS: Final = {
     "poor": "well", "gray": "open", "shy": "open", "unheard": "heard", "hold": "burst",
     "flap": "steady", "isolate": "mend", "halves": "mend", "bridge": "mend", "ring": "mend",
     "crash-all": "restart-all", "standbys-crash": "restart-all", "standbys-poor": "standbys-well",
-    "exclude": "include", "pause": "resume", "drain": "undrain",
+    "exclude": "include", "pause": "resume", "drain": "undrain", "fill": "free", "remove": "add",
 }  # fmt: skip
 # Mixes that bring about what a mix of everything has too seldom: masters that go and come; a source
-# that is still draining when its heir is lost; an engine that hears nothing while a master proves
-# itself; a copy of the log that is older than what a fenced master knows.
+# that drains when its heir is lost; an engine that hears nothing while a master proves itself;
+# a copy of the log that is older than what a fenced master knows; programs that fail; leases whose
+# clocks go astray; a full disk; a log that is thinned while work goes on.
 THEMES: Final[tuple[tuple[str, ...], ...]] = (
     ("crash", "restart", "cut", "join", "exclude", "include", "poor", "well", "engine-crash"),
     ("switchover", "accept", "gray", "open", "exclude", "include", "rest"),
     ("flap", "steady", "stall", "engine-crash"),
     ("switchover", "hang", "continue", "restore"),
+    ("crash", "restart", "hang", "continue", "program-fails", "program-hangs", "program-lies"),
+    ("hang", "continue", "clock-jump", "drift", "engine-crash", "stray", "crash", "restart"),
+    ("fill", "free", "crash", "restart", "hang", "continue", "engine-crash", "accept"),
+    ("thin", "sweep", "engine-crash", "accept", "keep", "switchover", "checkpoint", "rollback"),
 )
 THEMED: Final = 0.25  # share of the seeds that draw one of them
-WITHOUT_SUBJECT: Final = frozenset((*PARTITIONS, *CLOCK_FAULTS, *LOG_FAULTS, *SITE_FAULTS))
+WITHOUT_SUBJECT: Final = frozenset(
+    (
+        *PARTITIONS, *CLOCK_FAULTS, *LOG_FAULTS, *SITE_FAULTS, *PROGRAM_FAULTS, *SPACE_FAULTS,
+        *KEEPING,
+    )
+)  # fmt: skip
 
 
 def swarm(
@@ -204,8 +217,10 @@ def _count(rng: random.Random, kind: str, setting: Setting, scale: int) -> int:
             return rng.choice((-3_600 * SECOND, -SECOND, 0, MS, SECOND, 3_600 * SECOND))
         case "drift":
             return rng.choice((-100_000, -500, 0, 500, 100_000))
-        case "restore":
+        case "restore" | "thin":
             return rng.choice((1, 10, 100))
+        case "fill":
+            return rng.choice((1, 5, 40))
         case "lags":
             return rng.choice((0, 10 * MS, SECOND))
         case "halves" | "bridge":

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.fleet import Mode
+from engine.core.leasing import REDIS_SLACK_US
 from engine.core.policy import (
     MS,
     SECOND,
@@ -17,11 +18,16 @@ from engine.core.policy import (
     FenceKind,
     FleetPolicy,
     GroupPolicy,
+    Hooks,
     Observers,
     Phi,
+    Recover,
+    renews_lease,
 )
 from engine.simulation.schedule import GROUP, GroupSetting, Setting, policy
 
+PROGRAM: Final = ("a program",)
+STEPS: Final = ("fence", "transfer", "promote", "verify", "switch")
 INTERVAL_US: Final = 20 * MS  # of the probes of a fleet that is drawn, which times are scaled to
 
 SIZES: Final = (1, 2, 3, 4, 5)  # masters of a group that is drawn
@@ -135,7 +141,35 @@ def _policy(rng: random.Random) -> GroupPolicy:
     )
     if rng.random() < 0.15:
         failover = replace(failover, failback="auto", failback_us=rng.choice((50 * MS, SECOND)))
-    return replace(made, probe=probe, fence=fence, failover=failover, **_eyes(rng, timeout_us))
+    made = replace(made, probe=probe, fence=fence, failover=failover, **_eyes(rng, timeout_us))
+    return _beside(rng, made)
+
+
+def _beside(rng: random.Random, made: GroupPolicy) -> GroupPolicy:
+    """Return a policy with some of what may go on beside the steps of a failover."""
+    replace = msgspec.structs.replace
+    if rng.random() < 0.2:
+        hooks = {
+            f"{when}_{step}": PROGRAM
+            for when in ("before", "after")
+            for step in STEPS
+            if rng.random() < 0.3
+        }
+        made = replace(made, hooks=Hooks(**hooks, timeout_us=rng.choice((0, 60 * MS))))
+    if rng.random() < 0.25:
+        heals = Recover(
+            command=PROGRAM,
+            attempts=rng.choice((1, 2, 5)),
+            backoff_us=rng.choice((20 * MS, 200 * MS)),
+            timeout_us=60 * MS,
+        )
+        made = replace(made, recover=heals)
+    if made.mode is Mode.ACTIVE_STANDBY and rng.random() < 0.25:
+        made = replace(made, effects=rng.choice(("command", "redis")))
+        if renews_lease(made):
+            fence = replace(made.fence, lease_us=REDIS_SLACK_US + 100 * MS)
+            made = replace(made, fence=fence)
+    return made
 
 
 def _phi(rng: random.Random) -> Phi:

@@ -135,6 +135,9 @@ class SimulatedMaster:
         self.lag_us = 0
         self.deaf = 0  # of so many probes it answers one; 0: all
         self.struck = 0  # what befell it [count]
+        self.speaks = False  # it says whom it follows, and what lease it keeps
+        self.lease_us = -1  # what it says of that [us]
+        self.leader = ""  # whom to follow when it is told to
         self._heard = 0
         self._believed: Final = believed
         self.is_usurper = False  # somebody made it active, and no engine did
@@ -152,6 +155,8 @@ class SimulatedMaster:
         self.role = "standby"
         self.epoch = 0
         self.is_usurper = False
+        self.follows = ""  # whom it replicates from
+        self.is_lapsed = False  # the lease has run out without which it does not act
         self._newest = 0
         self._done: dict[tuple[str, int, int], Answer] = {}
         self._believed(self)
@@ -166,7 +171,9 @@ class SimulatedMaster:
     @property
     def believes(self) -> bool:
         """Return whether its process runs and believes that an engine made it active."""
-        return self.role == "active" and self.phase is not Phase.DOWN and not self.is_usurper
+        if self.is_usurper or self.is_lapsed:
+            return False
+        return self.role == "active" and self.phase is not Phase.DOWN
 
     # What befalls it.
 
@@ -209,11 +216,13 @@ class SimulatedMaster:
         """Stop the process where it stands."""
         if self.phase is Phase.UP:
             self.phase = Phase.HUNG
+            self._believed(self)
 
     def go_on(self) -> None:
         """Continue a hung process: it executes what waits in its buffer first."""
         if self.phase is Phase.HUNG:
             self.phase = Phase.UP
+            self._believed(self)
             buffer, self._buffer = self._buffer, []
             for request, reply in buffer:
                 self._execute(request, reply)
@@ -267,13 +276,24 @@ class SimulatedMaster:
     def claim(self, epoch: int) -> None:
         """Make it active, as somebody else than the engine would."""
         self.role, self.epoch, self._newest = "active", epoch, max(epoch, self._newest)
-        self.is_usurper = True
+        self.is_usurper, self.follows, self.is_lapsed = True, "", False
         self._believed(self)
 
     def yield_(self) -> None:
         """Make it a standby again, as somebody else than the engine would."""
         self.role, self.epoch, self.is_usurper = "standby", 0, False
         self._believed(self)
+
+    def follow(self, name: str) -> None:
+        """Replicate from another master; "": from nobody."""
+        self.follows = name
+        self._believed(self)
+
+    def lapse(self, *, is_lapsed: bool) -> None:
+        """Stop acting because the lease ran out, or act again."""
+        if self.is_lapsed is not is_lapsed:
+            self.is_lapsed = is_lapsed
+            self._believed(self)
 
     # What it answers.
 
@@ -320,7 +340,12 @@ class SimulatedMaster:
         if self.refusals:
             self.refusals -= 1
             return Answer(status=Status.REFUSED)
-        if step in ("preflight", "follow"):  # whom it follows, this world has no data to tell by
+        if step in ("follow", "detach"):
+            if self.role == "active":
+                return Answer(status=Status.REFUSED)
+            self.follow(self.leader if step == "follow" else "")
+            return Answer(status=Status.OK)
+        if step == "preflight":
             return Answer(status=Status.OK)
         if epoch < self._newest:
             return Answer(status=Status.STALE)
@@ -333,6 +358,7 @@ class SimulatedMaster:
                 digest = kept_digest(kept)
             case "promote":
                 self.role, self.epoch, self.is_usurper = "active", epoch, False
+                self.follows, self.is_lapsed = "", False
                 self._believed(self)
             case "verify":
                 if self.epoch != epoch or not self._sink.admit(self.name, epoch):
@@ -347,7 +373,7 @@ class SimulatedMaster:
         """Do a message, if it is active under `epoch` and the sink lets it."""
         if self.is_gray:
             return None
-        if self.role != "active" or epoch != self.epoch:
+        if self.role != "active" or self.is_lapsed or epoch != self.epoch:
             return Answer(status=Status.STALE)
         if not self._sink.apply(self.name, epoch, key):
             return Answer(status=Status.STALE)

@@ -68,6 +68,11 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
                 return None
             drained = turn.kind == "drain"
             return ev.DrainAsked(drained=drained, reason="asked", author=AUTHOR), turn.subject
+        case "remove":
+            return (ev.MasterRemoveAsked(author=AUTHOR), turn.subject) if turn.subject else None
+        case "add":
+            added = [one for one in world.setting.declared() if one.id == turn.subject]
+            return (ev.MasterAddAsked(master=added[0], author=AUTHOR), FLEET) if added else None
         case "reset":
             return ev.ResetAsked(author=AUTHOR), turn.subject or group
         case "ack":
@@ -130,12 +135,19 @@ def _ack(state: State) -> tuple[Observation, str] | None:
     return (ev.AlertAcked(alert=newest, author=AUTHOR), part) if newest else None
 
 
+def _marked(state: State, world: Outside) -> list[int]:
+    """Return the checkpoints that the state of then can still be had of, the newest one last."""
+    dropped, head = world.tape.dropped, world.tape.head
+    first = 0 if dropped is None else dropped.until
+    return sorted(seq for seq in state.fleet.checkpoints.values() if first <= seq <= head)
+
+
 def _rollback_all(turn: Turn, state: State, world: Outside) -> tuple[Observation, str] | None:
-    marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= world.tape.head)
+    marked = _marked(state, world)
     if not marked:
         return None
     position = marked[-min(turn.count or 1, len(marked))]
-    then = replay(world.tape.log, until_seq=position)
+    then = replay(world.tape.kept(), until_seq=position)
     controls = controls_in(then, state.groups)
     return ev.FleetRollbackRequested(
         position=position,
@@ -149,11 +161,11 @@ def _rollback_all(turn: Turn, state: State, world: Outside) -> tuple[Observation
 def _rollback(
     turn: Turn, state: State, world: Outside, group: str
 ) -> tuple[Observation, str] | None:
-    marked = sorted(seq for seq in state.fleet.checkpoints.values() if seq <= world.tape.head)
+    marked = _marked(state, world)
     if not marked:
         return None
     position = marked[-min(turn.count or 1, len(marked))]
-    control = control_at(world.tape.log, group, position=position)
+    control = control_at(world.tape.kept(), group, position=position)
     if control is None:
         return None
     return ev.RollbackRequested(

@@ -9,6 +9,7 @@ from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy
 from engine.simulation.masters import Answer, Request, SimulatedMaster
 from engine.simulation.network import Network
+from engine.simulation.programs import Programs
 from engine.simulation.schedule import Setting
 from engine.simulation.tape import Tape
 
@@ -38,6 +39,10 @@ class Outside(Protocol):
     @property
     def network(self) -> Network:
         """Return the ways to the masters."""
+
+    @property
+    def programs(self) -> Programs:
+        """Return what befalls programs."""
 
     @property
     def wall_us(self) -> int:
@@ -79,6 +84,15 @@ class Outside(Protocol):
 
     def issued(self, effect: Effect) -> None:
         """Take note that the effect is issued."""
+
+    def missing(self, digest: bytes) -> None:
+        """Take note that a body is needed and is not there."""
+
+    def left_out(self, master: str, at_us: int) -> None:
+        """Take note that a good answer of a master is not worth its space [us of the engine]."""
+
+    def heard_nothing(self) -> None:
+        """Take note that nothing can be recorded, so that from here on nothing was heard."""
 
     def spins(self) -> None:
         """Take note that the timer would fire again and again, and nothing comes of it."""

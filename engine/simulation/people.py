@@ -15,6 +15,7 @@ from engine.core.fleet import Master
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
+from engine.simulation import keeping
 from engine.simulation.clients import Clients
 from engine.simulation.operators import asked_by, group_of, promote_by_hand
 from engine.simulation.outside import Outside
@@ -63,6 +64,8 @@ class People:
                 self._claim(turn)
             case "rest":
                 pass
+            case "thin" | "sweep":
+                self._let_go(turn)
             case _:
                 self._command(turn)
 
@@ -81,6 +84,20 @@ class People:
         if rim is not None and not rim.is_stalled and rim.driver.working.groups:
             rim.keep(f"state-{self._blobs % 2}", body, hashlib.sha256(body).digest())
 
+    def _let_go(self, turn: Turn) -> None:
+        """Let the engine drop what is old, or what nothing needs any more."""
+        world = self._world
+        rim, tape = world.rim, world.tape
+        if rim is None or rim.is_stalled:
+            return
+        if turn.kind == "sweep":
+            rim.sweep()
+            return
+        until = tape.head - max(1, turn.count)
+        dropped = keeping.dropping(tape.log, tape.dropped, until, self._evolve)
+        if dropped is not None:
+            rim.observe(dropped, FLEET)
+
     # Commands.
 
     def _command(self, turn: Turn) -> None:
@@ -96,7 +113,8 @@ class People:
             return
         state = self._folded() if rim is None else rim.driver.working
         part = state.groups.get(group_of(turn, world))
-        if part is None or (turn.subject and turn.subject not in part.masters):
+        is_known = part is not None and (turn.subject in part.masters or turn.kind == "add")
+        if part is None or (turn.subject and not is_known):
             return
         asked = asked_by(turn, state, world)
         if asked is None:
@@ -113,7 +131,7 @@ class People:
         self._append(self._folded(), ev.CheckpointMarked(name=name, author="somebody else"), FLEET)
 
     def _folded(self) -> State:
-        return replay(self._world.tape.log, evolve=self._evolve)
+        return replay(self._world.tape.kept(), evolve=self._evolve)
 
     def _append(self, state: State, event: Observation, subject: str) -> None:
         at_us = max(self._world.wall_us, state.at_us)

@@ -52,9 +52,11 @@ def _lift(rim: Rim, setting: GroupSetting) -> bool:
     part = rim.driver.working.groups.get(setting.id)
     if part is None:
         return False
-    is_lifted = len(part.masters) == setting.masters
-    if not is_lifted:
+    missing = set(setting.names()) - set(part.masters)
+    is_lifted = not missing
+    if missing:
         rim.offer_file()
+        _add(rim, missing - set(part.masters))
     if part.pause_until_us:
         is_lifted = False
         rim.observe(ev.Resumed(author=AUTHOR), setting.id)
@@ -70,6 +72,13 @@ def _lift(rim: Rim, setting: GroupSetting) -> bool:
     if part.saga is not None and part.saga.phase is Phase.SELECTING and not part.saga.is_approved:
         rim.observe(ev.Approved(author=AUTHOR), setting.id)
     return is_lifted and setting.policy.automation is not Automation.CONFIRM
+
+
+def _add(rim: Rim, names: set[str]) -> None:
+    """Take back those that a command has removed: no file that is known already brings them."""
+    for master in rim.declared():
+        if master.id in names and master.id not in rim.driver.working.cache.places:
+            rim.observe(ev.MasterAddAsked(master=master, author=AUTHOR), FLEET)
 
 
 def is_at_rest(state: State, setting: Setting, masters: dict[str, SimulatedMaster]) -> bool:
@@ -99,4 +108,11 @@ def _is_served(part: GroupState, masters: dict[str, SimulatedMaster]) -> bool:
         return False
     master = part.masters[active]
     is_told = part.switch_epoch == master.epoch and not master.promote_owed
-    return is_told and masters[active].epoch == master.epoch
+    if not is_told or masters[active].epoch != master.epoch:
+        return False
+    return not any(strays(part, active, name, masters[name]) for name in part.masters)
+
+
+def strays(part: GroupState, active: str, name: str, master: SimulatedMaster) -> bool:
+    """Return whether a standby, in a group that replicates, follows another than the active."""
+    return master.speaks and part.masters[name].role is Role.STANDBY and master.follows != active

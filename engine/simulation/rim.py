@@ -13,11 +13,15 @@ from engine.core.decider import Decide
 from engine.core.driver import Batch, Driver
 from engine.core.errors import CommandRefused, LogError
 from engine.core.events import FLEET, Evidence, Observation
+from engine.core.fleet import Master
+from engine.core.leading import leader
 from engine.core.owed import Deliver, Effect, owed_of
 from engine.core.policy import MS, Policy, content_digest
 from engine.core.replay import replay
+from engine.core.scarcity import matters
 from engine.core.state import State
 from engine.core.step import Evolve
+from engine.log.shortage import Shortage
 from engine.simulation.masters import Answer, Status
 from engine.simulation.outside import RETRY_US, Outside
 from engine.simulation.tape import Torn
@@ -48,6 +52,7 @@ class Rim:
         self._probes: Final = Probes(self, outside)
         # Blobs by key that the next acknowledgement asks to be kept: digest and body.
         self._keeps: dict[str, tuple[bytes, bytes]] = {}
+        self._shortage: Final = Shortage(lambda: outside.tape.disk.figures)
         self._waiting: list[tuple[int, str]] = []  # accepted messages that are not durable
         self._taken_up_at: Final = outside.tape.head
         self._has_started = False  # and the log says so
@@ -59,7 +64,7 @@ class Rim:
         self._backlog: list[tuple[int, Late]] | None = None  # while it stalls
 
     def _folded(self) -> State:
-        return replay(self._outside.tape.log, evolve=self._evolve)
+        return replay(self._outside.tape.kept(), evolve=self._evolve)
 
     def start(self) -> None:
         """Take up the log: say so, offer the file, look at every master."""
@@ -88,6 +93,10 @@ class Rim:
             if is_known
             else ev.ConfigurationLoaded(digest=digest, policy=policy, masters=masters)
         )
+
+    def declared(self) -> tuple[Master, ...]:
+        """Return the masters as the file declares them."""
+        return self._outside.file_masters()
 
     # Its clock.
 
@@ -142,6 +151,8 @@ class Rim:
             return False
         seq = offer.seq
         if offer.event is not None:
+            if self._is_short:
+                return False
             seq = self.driver.observe(
                 offer.event, subject=group, at_us=self.now_us, bodies={digest: body}
             )
@@ -179,6 +190,10 @@ class Rim:
     def seen(self, event: Observation, subject: str) -> None:
         """Take what a probe saw; after a good one that changes nothing there is little to do."""
         working = self.driver.working
+        if self._is_short and self.passes_over(event, subject):
+            if not self._outside.tape.is_closed:
+                self._outside.left_out(subject, self.now_us)
+            return
         before = working.seq
         self._observe(event, subject)
         if (
@@ -190,6 +205,24 @@ class Rim:
                 self._write()
         else:
             self._pump()
+
+    @property
+    def _is_short(self) -> bool:
+        return self._outside.tape.disk.figures.is_short
+
+    def passes_over(self, event: Observation, subject: str) -> bool:
+        """Return whether `event` is not worth its space while that is short."""
+        return not matters(self.driver.working, subject, event, self.now_us)
+
+    def sweep(self) -> None:
+        """Remove the bodies that nothing needs any more."""
+        digests = self.spared()
+        if digests:
+            self.observe(ev.BodiesRemoved(digests=digests, why="simulated"), FLEET)
+
+    def spared(self) -> tuple[bytes, ...]:
+        """Return the bodies that may go."""
+        return self.driver.spare(self._outside.tape.bodies)
 
     def _observe(self, event: Observation, subject: str = FLEET) -> None:
         self.driver.observe(event, subject=subject, at_us=self.now_us)
@@ -279,10 +312,14 @@ class Rim:
         outside.boundary("durable")
         outside.published(events)
         self._has_started = True
+        self._shortage.published(events)
+        news = self._shortage.news()
+        if news is not None:
+            self._observe(news)
         if self._waiting:
             self._give_receipts()
         outside.boundary("published")
-        if batch.is_quiet:
+        if batch.is_quiet and news is None:
             self._write()
         else:
             self._pump()
@@ -290,12 +327,14 @@ class Rim:
     def _begin_again(self) -> None:
         """Fold the log anew, after an append that failed or of which nothing is known."""
         self.driver.reset(self._folded())
+        self._shortage.unsaid()
         behind_us = self.driver.working.at_us - self.now_us
         if behind_us > 0:  # somebody else has appended, whose clock is ahead: time must not stand
             self._base_us += behind_us
         self._waiting.clear()
         self._note_start()
-        if self._outside.tape.is_locked:
+        if self._outside.tape.is_closed:
+            self._outside.heard_nothing()
             if not self._has_started:
                 self._outside.end_engine()
             self._append_from_us = self._outside.now_us + RETRY_US
@@ -381,11 +420,19 @@ class Rim:
     def kept(self, group: str) -> Mapping[str, bytes]:
         """Return the digests of the state kept for `group`, whose blobs must all be there."""
         kept = dict(self.driver.durable_state.groups[group].kept)
-        assert all(digest in self._outside.tape.bodies for digest in kept.values())
+        for digest in kept.values():
+            if digest not in self._outside.tape.bodies:
+                self._outside.missing(digest)
         return kept
 
+    def leader(self, group: str) -> str:
+        """Return whom the standbys of `group` have to follow; "": nobody just now."""
+        state = self.driver.durable_state
+        return leader(state, state.groups[group])
+
     def _deliver(self, deliver: Deliver) -> None:
-        assert deliver.digest in self._outside.tape.bodies
+        if deliver.digest not in self._outside.tape.bodies:
+            self._outside.missing(deliver.digest)
 
         def answered(answer: Answer) -> None:
             if answer.status is Status.OK:

@@ -55,6 +55,7 @@ class Run(msgspec.Struct, kw_only=True):
     bodies: dict[bytes, bytes]  # of messages and kept state, by digest
     judged: Invariants  # what was judged event by event
     figures: Figures
+    kept: list[Recorded]  # what of the log is there to be folded, after all that was dropped
 
     @property
     def sink(self) -> Sink:

@@ -116,7 +116,27 @@ MORE_COMMANDS: Final = (
     "ack",  # the newest alert
     "rollback-all",  # as "rollback", of all groups at once, with the policy of then
 )  # fmt: skip
+PROGRAM_FAULTS: Final = (  # of the next `count` programs, around steps and to heal
+    "program-fails",  # they say no
+    "program-hangs",  # they are killed when their time is up
+    "program-lies",  # they say that it is done, and did nothing
+)
+REPLICA_FAULTS: Final = ("stray",)  # it replicates from the `count`-th other master
+SPACE_FAULTS: Final = (
+    "fill",  # the disk; of what is kept for it each step lasts `count` appends
+    "free",
+)
+KEEPING: Final = (
+    "thin",  # what was only observed goes, but for the last `count` events
+    "sweep",  # the bodies that nothing needs go
+)
+FLEET_COMMANDS: Final = ("remove", "add")
 MORE_KINDS: Final = (
+    *PROGRAM_FAULTS,
+    *REPLICA_FAULTS,
+    *SPACE_FAULTS,
+    *KEEPING,
+    *FLEET_COMMANDS,
     *MORE_MASTER_FAULTS,
     *LINK_FAULTS,
     *PARTITIONS,

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 from engine.core.events import Evidence
 from engine.simulation.masters import Phase, SimulatedMaster
 from engine.simulation.network import LATENCY_US, Network
+from engine.simulation.programs import Programs
+from engine.simulation.replicas import Replicas
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import (
     CLOCK_FAULTS,
@@ -15,7 +17,10 @@ from engine.simulation.schedule import (
     MASTER_FAULTS,
     MORE_MASTER_FAULTS,
     PARTITIONS,
+    PROGRAM_FAULTS,
+    REPLICA_FAULTS,
     SITE_FAULTS,
+    SPACE_FAULTS,
     GroupSetting,
     Setting,
     Turn,
@@ -53,6 +58,14 @@ class Struck(Protocol):
     def network(self) -> Network:
         """Return the ways."""
 
+    @property
+    def programs(self) -> Programs:
+        """Return what befalls programs."""
+
+    @property
+    def replicas(self) -> Replicas:
+        """Return who follows whom."""
+
     def later(self, after_us: int, action: Callable[[], None]) -> None:
         """Let `action` happen after a time."""
 
@@ -89,8 +102,14 @@ class Strikes:
             world.network.part(kind, turn.subject, turn.count)
         elif kind in SITE_FAULTS:
             self._site(turn)
+        elif kind in PROGRAM_FAULTS:
+            world.programs.strike(kind, turn.count)
+        elif kind in SPACE_FAULTS:
+            self._space(turn)
         elif turn.subject not in world.masters:
             return False
+        elif kind in REPLICA_FAULTS:
+            world.replicas.stray(turn.subject, turn.count)
         elif kind in _PROCESS:
             self._process(kind, world.masters[turn.subject])
         elif kind in LINK_FAULTS or kind in _WAYS:
@@ -106,11 +125,19 @@ class Strikes:
         world = self._world
         self._strobe_us = 0
         world.tape.heal()
+        world.programs.heal()
         world.network.heal()
         for master in world.masters.values():
             master.heal()
         if world.rim is not None:
             world.rim.drift(0)
+
+    def _space(self, turn: Turn) -> None:
+        disk = self._world.tape.disk
+        if turn.kind == "fill":
+            disk.fill(turn.count)
+        else:
+            disk.free()
 
     def _engine(self, turn: Turn) -> None:
         rim = self._world.rim

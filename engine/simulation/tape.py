@@ -2,16 +2,21 @@
 
 A fault strikes the n-th append from when it was ordered: it *fails* (nothing is stored, and that is
 known), is *lost* or is *stored* (in both the outcome is unknown, so only reading tells). One that
-is *torn* ends the process that asked for it. While the log is locked, every append fails.
+is *torn* ends the process that asked for it. While the log is locked, or nothing is left
+on a full disk, every append fails.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
+from engine.core import events as ev
 from engine.core.driver import Batch
 from engine.core.errors import LogConflict, LogFull, LogUncertain
 from engine.core.events import Recorded, decode, encode
+from engine.simulation import keeping
+from engine.simulation.disk import Disk
 
 
 class _Order(msgspec.Struct, kw_only=True):
@@ -32,7 +37,10 @@ class Tape:
         """Begin empty."""
         self.log: Final[list[Recorded]] = []
         self.bodies: Final[dict[bytes, bytes]] = {}
+        self._removed: Final[dict[bytes, bytes]] = {}  # bodies that a sweep took
         self.struck = 0  # faults that happened [count]
+        self.disk: Final = Disk()
+        self.dropped: ev.ObservationsDropped | None = None  # what of the log is not kept
         self._locked_until_us = 0  # of the world; 0: it is not locked
         self.lost: Final[list[Recorded]] = []  # what the log had before older copies were put back
         self._orders: list[_Order] = []
@@ -43,6 +51,10 @@ class Tape:
         """Return the seq of the last event."""
         return len(self.log)
 
+    def kept(self) -> Iterator[Recorded]:
+        """Return what is there to be folded: all, or the state after what went and the rest."""
+        return keeping.kept(self.log, self.dropped)
+
     def order(self, kind: str, nth: int) -> None:
         """Let the `nth` append from here be struck: "append-" fails, lost or stored, or "torn"."""
         self._orders.append(_Order(kind=kind, left=max(1, nth)))
@@ -51,15 +63,16 @@ class Tape:
         """Forget the faults that have not struck yet."""
         self._orders.clear()
         self._locked_until_us = 0
+        self.disk.free()
 
     def lock(self, until_us: int) -> None:
         """Let no append succeed until then."""
         self._locked_until_us = max(self._locked_until_us, until_us)
 
     @property
-    def is_locked(self) -> bool:
+    def is_closed(self) -> bool:
         """Return whether no append succeeds for now."""
-        return self._locked_until_us > 0
+        return self._locked_until_us > 0 or self.disk.is_spent
 
     def unlock(self, at_us: int) -> None:
         """Let appends succeed again, if it was not locked for longer meanwhile."""
@@ -76,6 +89,9 @@ class Tape:
         upto = self._ends[-1] if self._ends else 0
         self.lost.extend(self.log[upto:])
         del self.log[upto:]
+        self.dropped = keeping.newest_dropped(self.log)
+        self.bodies.update(self._removed)  # a copy has what it had
+        self._removed.clear()
 
     def append(self, batch: Batch) -> None:
         """Store all of `batch`, or nothing.
@@ -87,12 +103,13 @@ class Tape:
             Torn: The process ends here.
         """
         fault = self._fault()
-        self.struck += self.is_locked
+        is_closed = self._locked_until_us > 0 or not self.disk.draw()
+        self.struck += is_closed
         if batch.events[0].seq != self.head + 1:
             raise LogConflict(f"expected seq {self.head + 1}, found {batch.events[0].seq}")
         if fault == "torn":
             raise Torn
-        if fault == "append-fails" or self.is_locked:
+        if fault == "append-fails" or is_closed:
             raise LogFull("no space is left")
         if fault != "append-lost":
             if batch.is_quiet:  # nine of ten are, and plain numbers
@@ -101,6 +118,11 @@ class Tape:
                 # What is read back is what was written, not the objects that were decided.
                 event = decode(*encode(recorded.event), seq=recorded.seq)
                 self.log.append(msgspec.structs.replace(recorded, event=event))
+                if isinstance(event, ev.ObservationsDropped):
+                    self.dropped = event
+                elif isinstance(event, ev.BodiesRemoved):
+                    for digest in event.digests:
+                        self._removed[digest] = self.bodies.pop(digest, b"")
             self.bodies.update(batch.bodies)
             self._ends.append(self.head)
         if fault:

@@ -11,11 +11,11 @@ from engine.core import events as ev
 from engine.core.events import Result
 from engine.core.owed import Effect
 from engine.core.policy import MS
+from engine.simulation import programs
 from engine.simulation.masters import Answer, Phase, Status
 from engine.simulation.outside import RETRY_US, Outside
 
 TRIES: Final = 8  # of a step within its time, where nobody listens [count]
-PROGRAM_US: Final = 20 * MS  # what a program takes
 
 
 class Trier(Protocol):
@@ -29,6 +29,9 @@ class Trier(Protocol):
 
     def kept(self, group: str) -> Mapping[str, bytes]:
         """Return the digests of the state that is kept for `group`."""
+
+    def leader(self, group: str) -> str:
+        """Return whom the standbys of `group` have to follow."""
 
     def finished(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect."""
@@ -49,25 +52,19 @@ class Try:
         if self._effect.step == "switch":  # of the routes: this engine's own, which cannot fail
             self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
             return
-        if self._effect.step.startswith(("before-", "after-", "recover")):
-            self._outside.later(PROGRAM_US, self._rim.guarded(self._ran))
+        if programs.is_program(self._effect):
+            policy = self._outside.policy_of(self._effect.group)
+            fate = self._outside.programs.begun(self._effect, policy)
+            self._outside.later(fate.takes_us, self._rim.guarded(lambda _: self._ran(fate)))
             return
         timeout_us = self._outside.policy_of(self._effect.group).failover.step_timeout_us
         self._outside.later(timeout_us, self._rim.guarded(self._late))
         self._attempt(0)
 
-    def _ran(self, _: int) -> None:
-        """End a program: it fares as the master does that it is about; one heals who is down."""
+    def _ran(self, fate: programs.Fate) -> None:
         effect = self._effect
-        master = self._outside.masters[effect.master]
-        if effect.step == "recover":
-            if master.phase is Phase.DOWN:
-                master.restart()
-            self._end(Result.OK)
-        elif master.phase is Phase.HUNG:
-            self._end(Result.UNKNOWN, detail="killed")
-        else:
-            self._end(Result.REFUSED if master.refusals else Result.OK)
+        result, said = programs.ended(effect, fate, self._outside.masters[effect.master])
+        self._end(result, detail=said)
 
     def _late(self, _: int) -> None:
         self._end(Result.UNKNOWN if self._was_sent else Result.FAILED)
@@ -77,12 +74,17 @@ class Try:
         if self._is_over or not rim.owes(effect):
             return
         master = self._outside.masters[effect.master]
-        kept = rim.kept(effect.group)
+        kept, leader = rim.kept(effect.group), rim.leader(effect.group)
+
+        def take() -> Answer | None:
+            master.leader = leader
+            return master.control(
+                effect.step, failover=effect.failover, epoch=effect.epoch, kept=kept
+            )
+
         self._outside.send(
             effect.master,
-            lambda: master.control(
-                effect.step, failover=effect.failover, epoch=effect.epoch, kept=kept
-            ),
+            take,
             lambda answer: rim.guarded(lambda _: self._answered(answer))(),
             rim.guarded(self._again),
         )

@@ -219,8 +219,8 @@ class Probes:
             watched.is_silent = True
         else:
             watched.is_held = driver.working.policy_of(place.group).probe.hold_open
-            report = place.master.report
-            if watched.master.lag_us or report is not None:
+            master = watched.master
+            if master.speaks or master.lag_us or place.master.report is not None:
                 self._report(watched)
             if watched.is_silent:
                 watched.is_silent = False
@@ -248,7 +248,9 @@ class Probes:
 
     def _report(self, watched: Watched) -> None:
         """Take what the master says of its data along with its answer."""
-        said = ev.LoadReported(lag_us=watched.master.lag_us)
+        master = watched.master
+        follows = f"{master.follows}:1" if master.follows else ""
+        said = ev.LoadReported(lag_us=master.lag_us, lease_us=master.lease_us, follows=follows)
         rim = self._rim
         if is_worth_recording(rim.driver.working, watched.name, said, rim.now_us):
             rim.seen(said, watched.name)

@@ -28,9 +28,9 @@ class Believers:
         self.names: Final[set[str]] = set()
         # Of an activation that an older copy of the log has forgotten no engine can know.
         self.forgotten: Final[set[str]] = set()
-        # Where a fence is confirmed, no two processes ever believe themselves active.
+        # Where a fence is confirmed, or a lease waited for, no two processes ever believe it.
         self.are_one: Final = (
-            group.is_standby and group.policy.fence.kind is FenceKind.CONFIRMED and group.acts
+            group.is_standby and group.policy.fence.kind is not FenceKind.GATE and group.acts
         )
         self.is_standby: Final = group.is_standby
         self.since_us = 0
@@ -69,6 +69,7 @@ class Witness:
             for believers in (Believers(group),)
             for name in group.names()
         }
+        self._left_out_us: Final[dict[str, int]] = {}  # by master, of the engine's time
         self._shadow = State()  # the fold of what was read back from the tape
         self._batches = 0
 
@@ -81,6 +82,8 @@ class Witness:
             event = recorded.event
             if type(event) is ev.MessageDone:
                 self._look_at_done(event, recorded, driver)
+            elif type(event) is ev.MasterUnknown and recorded.subject in self._left_out_us:
+                self._look_at_unknown(recorded, driver)
         self._batches += 1
         if self._batches % self._compare_every:
             return
@@ -115,6 +118,29 @@ class Witness:
         group = recorded.subject if place is None else place.group.id
         if not self._sinks[group].count[event.key]:
             self.done_early.append(event.key)
+
+    def left_out(self, master: str, at_us: int) -> None:
+        """Take note that a good answer of a master is not recorded [us of the engine]."""
+        self._left_out_us[master] = at_us
+
+    def heard_nothing(self) -> None:
+        """Take note that nothing can be recorded, or of another life, whose time is another."""
+        self._left_out_us.clear()
+
+    def _look_at_unknown(self, recorded: Recorded, driver: Driver) -> None:
+        """See that nobody becomes unknown who was heard, only that it was not recorded."""
+        place = driver.working.cache.places.get(recorded.subject)
+        if place is None:
+            return
+        after_us = driver.working.policy_of(place.group).probe.unknown_after_us
+        silent_us = recorded.at_us - self._left_out_us[recorded.subject]
+        if silent_us < after_us:
+            found = f"{recorded.subject} is unknown, {silent_us} us after an answer left out"
+            self._violated("what is left out is not missed", found)
+
+    def missing(self, digest: bytes) -> None:
+        """Take note that a body is needed and is not there."""
+        self._violated("bodies are there", f"{digest.hex()[:12]} is needed, and removed")
 
     def issued(self, effect: Effect, *, seq: int) -> None:
         """Take note of an effect that is issued after the event `seq`."""

@@ -15,6 +15,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from engine.core import events as ev
 from engine.core.decider import Decide, decide
 from engine.core.events import Recorded
 from engine.core.evolve import evolve
@@ -28,6 +29,8 @@ from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedM
 from engine.simulation.network import Network
 from engine.simulation.observing import Observer
 from engine.simulation.people import People
+from engine.simulation.programs import Programs
+from engine.simulation.replicas import Replicas
 from engine.simulation.rest import is_at_rest, lift, settles_within_us
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run, Violation
@@ -36,6 +39,7 @@ from engine.simulation.strikes import Strikes
 from engine.simulation.tape import Tape
 from engine.simulation.witness import Witness
 
+SPENT_US: Final = 20 * MS  # between two looks whether an engine may begin on a full disk
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
 
@@ -123,6 +127,8 @@ class World:
             head=lambda: self.tape.head,
         )
         self.network: Final = Network(setting.names(), observers=setting.beside(), later=self.later)
+        self.programs: Final = Programs()
+        self._replicas: Replicas | None = None
         self.masters: Final = {
             name: master(
                 name, self.sinks[group.id], acks_later=setting.acks_later, believed=self._believed
@@ -130,6 +136,7 @@ class World:
             for group in setting.groups()
             for name in group.names()
         }
+        self._replicas = self.replicas = Replicas(setting, self.masters, later=self.later)
         self._strikes: Final = Strikes(self)
         self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
@@ -191,6 +198,8 @@ class World:
 
     def _believed(self, master: SimulatedMaster) -> None:
         self._witness.believed(master, self.now_us)
+        if self._replicas is not None:
+            self._replicas.changed(master.name)
 
     # The engine's process.
 
@@ -216,7 +225,10 @@ class World:
         self._crash_in.append(boundaries)
 
     def _start_engine(self) -> None:
-        if self.rim is None:
+        if self.rim is None and self.tape.disk.is_spent:
+            self.later(SPENT_US, self._start_engine)
+        elif self.rim is None:
+            self._witness.heard_nothing()
             self.rim = self._engine(self, decide=self._decide, evolve=self._evolve)
             self.rim.start()
 
@@ -273,6 +285,10 @@ class World:
     def published(self, events: tuple[Recorded, ...]) -> None:
         """Let what became durable be held against what the engine believes."""
         assert self.rim is not None
+        for recorded in events:
+            if isinstance(recorded.event, ev.MasterFenced):
+                ago_us = self.rim.now_us - recorded.at_us
+                self.replicas.fenced(recorded.subject, recorded.event.revokes, ago_us)
         self._witness.published(events, self.tape.log, self.rim.driver)
 
     def receipt(self, key: str) -> None:
@@ -283,6 +299,18 @@ class World:
         """Take note of an effect that is issued."""
         assert self.rim is not None
         self._witness.issued(effect, seq=self.rim.driver.durable_state.seq)
+
+    def missing(self, digest: bytes) -> None:
+        """Take note that a body is needed and is not there."""
+        self._witness.missing(digest)
+
+    def left_out(self, master: str, at_us: int) -> None:
+        """Take note that a good answer of a master is not worth its space [us of the engine]."""
+        self._witness.left_out(master, at_us)
+
+    def heard_nothing(self) -> None:
+        """Take note that nothing can be recorded, so that from here on nothing was heard."""
+        self._witness.heard_nothing()
 
     def spins(self) -> None:
         """Take note of a timer that is due for ever."""
@@ -345,6 +373,7 @@ class World:
             lost=self.tape.lost,
             bodies=self.tape.bodies,
             judged=self._witness.judged,
+            kept=list(self.tape.kept()),
             figures=self._witness.figures,
         )
 
@@ -392,6 +421,7 @@ class World:
             for master in acting[1:]:
                 if master.is_usurper or not self._was_activated(group.id):
                     master.yield_()
+                    master.follow(acting[0].name)
         self._do(self._start_engine)
         self._lift()
 

@@ -14,10 +14,12 @@ from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy
 from engine.simulation.schedule import (
     ALL_KINDS,
     COMMANDS,
+    FLEET_COMMANDS,
     LINK_FAULTS,
     MASTER_FAULTS,
     MORE_COMMANDS,
     MORE_MASTER_FAULTS,
+    REPLICA_FAULTS,
     GroupSetting,
     Schedule,
     Setting,
@@ -30,8 +32,11 @@ TURNS_MAX: Final = 12
 MASTERS_MAX: Final = 4
 GAPS_US: Final = (0, MS, 30 * MS, 150 * MS)
 _OF_A_MASTER: Final = frozenset(
-    (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *COMMANDS, *MORE_COMMANDS)
-)
+    (
+        *MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *REPLICA_FAULTS, *COMMANDS,
+        *MORE_COMMANDS, *FLEET_COMMANDS,
+    )
+)  # fmt: skip
 _TIMES: Final = frozenset(
     ("stall", "late", "starve", "locked", "maintain", "pause", "slow", "flap")
 )

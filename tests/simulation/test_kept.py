@@ -9,12 +9,14 @@ from engine.simulation.checkers import violations
 from engine.simulation.schedule import Schedule
 from engine.simulation.world import run
 
+LIST = Path(__file__).parent / "kept" / "README.md"
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     what: str  # what was wrong, in a sentence
     law: str  # what was broken
+    mended: str  # by the commit of this subject
     schedule: Schedule
 
 
@@ -26,4 +28,6 @@ def test_there_are_some() -> None:
 def test_a_kept_schedule_breaks_no_law(path: Path) -> None:
     kept = msgspec.json.decode(path.read_bytes(), type=Kept)
     assert kept.what.endswith(".")
+    assert kept.mended in LIST.read_text()
+    assert path.stem in LIST.read_text()
     assert violations(run(kept.schedule)) == []

@@ -42,6 +42,13 @@ OBSERVATIONS = 100_000
 ROOT = Path(__file__).parents[2]
 
 
+# A log of this world begins with its first event, no requests go by the engine to its masters, and
+# nobody derives figures from them.
+EVENTS_UNREACHED = {
+    "LogBased", "CallsCounted", "FiguresDerived", "MasterEjected", "MasterReadmitted",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def tally() -> Tally:
     found = Tally()
@@ -227,4 +234,4 @@ def test_recorded_weeks_of_real_services_are_a_failure_process() -> None:
 def test_every_event_the_world_can_reach_is_reached(tally: Tally) -> None:
     known = {kind.__name__ for kind in KINDS.values()}
     assert set(tally.kinds) <= known
-    assert {"LoadReported", "EngineResumed", "Refused", "RollbackEnded"} <= set(tally.kinds)
+    assert set(tally.never()["events"]) <= EVENTS_UNREACHED

@@ -199,8 +199,8 @@ def test_an_append_that_failed_must_be_folded_again() -> None:
         ),
     )
     assert violations(run(schedule)) == []
-    with pytest.raises(AssertionError):  # what it has to send was never stored
-        run(schedule, engine=Trusting)
+    made = run(schedule, engine=Trusting)  # what it has to send was never stored
+    assert "bodies are there" in {one.law for one in made.seen}
 
 
 @pytest.mark.parametrize("one_in", [2, 6])
