@@ -257,6 +257,7 @@ def _say(tally: "Tally", rows: list[dict[str, Any]], *, json: bool) -> None:
         "turns": dict(sorted(tally.turns.items())),
         "rows": dict(sorted(tally.rows.items())),
         "events": dict(sorted(tally.kinds.items())),
+        "runs_with": dict(sorted(tally.runs_with.items())),
         "never": tally.never(),
     }
     if json:
@@ -280,9 +281,10 @@ def _say(tally: "Tally", rows: list[dict[str, Any]], *, json: bool) -> None:
         f"{tally.struck} appends struck, {tally.applied} messages done"
     )
     console = output.console()
-    for title, counts in (("faults", tally.turns), ("rows of the machines", tally.rows)):
-        columns = (title, "times.")
-        console.print(output.table(columns, sorted(counts.items())))
+    for title, counts in tally.exercised().items():
+        happened = [row for row in counts if row[1]]
+        if happened:
+            console.print(output.table((title, "times.", "in runs."), happened))
     for what, names in tally.never().items():
         if names:
             output.text(f"never: {what}: {', '.join(names)}")

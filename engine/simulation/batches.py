@@ -8,21 +8,22 @@ import concurrent.futures
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from engine.core import events as ev
-from engine.core.machines import FAILOVER, HEALTH, ROLE
+from engine.core.machines import FAILOVER, HEALTH, ROLE, Table
 from engine.core.policy import HOUR, GroupPolicy
 from engine.simulation.checkers import HEAVY, LAWS, Law, violations
 from engine.simulation.drawing import TURNS, endure, swarm
 from engine.simulation.fleets import setting_of
 from engine.simulation.histories import History
 from engine.simulation.runs import Run, Violation
-from engine.simulation.schedule import ALL_KINDS, Schedule
+from engine.simulation.schedule import ALL_KINDS, SECTIONS, Schedule
 from engine.simulation.world import run
 
+MACHINES: Final[dict[str, Table[Any]]] = {"health": HEALTH, "role": ROLE, "failover": FAILOVER}
 COMPARE_EVERY: Final = 16  # ends of a batch between two comparisons of live and replayed state
 CHUNK: Final = 5  # seeds that a process takes at a time
 FEW: Final = 20  # seeds up to which one process is quicker than several
@@ -83,6 +84,7 @@ class Tally(msgspec.Struct, kw_only=True):
     turns: Counter[str] = msgspec.field(default_factory=Counter)  # by kind
     kinds: Counter[str] = msgspec.field(default_factory=Counter)  # of events
     rows: Counter[str] = msgspec.field(default_factory=Counter)  # of the machines' tables
+    runs_with: Counter[str] = msgspec.field(default_factory=Counter)  # a turn, an event or a row
     found: list[Found] = msgspec.field(default_factory=list)
 
     def take(self, made: Run) -> None:
@@ -99,8 +101,14 @@ class Tally(msgspec.Struct, kw_only=True):
         self.struck += made.struck
         self.applied += sum(len(sink.applied) for sink in made.sinks.values())
         self.turns.update(turn.kind for turn in made.schedule.turns)
-        for (kind_name, source, dest), times in made.judged.rows.items():
-            self.rows[f"{kind_name}: {source} → {dest}"] += times
+        rows = {
+            f"{kind_name}: {source} → {dest}": times
+            for (kind_name, source, dest), times in made.judged.rows.items()
+        }
+        self.rows.update(rows)
+        self.runs_with.update({turn.kind for turn in made.schedule.turns})
+        self.runs_with.update({type(recorded.event).__name__ for recorded in made.log})
+        self.runs_with.update(rows.keys())
 
     def add(self, other: "Tally") -> None:
         """Add what another process has counted."""
@@ -110,7 +118,26 @@ class Tally(msgspec.Struct, kw_only=True):
         self.turns.update(other.turns)
         self.kinds.update(other.kinds)
         self.rows.update(other.rows)
+        self.runs_with.update(other.runs_with)
         self.found += other.found
+
+    def exercised(self) -> dict[str, list[tuple[str, int, int]]]:
+        """Return what a batch brought about: by section each name, how often, and in how many runs.
+
+        What never happened is there with zeros.
+        """
+        counts = {
+            **{title: (kinds, self.turns) for title, kinds in SECTIONS.items()},
+            **{
+                f"moves of {table}": (tuple(row for row in all_rows((machine,))), self.rows)
+                for table, machine in MACHINES.items()
+            },
+            "events": (tuple(kind.__name__ for kind in ev.KINDS.values()), self.kinds),
+        }
+        return {
+            title: [(name, found[name], self.runs_with[name]) for name in names]
+            for title, (names, found) in counts.items()
+        }
 
     def never(self) -> dict[str, list[str]]:
         """Return what there is and did not happen: faults, rows of the machines, events."""
@@ -122,11 +149,11 @@ class Tally(msgspec.Struct, kw_only=True):
         }
 
 
-def all_rows() -> list[str]:
-    """Return the rows of all machines as a tally names them."""
+def all_rows(machines: Iterable[Table[Any]] = tuple(MACHINES.values())) -> list[str]:
+    """Return the rows of the machines as a tally names them."""
     return [
         f"{kind.__name__}: {source.value} → {dest.value}"
-        for table in (HEALTH, ROLE, FAILOVER)
+        for table in machines
         for kind, source, dest in table.rows
     ]
 

@@ -92,7 +92,7 @@ class Outside(Protocol):
         """Take note that a good answer of a master is not worth its space [us of the engine]."""
 
     def heard_nothing(self) -> None:
-        """Take note that nothing can be recorded, so that from here on nothing was heard."""
+        """Take note that nothing is recorded from here on, so that nothing was heard."""
 
     def spins(self) -> None:
         """Take note that the timer would fire again and again, and nothing comes of it."""

@@ -1,37 +1,14 @@
-"""The end of all faults: what people lift then, when the world is at rest, and how soon that is."""
+"""The end of all faults: what people lift then, and when the world is at rest."""
 
 from engine.core import events as ev
 from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
-from engine.core.policy import SECOND, Automation, GroupPolicy, sums
+from engine.core.policy import Automation
 from engine.core.state import GroupState, Phase, State, active_of
 from engine.simulation.masters import SimulatedMaster
 from engine.simulation.operators import AUTHOR
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import GroupSetting, Setting
-
-
-def settles_within_us(setting: Setting) -> int:
-    """Return how long the world may take to come to rest once all faults have stopped [us]."""
-    return max(_settles_within_us(group.policy) for group in setting.groups())
-
-
-def _settles_within_us(policy: GroupPolicy) -> int:
-    """Return the same for one group.
-
-    That is: grace, restoration on soft evidence, hold-down and limit window; the longest back-off
-    of a headless group (64 s) and of an effect (30 s); and three deadlines and time-outs of
-    deliveries for what was under way.
-    """
-    failover = policy.failover
-    return (
-        failover.grace_us
-        + sums(policy).restore_staleness_us
-        + failover.hold_down_us
-        + (failover.limit_window_us if failover.limit else 0)
-        + 94 * SECOND
-        + 3 * (failover.deadline_us + policy.messages.deliver_timeout_us)
-    )
 
 
 def lift(rim: Rim, setting: Setting) -> bool:
@@ -81,25 +58,46 @@ def _add(rim: Rim, names: set[str]) -> None:
             rim.observe(ev.MasterAddAsked(master=master, author=AUTHOR), FLEET)
 
 
-def is_at_rest(state: State, setting: Setting, masters: dict[str, SimulatedMaster]) -> bool:
-    """Return whether all is served, all is done, and nothing is under way."""
-    return all(_is_at_rest(state, group, masters) for group in setting.groups())
+def is_detected(state: State, setting: Setting) -> bool:
+    """Return whether every master is known to be healthy."""
+    return all(
+        group.id in state.groups
+        and len(state.groups[group.id].masters) == group.masters
+        and all(one.health is Health.HEALTHY for one in state.groups[group.id].masters.values())
+        for group in setting.groups()
+    )
 
 
-def _is_at_rest(state: State, setting: GroupSetting, masters: dict[str, SimulatedMaster]) -> bool:
-    part = state.groups.get(setting.id)
-    if part is None or not part.masters or part.saga is not None or part.rollback is not None:
-        return False
+def is_served(state: State, setting: Setting, masters: dict[str, SimulatedMaster]) -> bool:
+    """Return whether whoever has to serve does; who else moves roles may undo what an engine did.
+
+    So that is not asked of a group that is only observed.
+    """
+    return all(
+        not group.acts
+        or (group.id in state.groups and _serves(state.groups[group.id], group, masters))
+        for group in setting.groups()
+    )
+
+
+def is_drained(state: State, setting: Setting) -> bool:
+    """Return whether all is done, and nothing is under way."""
+    for group in setting.groups():
+        part = state.groups.get(group.id)
+        if part is None or part.saga is not None or part.rollback is not None:
+            return False
+        if group.acts and part.ledger.open:
+            return False
+        if group.acts and any(master.fence is not None for master in part.masters.values()):
+            return False
+    return True
+
+
+def _serves(part: GroupState, setting: GroupSetting, masters: dict[str, SimulatedMaster]) -> bool:
+    if setting.is_standby:
+        return _is_served(part, masters)
     members = part.masters.values()
-    if any(master.health is not Health.HEALTHY for master in members):
-        return False
-    if not setting.acts:
-        return True  # who else moves roles there may undo what was asked of the engine
-    if part.ledger.open or any(master.fence is not None for master in members):
-        return False
-    if not setting.is_standby:
-        return all(master.role is Role.ACTIVE and not master.promote_owed for master in members)
-    return _is_served(part, masters)
+    return all(master.role is Role.ACTIVE and not master.promote_owed for master in members)
 
 
 def _is_served(part: GroupState, masters: dict[str, SimulatedMaster]) -> bool:

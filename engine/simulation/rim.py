@@ -249,6 +249,7 @@ class Rim:
     def stall(self, for_us: int) -> None:
         """Stand still: what happens meanwhile is seen afterwards."""
         if self._backlog is None:
+            self._outside.heard_nothing()
             self._backlog = []
             self._outside.later(for_us, lambda: self._resume(for_us))
 

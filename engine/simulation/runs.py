@@ -6,6 +6,7 @@ from engine.core.events import Recorded
 from engine.core.owed import Effect
 from engine.core.state import State
 from engine.invariants import Invariants
+from engine.simulation.bounds import Bounds, Settled
 from engine.simulation.masters import SimulatedMaster, Sink
 from engine.simulation.schedule import Schedule
 
@@ -55,6 +56,8 @@ class Run(msgspec.Struct, kw_only=True):
     bodies: dict[bytes, bytes]  # of messages and kept state, by digest
     judged: Invariants  # what was judged event by event
     figures: Figures
+    bounds: Bounds  # how soon all had to be well once faults had stopped
+    settled: Settled  # and when it was
     kept: list[Recorded]  # what of the log is there to be folded, after all that was dropped
 
     @property

@@ -146,6 +146,17 @@ MORE_KINDS: Final = (
     *MORE_COMMANDS,
 )
 ALL_KINDS: Final = (*KINDS, *MORE_KINDS)
+# The same, by what they concern, for whoever shows them to people.
+SECTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "masters": (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *REPLICA_FAULTS),
+    "ways": (*LINK_FAULTS, *PARTITIONS),
+    "the engine and its clocks": (*ENGINE_FAULTS, *CLOCK_FAULTS),
+    "the log and its disk": (*LOG_FAULTS, *SPACE_FAULTS, *KEEPING),
+    "many at once": SITE_FAULTS,
+    "programs": PROGRAM_FAULTS,
+    "people": (*COMMANDS, *MORE_COMMANDS, *FLEET_COMMANDS),
+    "work": WORK,
+}
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):

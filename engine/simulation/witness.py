@@ -103,6 +103,11 @@ class Witness:
             judge(recorded)
             evolve(shadow, recorded)
 
+    @property
+    def state(self) -> State:
+        """Return the fold of what was stored."""
+        return self._shadow
+
     def begin_again(self, log: Sequence[Recorded]) -> None:
         """Follow a log that was put back from a copy."""
         self._shadow = State()
@@ -124,7 +129,7 @@ class Witness:
         self._left_out_us[master] = at_us
 
     def heard_nothing(self) -> None:
-        """Take note that nothing can be recorded, or of another life, whose time is another."""
+        """Take note that nothing is recorded from here on, or of another life of the engine."""
         self._left_out_us.clear()
 
     def _look_at_unknown(self, recorded: Recorded, driver: Driver) -> None:

@@ -5,7 +5,7 @@
 The world drives the same `Driver` as the runtime does, in the order of duty, and can end the engine
 at every boundary between two duties. After the last turn all faults stop: whoever is down is
 started, whoever hung goes on, pauses and exclusions are lifted, and the world runs on until it is
-quiet or until the time in which it has to be (`settles_within_us`) is up.
+quiet or until the time in which it has to be (`bounds`) is up.
 
 Invariant: nothing here draws a random number or reads a clock. The same schedule gives the same
 run, to the byte.
@@ -24,6 +24,7 @@ from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy
 from engine.core.replay import replay
 from engine.core.step import Evolve
+from engine.simulation.bounds import Settled, bounds
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
 from engine.simulation.network import Network
@@ -31,7 +32,7 @@ from engine.simulation.observing import Observer
 from engine.simulation.people import People
 from engine.simulation.programs import Programs
 from engine.simulation.replicas import Replicas
-from engine.simulation.rest import is_at_rest, lift, settles_within_us
+from engine.simulation.rest import is_detected, is_drained, is_served, lift
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
@@ -65,7 +66,7 @@ def run(
         decide: The rules; a mutant comes in here.
         evolve: The fold; a mutant comes in here.
         compare_every: Live and replayed state are compared at every so many ends of a batch.
-        within_us: How long to wait for rest after the last turn; None: `settles_within_us`.
+        within_us: How long to wait for rest after the last turn; None: as `bounds` says.
         engine: What the engine's process does; one that neglects a duty comes in here.
         master: What a master is; one with effects of its own comes in here.
     """
@@ -141,6 +142,8 @@ class World:
         self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
         self._people: Final = People(self, self._clients, decide=decide, evolve=evolve)
+        self._healed_us = 0
+        self._settled: Final = Settled()
         self._boundaries = 0
         self._crashes = 0
 
@@ -309,7 +312,7 @@ class World:
         self._witness.left_out(master, at_us)
 
     def heard_nothing(self) -> None:
-        """Take note that nothing can be recorded, so that from here on nothing was heard."""
+        """Take note that nothing is recorded from here on, so that nothing was heard."""
         self._witness.heard_nothing()
 
     def spins(self) -> None:
@@ -347,10 +350,20 @@ class World:
 
     def finish(self, within_us: int | None = None) -> Run:
         """Stop all faults, wait until it is quiet, and return what came of it all."""
-        if within_us is None:
-            within_us = settles_within_us(self.setting)
         self._heal()
         healed_seq = self.tape.head
+        self._witness.follow(self.tape.log)
+        state = self._witness.state
+        waiting = sum(len(part.ledger.open) for part in state.groups.values())
+        most = bounds(
+            self.setting,
+            self._turns,
+            state,
+            faulty_us=self.now_us - BEGIN_US,
+            waiting=waiting + len(self._clients.offered),
+        )
+        self._healed_us = self.now_us
+        within_us = most.drained_us if within_us is None else within_us
         is_quiet = self._advance(self.now_us + within_us, until_quiet=True)
         self._witness.follow(self.tape.log)
         self._witness.end(self.now_us)
@@ -374,6 +387,8 @@ class World:
             bodies=self.tape.bodies,
             judged=self._witness.judged,
             kept=list(self.tape.kept()),
+            bounds=most,
+            settled=self._settled,
             figures=self._witness.figures,
         )
 
@@ -437,9 +452,16 @@ class World:
 
     def _is_quiet(self) -> bool:
         rim = self.rim
-        if rim is None or rim.is_stalled or self._clients.offered:
+        if rim is None or rim.is_stalled:
             return False
-        return is_at_rest(rim.driver.durable_state, self.setting, self.masters)
+        state, settled = rim.driver.durable_state, self._settled
+        settled.note(
+            self.now_us - self._healed_us,
+            detected=is_detected(state, self.setting),
+            served=is_served(state, self.setting, self.masters),
+            drained=not self._clients.offered and is_drained(state, self.setting),
+        )
+        return min(settled.detected_us, settled.served_us, settled.drained_us) >= 0
 
 
 def _called(action: Callable[[], None]) -> None:

@@ -34,6 +34,7 @@ from engine.simulation import (
 from engine.simulation.batches import all_rows
 from engine.simulation.drawing import THEMES
 from engine.simulation.histories import History, of_log, of_observations
+from engine.simulation.schedule import SECTIONS
 
 SEEDS = 200
 MORE = 200  # at most, of each theme
@@ -83,6 +84,16 @@ def test_every_kind_of_fault_and_every_row_of_the_machines_is_exercised(tally: T
     assert tally.failovers > 100
     assert tally.crashes > 100
     assert tally.struck > 100
+
+
+def test_what_a_batch_brought_about_is_told_by_what_it_concerns(tally: Tally) -> None:
+    told = tally.exercised()
+    names = [name for title in SECTIONS for name, _, _ in told[title]]
+    assert sorted(names) == sorted(ALL_KINDS)
+    assert {"moves of health", "moves of role", "moves of failover", "events"} <= told.keys()
+    for rows in told.values():
+        assert all(times >= runs for _, times, runs in rows)
+        assert all((times > 0) is (runs > 0) for _, times, runs in rows)
 
 
 def test_all_kinds_of_turns_can_be_drawn() -> None:

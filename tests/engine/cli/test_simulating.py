@@ -26,6 +26,8 @@ def test_as_people_read_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("2 runs, ")
     assert "never: events: " in done.stdout
+    assert "moves of health" in done.stdout
+    assert "in runs" in done.stdout
     assert done.stdout.endswith("every law held\n")
 
 
