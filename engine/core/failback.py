@@ -76,9 +76,14 @@ def after(state: State, group: GroupState, saga: Saga, result: str, at_us: int) 
     stable_us = state.policy_of(group).failover.failback_us
     if not stable_us:
         return "", 0
+    if saga.why == FAILBACK and (result != "completed" or saga.heir != saga.to):
+        return group.failback_to, at_us + stable_us
     if result != "completed":
-        is_own = saga.why == FAILBACK
-        return group.failback_to, at_us + stable_us if is_own else group.failback_us
+        left = group.masters.get(saga.source)
+        is_left = left is not None and left.role not in (Role.ACTIVE, Role.DRAINING)
+        if is_left and not group.failback_to and saga.why not in ASKED:
+            return saga.source, at_us + stable_us  # whoever takes over next takes over from it
+        return group.failback_to, group.failback_us
     home = group.masters.get(group.failback_to or saga.source)
     if saga.why in (*ASKED, "first") or home is None:
         return "", 0

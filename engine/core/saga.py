@@ -182,9 +182,10 @@ def _consider_heir(state: State, group: GroupState, saga: Saga, at_us: int) -> T
         return _attempt_failed(saga, f"the heir failed while {saga.phase.value}")
     if saga.phase is not Phase.TRANSFERRING:
         return None
-    for rule, _ in candidates.every_rule(state, group, saga.heir, at_us, is_tolerant=True):
-        if rule in _AT_WORK:
-            return _attempt_failed(saga, f"the heir became unfit: {rule}")
+    rules = candidates.every_rule(state, group, saga.heir, at_us, is_tolerant=True)
+    out = [rule for rule, _ in rules if rule in _AT_WORK]
+    if out:
+        return _attempt_failed(saga, f"the heir became unfit: {out[0]}")
     if is_told(state, group):
         for name, master in group.masters.items():
             if name != saga.heir and candidates.is_stray(master):

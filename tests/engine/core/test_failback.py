@@ -112,6 +112,50 @@ def test_after_a_second_failover_it_is_still_the_first_that_was_left() -> None:
     assert tale.group.failback_to == "a"
 
 
+def test_a_failover_that_takes_two_tries_leaves_whom_the_first_one_left() -> None:
+    tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, rise=1, names="ab")
+    tale.crashes("a")
+    assert only(tale.answers("transfer", Result.FAILED), ev.FailoverEnded).result == "abandoned"
+    assert tale.group.failback_to == "a"
+    tale.wait(SECOND)
+    tale.ok("b")
+    tale.tick()
+    tale.ok("b")
+    tale.work()
+    assert active_of(tale.group) == "b"
+    assert (tale.group.failback_to, tale.group.failback_us) == ("a", tale.at_us + MINUTE)
+
+
+def test_whom_nobody_replaced_is_not_waited_for() -> None:
+    tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, names="ab")
+    switch(tale, "b")
+    tale.answers("preflight", Result.REFUSED)
+    assert tale.group.failback_to == ""
+    tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, rise=1, names="ab")
+    tale.crashes("a")
+    tale.answers("transfer", Result.FAILED)
+    tale.restarts("a")
+    tale.ok("a")
+    tale.answers("fence")
+    tale.wait(2 * SECOND)
+    tale.ok("a")
+    tale.tick()
+    tale.work()
+    assert active_of(tale.group) == "a"
+    assert tale.group.failback_to == ""
+
+
+def test_a_failback_that_ends_with_somebody_else_is_tried_again() -> None:
+    tale = left()
+    later(tale, tale.master("a").health_since_us + 30 * MINUTE - tale.at_us)
+    for step in ("preflight", "transfer", "promote"):
+        tale.answers(step)
+    tale.answers("verify", Result.FAILED)
+    tale.work()
+    assert active_of(tale.group) == "c"
+    assert (tale.group.failback_to, tale.group.failback_us) == ("a", tale.at_us + 30 * MINUTE)
+
+
 def test_one_that_is_gone_gets_nothing() -> None:
     tale = left()
     tale.see(ev.MasterRemoveAsked(author="x"), "a")
