@@ -72,6 +72,8 @@ def _verdict(recorded: Recorded) -> str:
             return f"{who} is unknown: {_because(event.rule, event.figures)}"
         case ev.Activated():
             return f"{who} is active, under epoch {event.epoch} ({event.rule})"
+        case ev.ActivationLost() if event.found == event.epoch:
+            return f"{who} lost its activation: it says that it does not act, and another does"
         case ev.ActivationLost():
             return (
                 f"{who} lost its activation: it answers under epoch {event.found} instead of "

@@ -78,7 +78,7 @@ class ActivationLost(Event, frozen=True, kw_only=True):
     """The subject, active under `epoch`, answered as if it knew nothing of it."""
 
     epoch: int
-    found: int
+    found: int  # what it answered under; `epoch`: it says that it does not act, and another does
     evidence: tuple[int, ...]
 
 

@@ -138,6 +138,7 @@ def _is_proposed(group: GroupState, wanted: Want) -> bool:
 def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None:
     """Fence who acts beside the active, once the active has said that it acts.
 
+    One that says it does not act, while another does, was replaced by hand: its activation is lost.
     Not in a pause: then somebody may be at work by hand.
     """
     if not is_told(state, group) or paused_until(state, group, at_us):
@@ -150,7 +151,17 @@ def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None
         and serving.reported_epoch in (None, serving.epoch)
         and not serving.promote_owed
     )
-    return stray_fenced(group, but="", reason=f"it acts beside {active}") if is_vouched else None
+    if not is_vouched:
+        return None
+    if serving.reported_role in ("", Role.ACTIVE.value):
+        return stray_fenced(group, but="", reason=f"it acts beside {active}")
+    strays = [other.good_seq for other in group.masters.values() if candidates.is_stray(other)]
+    # Its answer may have been sent before it was activated.
+    is_new = not serving.is_unjudged and serving.excused_seq != serving.good_seq
+    if not strays or not is_new:
+        return None
+    evidence = (serving.good_seq, *strays)
+    return active, ev.ActivationLost(epoch=serving.epoch, found=serving.epoch, evidence=evidence)
 
 
 def _consider_fences(state: State, group: GroupState) -> Todo | None:

@@ -70,6 +70,40 @@ def test_in_a_pause_somebody_may_be_at_work_and_nobody_is_fenced_before_it_ends(
     assert tale.master("b").role is Role.FENCED
 
 
+@pytest.mark.parametrize("says", ["standby", "fenced"])
+def test_an_active_that_was_replaced_by_hand_gives_its_place_to_who_acts(says: str) -> None:
+    tale = served(fence=FenceKind.CONFIRMED)
+    tale.ask(ev.Paused(until_us=0, reason="by hand", author="x"))
+    tale.roles["a"] = says
+    tale.ok("a")
+    promoted_by_hand(tale, "c", epoch=1)
+    taken = tale.ask(ev.Resumed(author="x"))
+    lost = only(taken, ev.ActivationLost)
+    assert (lost.epoch, lost.found) == (1, 1)
+    assert lost.evidence == (tale.master("a").good_seq, tale.master("c").good_seq)
+    assert only(taken, ev.FailoverStarted).why == "activation-lost"
+    assert only(taken, ev.AttemptStarted).heir == "c"
+    assert subjects(taken, ev.MasterFenced) == ["a"]
+    tale.work()
+    assert active_of(tale.group) == "c"
+
+
+def test_one_that_says_it_stands_by_keeps_its_place_while_nobody_else_acts() -> None:
+    tale = served()
+    tale.roles["a"] = "standby"
+    assert kinds(tale.ok("a", "b", "c")) == []
+
+
+def test_what_was_said_before_an_activation_replaces_nobody() -> None:
+    tale = served()
+    switch(tale, "b")
+    tale.work()
+    tale.roles = {"a": "standby", "b": "standby", "c": "active"}
+    assert kinds(tale.ok("c")) == []
+    assert kinds(tale.ok("b")) == []  # it may have been sent before
+    assert kinds(tale.ok("b"))[0] == "ActivationLost"
+
+
 @pytest.mark.parametrize(
     "changes", [{"automation": Automation.OBSERVE}, {"effects": "none"}], ids=["observe", "none"]
 )
