@@ -18,20 +18,24 @@ BEGINS: Final[dict[type[AnyEvent], str]] = {
 }
 
 
-def hook_started(group: FollowedGroup, event: ev.HookStarted) -> None:
-    """Take note of a program that is run before a step."""
-    if event.hook.startswith("before-"):
-        group.hook = event.hook
-
-
-def hook_ended(group: FollowedGroup, event: ev.HookEnded) -> None:
-    """Take note of how it ended."""
-    if event.hook == group.hook:
-        group.hook = ""
-        if event.result in WELL:
-            group.hooks.add(event.hook)
-        else:
-            group.refused = event.hook
+def hooked(group: FollowedGroup, event: ev.HookStarted | ev.HookEnded | ev.Outcome) -> str:
+    """Follow the program before a step; return what is wrong with its end, "" if nothing is."""
+    match event:
+        case ev.HookStarted(hook=hook) if hook.startswith("before-"):
+            group.hook, group.hook_result = hook, ""
+        case ev.Outcome(step=step, result=result) if step == group.hook:
+            group.hook_result = result.value
+        case ev.HookEnded(hook=hook, result=said) if hook == group.hook:
+            found, group.hook = group.hook_result, ""
+            if found in WELL:
+                group.hooks.add(hook)
+            else:
+                group.refused = hook
+            if said != found:
+                return f"{hook} is said to have ended {said}, and did {found or 'not end'}"
+        case _:
+            pass
+    return ""
 
 
 def attempted(group: FollowedGroup) -> None:

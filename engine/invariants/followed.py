@@ -46,8 +46,8 @@ class FollowedGroup:
 
     __slots__ = (
         "accepted", "acting", "attempts", "counted_us", "done", "epoch", "failover", "force",
-        "heir", "hook", "hooks", "id", "is_approved", "maintenance", "masters", "open", "owned",
-        "phase", "policy", "queued", "refused", "spent", "started_us",
+        "heir", "hook", "hook_result", "hooks", "id", "is_approved", "maintenance", "masters",
+        "open", "owned", "phase", "policy", "queued", "refused", "spent", "started_us",
     )  # fmt: skip
 
     def __init__(self, name: str, policy: GroupPolicy) -> None:
@@ -63,6 +63,7 @@ class FollowedGroup:
         self.heir = ""
         self.spent: set[str] = set()
         self.hook = ""  # the program before a step that runs
+        self.hook_result = ""  # how it ended, "" before that
         self.hooks: set[str] = set()  # those of this attempt that have let their step begin
         self.refused = ""  # the one that has not
         self.is_approved = False

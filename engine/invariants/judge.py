@@ -16,7 +16,7 @@ from engine.core.events import AnyEvent, Recorded
 from engine.core.fleet import Mode
 from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
 from engine.core.policy import Automation, FenceKind
-from engine.invariants import beside
+from engine.invariants import beside, queues
 from engine.invariants.followed import Book, Followed, FollowedGroup, unfit
 
 COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
@@ -98,6 +98,7 @@ class Invariants:
             ev.Released: self._released,
             ev.HookStarted: self._hooked,
             ev.HookEnded: self._hooked,
+            ev.Outcome: self._hooked,
             ev.RecoveryStarted: self._healed,
             ev.MasterHealthy: self._well,
             ev.MasterDegraded: self._well,
@@ -195,14 +196,13 @@ class Invariants:
             if found:
                 self._break("programs are heeded", recorded, found)
 
-    def _hooked(self, recorded: Recorded, event: ev.HookStarted | ev.HookEnded) -> None:
+    def _hooked(
+        self, recorded: Recorded, event: ev.HookStarted | ev.HookEnded | ev.Outcome
+    ) -> None:
         group = self._book.group_of(recorded.subject)
-        if group is None:
-            return
-        if isinstance(event, ev.HookStarted):
-            beside.hook_started(group, event)
-        else:
-            beside.hook_ended(group, event)
+        found = "" if group is None else beside.hooked(group, event)
+        if found:
+            self._break("programs are heeded", recorded, found)
 
     def _healed(self, recorded: Recorded, event: ev.RecoveryStarted) -> None:
         master = self._book.masters.get(recorded.subject)
@@ -213,10 +213,9 @@ class Invariants:
     def _well(self, recorded: Recorded, _: object) -> None:
         master = self._book.masters.get(recorded.subject)
         group = self._book.groups.get(recorded.subject)
-        if master is not None:
-            beside.is_well(master)
-        for one in group.masters.values() if group is not None else ():
-            beside.is_well(one)
+        for one in group.masters.values() if group is not None else (master,):
+            if one is not None:
+                beside.is_well(one)
 
     # Probes.
 
@@ -262,7 +261,7 @@ class Invariants:
 
     def _transferred(self, recorded: Recorded, _: ev.TransferStarted) -> None:
         group = self._book.group_of(recorded.subject)
-        if group is None or group.policy.fence.kind is not FenceKind.CONFIRMED:
+        if group is None or group.policy.fence.kind is FenceKind.GATE:
             return
         unsure = sorted(name for name, master in group.masters.items() if master.fence)
         if unsure:
@@ -278,11 +277,9 @@ class Invariants:
         master.fence = event.confirm_at
         master.acts = False
         group.acting.discard(master.name)
-        back = group.owned.pop(master.name, {})
-        for key in back:
-            group.queued[key] = group.open[key]
-        if len(back) != event.requeued:
-            found = f"{event.requeued} messages went back, {master.name} had {len(back)}"
+        back = queues.given_back(master)
+        if back != event.requeued:
+            found = f"{event.requeued} messages went back, {master.name} had {back}"
             self._break("messages are done once", recorded, found)
 
     def _confirmed(self, recorded: Recorded, _: object) -> None:
@@ -406,11 +403,9 @@ class Invariants:
 
     def _accepted(self, recorded: Recorded, event: ev.MessageAccepted) -> None:
         group = self._book.groups.get(recorded.subject)
-        if group is None:
-            return
-        if event.key in group.open or event.key in group.done:
-            self._break("messages are done once", recorded, f"{event.key} is accepted twice")
-        group.open[event.key] = group.queued[event.key] = recorded.seq
+        found = "" if group is None else queues.accepted(group, event.key, recorded.seq)
+        if found:
+            self._break("messages are done once", recorded, found)
 
     def _assigned(self, recorded: Recorded, event: ev.MessagesAssigned) -> None:
         master = self._book.masters.get(recorded.subject)
@@ -419,25 +414,10 @@ class Invariants:
         if not master.acts:
             found = f"{master.name} gets messages and does not serve"
             self._break("one active", recorded, found)
-        group = master.group
-        taken = [key for key, seq in group.queued.items() if seq <= event.upto]
-        owned = group.owned.setdefault(master.name, {})
-        for key in taken:
-            del group.queued[key]
-            owned[key] = None
+        queues.assigned(master, event.upto)
 
     def _done(self, recorded: Recorded, event: ev.MessageDone) -> None:
         group = self._book.group_of(recorded.subject)
-        if group is None:
-            return
-        if event.key not in group.open:
-            what = "twice" if event.key in group.done else "and was never accepted"
-            self._break("messages are done once", recorded, f"{event.key} is done {what}")
-            return
-        if group.queued.pop(event.key, 0):
-            found = f"{event.key} is done while nobody had it"
+        found = "" if group is None else queues.done(group, event.key)
+        if found:
             self._break("messages are done once", recorded, found)
-        for owned in group.owned.values():
-            owned.pop(event.key, None)
-        del group.open[event.key]
-        group.done.add(event.key)

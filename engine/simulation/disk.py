@@ -16,6 +16,8 @@ class Disk:
 
     def __init__(self) -> None:
         """Begin with plenty of space."""
+        self.is_short = False  # some of what is kept is gone
+        self.was_full = False  # it has ever been so
         self._is_full = False
         self._each = 1  # appends that a step lasts [count, >= 1]
         self._drawn = 0  # appends since it was full [count]
@@ -23,17 +25,21 @@ class Disk:
     def fill(self, each: int) -> None:
         """Be full; each step of what is kept lasts so many appends."""
         if not self._is_full:
-            self._is_full, self._each = True, max(1, each)
+            self._is_full = self.was_full = True
+            self._each = max(1, each)
 
     def free(self) -> None:
         """Have plenty of space again, and as much as before is kept."""
-        self._is_full, self._drawn = False, 0
+        self._is_full = self.is_short = False
+        self._drawn = 0
 
     def draw(self) -> bool:
         """Make room for an append; return whether there is any."""
         if self.is_spent:
             return False
-        self._drawn += self._is_full
+        if self._is_full:
+            self._drawn += 1
+            self.is_short = True
         return True
 
     @property

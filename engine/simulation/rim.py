@@ -24,31 +24,27 @@ from engine.core.step import Evolve
 from engine.log.shortage import Shortage
 from engine.simulation.masters import Answer, Status
 from engine.simulation.outside import RETRY_US, Outside
+from engine.simulation.owntime import OwnTime
 from engine.simulation.tape import Torn
 from engine.simulation.trying import Try
 from engine.simulation.watching import Late, Probes
 
 RELEASE: Final = "simulated"
 WALL_STEP_US: Final = 100 * MS  # a smaller step of the wall clock is not worth a word
-MILLION: Final = 1_000_000
-DRIFT_PPM_MAX: Final = 500_000  # no clock is worse
 
 
-class Rim:
+class Rim(OwnTime):
     """A process of the engine, from its start to its end."""
 
     def __init__(self, outside: Outside, *, decide: Decide, evolve: Evolve) -> None:
         """Fold the tape; nothing is decided before `start`."""
-        self._outside: Final = outside
+        super().__init__(outside)
         self._evolve: Final = evolve
         self.driver: Final = Driver(
             self._folded(), decide=decide, evolve=evolve, flush_us=outside.setting.flush_us
         )
         self.is_alive = True
-        # Its own time begins with the wall clock's, and never before what the log has.
-        self._began_us = outside.now_us  # of the world, when `_base_us` was its own time
-        self._base_us = max(outside.wall_us, self.driver.working.at_us)
-        self._drift_ppm = 0
+        self.not_before(self.driver.working.at_us)
         self._probes: Final = Probes(self, outside)
         # Blobs by key that the next acknowledgement asks to be kept: digest and body.
         self._keeps: dict[str, tuple[bytes, bytes]] = {}
@@ -57,8 +53,6 @@ class Rim:
         self._taken_up_at: Final = outside.tape.head
         self._has_started = False  # and the log says so
         self._alarm = 0
-        self._starved_until_us = 0
-        self._late_until_us = 0
         self._is_flush_set = False
         self._append_from_us = 0  # of the world: not before
         self._backlog: list[tuple[int, Late]] | None = None  # while it stalls
@@ -100,33 +94,12 @@ class Rim:
 
     # Its clock.
 
-    @property
-    def now_us(self) -> int:
-        """Return its own time [us]: it begins with the wall clock, and nothing sets it."""
-        elapsed_us = self._outside.now_us - self._began_us
-        if self._drift_ppm:
-            elapsed_us += elapsed_us * self._drift_ppm // MILLION
-        return self._base_us + elapsed_us
-
-    def drift(self, ppm: int) -> None:
-        """Gain so much from here on [parts per million]."""
-        self._base_us, self._began_us = self.now_us, self._outside.now_us
-        self._drift_ppm = max(-DRIFT_PPM_MAX, min(DRIFT_PPM_MAX, ppm))
-
     def see_wall(self, step_us: int) -> None:
         """See that the wall clock was set: that is said, and engine time does not move."""
         if abs(step_us) > WALL_STEP_US and self.is_here() and self._has_started:
             offset_us = self._outside.wall_us - self.now_us
             self._observe(ev.ClockStepped(offset_us=offset_us, step_us=step_us))
             self._pump()
-
-    def starve(self, for_us: int) -> None:
-        """Let no timer fire for a while."""
-        self._starved_until_us = self._outside.now_us + for_us
-
-    def is_late(self) -> bool:
-        """Return whether it looks at its clock too late to judge a time-out."""
-        return self._outside.now_us < self._late_until_us
 
     def is_here(self) -> bool:
         """Return whether this life goes on, and is not stalled."""
@@ -208,7 +181,7 @@ class Rim:
 
     @property
     def _is_short(self) -> bool:
-        return self._outside.tape.disk.figures.is_short
+        return self._outside.tape.disk.is_short
 
     def passes_over(self, event: Observation, subject: str) -> bool:
         """Return whether `event` is not worth its space while that is short."""
@@ -252,10 +225,6 @@ class Rim:
             self._outside.heard_nothing()
             self._backlog = []
             self._outside.later(for_us, lambda: self._resume(for_us))
-
-    def be_late(self, for_us: int) -> None:
-        """Judge no time-out in time for a while: each look at the clock comes too late."""
-        self._late_until_us = self._outside.now_us + for_us
 
     @property
     def is_stalled(self) -> bool:
@@ -314,7 +283,7 @@ class Rim:
         outside.published(events)
         self._has_started = True
         self._shortage.published(events)
-        news = self._shortage.news()
+        news = self._shortage.news() if outside.tape.disk.was_full else None
         if news is not None:
             self._observe(news)
         if self._waiting:
@@ -329,9 +298,7 @@ class Rim:
         """Fold the log anew, after an append that failed or of which nothing is known."""
         self.driver.reset(self._folded())
         self._shortage.unsaid()
-        behind_us = self.driver.working.at_us - self.now_us
-        if behind_us > 0:  # somebody else has appended, whose clock is ahead: time must not stand
-            self._base_us += behind_us
+        self.not_before(self.driver.working.at_us)  # somebody else may have a clock that is ahead
         self._waiting.clear()
         self._note_start()
         if self._outside.tape.is_closed:
@@ -383,18 +350,15 @@ class Rim:
             if waits_us <= 0:
                 self._outside.spins()
             due_us = now_us + max(MS, waits_us)
-        after_us = max(0, due_us - now_us)
-        if self._drift_ppm and after_us:
-            after_us = after_us * MILLION // (MILLION + self._drift_ppm) + 1
+        after_us = self.world_us(max(0, due_us - now_us))
         self.later(after_us, self._ring_at(self._alarm))
 
     def _ring_at(self, alarm: int) -> Late:
         def ring(_: int) -> None:
             if alarm != self._alarm:
                 return
-            starved_us = self._starved_until_us - self._outside.now_us
-            if starved_us > 0:
-                self.later(starved_us, ring)
+            if self.starved_us > 0:
+                self.later(self.starved_us, ring)
                 return
             self.driver.tick(self.now_us)
             self._write()

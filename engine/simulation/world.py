@@ -11,9 +11,8 @@ Invariant: nothing here draws a random number or reads a clock. The same schedul
 run, to the byte.
 """
 
-import heapq
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from engine.core import events as ev
 from engine.core.decider import Decide, decide
@@ -38,15 +37,12 @@ from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
 from engine.simulation.strikes import Strikes
 from engine.simulation.tape import Tape
+from engine.simulation.timeline import Crash, Timeline
 from engine.simulation.witness import Witness
 
 SPENT_US: Final = 20 * MS  # between two looks whether an engine may begin on a full disk
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
-
-
-class Crash(Exception):
-    """The engine's process ends here."""
 
 
 def run(
@@ -84,7 +80,7 @@ def run(
     return world.finish(within_us)
 
 
-class World:
+class World(Timeline):
     """All that there is, and the queue of what happens next.
 
     world = World(setting)
@@ -104,8 +100,8 @@ class World:
         master: type[SimulatedMaster] = SimulatedMaster,
     ) -> None:
         """See `run`; nothing happens before `begin`."""
+        super().__init__(BEGIN_US)
         self.setting: Final = setting
-        self.now_us = BEGIN_US
         self.wall_offset_us = 0  # of the wall clock from the time of the world
         self._turns: Final[list[Turn]] = []
         self.tape: Final = Tape()
@@ -116,8 +112,6 @@ class World:
         self._decide: Final = decide
         self._evolve: Final = evolve
         self._engine: Final = engine
-        self._queue: list[tuple[int, int, Callable[[Any], None], Any]] = []
-        self._order = 0
         self.rim: Rim | None = None
         self._crash_in: list[int] = []  # boundaries until then
         self._witness: Final = Witness(
@@ -149,14 +143,10 @@ class World:
 
     # The clocks.
 
-    def at(self, after_us: int, action: Callable[[Any], None], given: object) -> None:
-        """Let `action` happen after a time; what is due at one time happens in this order."""
-        self._order += 1
-        heapq.heappush(self._queue, (self.now_us + after_us, self._order, action, given))
-
-    def later(self, after_us: int, action: Callable[[], None]) -> None:
-        """Let `action` happen after a time."""
-        self.at(after_us, _called, action)
+    @property
+    def head(self) -> int:
+        """Return the seq of the last event in the log."""
+        return self.tape.head
 
     @property
     def wall_us(self) -> int:
@@ -170,32 +160,16 @@ class World:
 
     def advance(self, for_us: int) -> None:
         """Let happen what is due within that time [us]."""
-        self._advance(self.now_us + for_us)
-
-    def _advance(self, until_us: int, *, until_quiet: bool = False) -> bool:
-        """Let happen what is due until then; return whether it ended because it is quiet."""
-        looked = self.tape.head
-        queue, pop = self._queue, heapq.heappop
-        while queue and queue[0][0] <= until_us:
-            self.now_us, _, action, given = pop(queue)
-            try:
-                action(given)
-            except Crash:
-                self._crashed()
-            if until_quiet and self.tape.head != looked:
-                looked = self.tape.head
-                if self._is_quiet():
-                    return True
-        self.now_us = until_us
-        return False
+        self.advance_to(self.now_us + for_us)
 
     def _do(self, action: Callable[[], None]) -> None:
         try:
             action()
         except Crash:
-            self._crashed()
+            self.crashed()
 
-    def _crashed(self) -> None:
+    def crashed(self) -> None:
+        """Let the engine's process be over, and start another one later."""
         self._end_engine()
         self.later(self.setting.down_us, self._start_engine)
 
@@ -334,7 +308,7 @@ class World:
     def turn(self, turn: Turn) -> None:
         """Let the time of a turn pass, and then happen what it says."""
         self._turns.append(turn)
-        self._advance(self.now_us + turn.gap_us)
+        self.advance_to(self.now_us + turn.gap_us)
         self._do(lambda: self._take(turn))
 
     def broken(self) -> list[Violation]:
@@ -364,7 +338,7 @@ class World:
         )
         self._healed_us = self.now_us
         within_us = most.drained_us if within_us is None else within_us
-        is_quiet = self._advance(self.now_us + within_us, until_quiet=True)
+        is_quiet = self.advance_to(self.now_us + within_us, until_quiet=True)
         self._witness.follow(self.tape.log)
         self._witness.end(self.now_us)
         return Run(
@@ -450,7 +424,8 @@ class World:
         if rim is None or rim.is_stalled or not lift(rim, self.setting):
             self.later(20 * MS, self._lift)
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
+        """Return whether all is well again; take note of what is."""
         rim = self.rim
         if rim is None or rim.is_stalled:
             return False
@@ -462,7 +437,3 @@ class World:
             drained=not self._clients.offered and is_drained(state, self.setting),
         )
         return min(settled.detected_us, settled.served_us, settled.drained_us) >= 0
-
-
-def _called(action: Callable[[], None]) -> None:
-    action()

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from engine.core import events as ev
 from engine.core.decider import Decide, decide
-from engine.core.events import Observation, Recorded
+from engine.core.events import Observation, Recorded, Result
 from engine.core.evolve import evolve
 from engine.core.fleet import Health, Mode, Role
 from engine.core.policy import MS, SECOND, Automation, Fence, FenceKind, Hooks, Recover
-from engine.core.state import State, copy, digest
+from engine.core.state import Ledger, State, copy, digest
 from engine.core.step import Evolve, Step
 from engine.simulation import checkers
 from engine.simulation.checkers import Law, violations
@@ -154,6 +154,13 @@ def incurious(step: Step, event: Observation) -> None:
         decide(step, event)
 
 
+def pushing(step: Step, event: Observation) -> None:
+    """Takes a program that says no for one that has ended well."""
+    if isinstance(event, ev.Outcome) and event.step.startswith("before-"):
+        event = msgspec.structs.replace(event, result=Result.OK)
+    decide(step, event)
+
+
 def moody() -> Decide:
     """Return rules that depend on how often they were asked."""
     asked = 0
@@ -275,6 +282,17 @@ def short_of_memory() -> Evolve:
     return fold
 
 
+def forgetful() -> Evolve:
+    """Return a fold that begins with the state in a log, and forgets what was to be done."""
+
+    def fold(state: State, recorded: Recorded) -> None:
+        evolve(state, recorded)
+        if isinstance(recorded.event, ev.LogBased):
+            state.groups["g"].ledger = Ledger()
+
+    return fold
+
+
 class Stingy(Rim):
     """Records no good probe while space is short."""
 
@@ -387,6 +405,16 @@ THINNED = story(
 )  # fmt: skip
 
 
+UNFINISHED = story(
+    (100, "crash-all", "", 0), (100, "accept", "", 3), (20, "thin", "", 1),
+    (5, "engine-crash", "", 0), (100, "restart-all", "", 0), message_every_us=0,
+)  # fmt: skip
+SAYS_NO = story(
+    (100, "program-fails", "", 1), (0, "crash", "a", 0), (200, "restart", "a", 0),
+    policy=HELD_UP.setting.policy,
+)  # fmt: skip
+
+
 class Mutant(NamedTuple):
     law: Law
     rules: Callable[[], Decide]
@@ -442,6 +470,14 @@ MUTANTS: list[Mutant] = [  # at least one for each law
         after(ev.AttemptStarted, _ran_already),
         HELD_UP,
     ),
+    Mutant(
+        checkers.JUDGED["programs are heeded"],
+        lambda: pushing,
+        lambda: evolve,
+        SAYS_NO,
+        about="no",
+    ),
+    Mutant(checkers.messages_are_done_once, lambda: decide, forgetful, UNFINISHED, about="thinned"),
     Mutant(
         checkers.JUDGED["healing is bounded"],
         lambda: decide,
