@@ -17,6 +17,7 @@ Rules:
 - A step is known by (failover, step, epoch). Only what was done is remembered and not done again.
 - A preflight is a verify that looks and changes nothing; it has no epoch of its own to compare.
 - State comes as a whole or not at all.
+- Whom the sink refuses stops, and reports the newest epoch that the sink knows.
 """
 
 import argparse
@@ -140,8 +141,6 @@ class Master:
             status, said = await self._work(epoch, key, lane=lane, body=content)
         finally:
             self._in_hand -= 1
-        if status == 409 and epoch == self.epoch:
-            self.role = "fenced"  # somebody else was activated, and only the sink could say so
         if status != 200:
             return status, said
         session = self.sessions.setdefault(lane, Session())
@@ -165,7 +164,20 @@ class Master:
             )
         except OSError as err:
             return 503, {"reason": f"the sink does not answer: {err}"}
+        if reply[0] == 409:
+            self._be_outdated(epoch, reply[1].get("newest"))
         return reply if reply[0] in (200, 409) else (503, {"reason": f"the sink says {reply[0]}"})
+
+    def _be_outdated(self, epoch: int, newest: object) -> None:
+        """Stop: there was a newer activation, of which only the sink could say so.
+
+        Its epoch is reported from here on, so that the engine draws one above it. Else a sink that
+        has seen more than a log that was put back would refuse whatever comes, for ever.
+        """
+        if isinstance(newest, int) and newest > self.epoch:
+            self.epoch, self.role = newest, "fenced"
+        elif epoch == self.epoch:
+            self.role = "fenced"
 
     async def _step(self, name: str, body: Json) -> Reply:
         step, epoch = body.get("step", name), body.get("epoch")

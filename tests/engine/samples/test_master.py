@@ -367,3 +367,31 @@ def test_where_all_serve_at_once_each_has_epochs_of_its_own_at_the_sink(tmp_path
 
     assert asyncio.run(play()) == [200, 200]
     sink.close()
+
+
+@pytest.mark.parametrize("mode", ["active-standby", "active-active"])
+def test_a_sink_that_has_seen_newer_epochs_than_the_engine_says_which(
+    tmp_path: Path, mode: str
+) -> None:
+    with (
+        sample("sink", "--file", str(tmp_path / "sink.db")) as sink,
+        sample("master", "--sink", sink.address, "--name", "a", "--boot", "1") as first,
+        sample("master", "--sink", sink.address, "--name", "a", "--boot", "2") as second,
+    ):
+
+        async def body() -> None:
+            step = {"failover": 1, "mode": mode}
+            message = {"lane": "l", "body": "eA=="}
+            async with asker(first) as ask:
+                assert (await ask("/control/promote", epoch=9, **step))[0] == 200
+                assert (await ask("/messages", epoch=9, key="m-1", **message))[0] == 200
+            async with asker(second) as ask:
+                assert (await ask("/control/promote", epoch=6, **step))[0] == 200
+                assert (await ask("/messages", epoch=6, key="m-2", **message))[0] == 409
+                _, health = await ask("/health")
+                assert (health["role"], health["epoch"]) == ("fenced", 9)
+                assert (await ask("/control/fence", epoch=10, failover=0))[0] == 200
+                assert (await ask("/control/promote", epoch=11, **step))[0] == 200
+                assert (await ask("/messages", epoch=11, key="m-2", **message))[0] == 200
+
+        asyncio.run(body())
