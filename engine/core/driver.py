@@ -21,7 +21,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core import messages
 from engine.core import state as st
-from engine.core.decider import Decide, decide, next_due_us, step
+from engine.core.decider import Decide, decide, is_quiet, next_due_us, step
 from engine.core.dues import Due
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded
@@ -150,6 +150,10 @@ class Driver:
             CommandRefused: There is no such master or group, or what was expected is not so; the
                 observation was not recorded.
         """
+        if type(event) is ev.ProbeOk and terms is NO_TERMS:  # nine of ten, so it comes first
+            seq = self._observe_quietly(event, subject, at_us)
+            if seq:
+                return seq
         self._check_subject(event, subject)
         if terms.is_expecting:
             self.tick(at_us)
@@ -165,6 +169,23 @@ class Driver:
         if terms.key:
             last = max((r.seq for r in taken if r.cause == seq), default=seq)
             self._keyed.append(Keyed(key=terms.key, content=terms.content, first=seq, last=last))
+        return seq
+
+    def _observe_quietly(self, event: ev.ProbeOk, subject: str, at_us: int) -> int:
+        """Take a good probe that a step would append alone, and return its seq; 0: it is not one.
+
+        That is what `_step` does for it, at a third of the time.
+        """
+        working = self.working
+        then_us = max(at_us, working.at_us)
+        if not is_quiet(working, event, subject=subject, at_us=then_us):
+            return 0
+        seq = working.seq + 1
+        recorded = Recorded(seq, then_us, subject, 0, event)
+        self._evolve(working, recorded)
+        if not self._pending:
+            self._since_us = at_us
+        self._pending.append(recorded)
         return seq
 
     def _check_subject(self, event: Observation, subject: str) -> None:
