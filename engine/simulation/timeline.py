@@ -2,6 +2,7 @@
 
 import abc
 import heapq
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ class Timeline(abc.ABC):
     def __init__(self, begin_us: int) -> None:
         """Begin at a time with nothing to happen."""
         self.now_us = begin_us
-        self._queue: list[tuple[int, int, Callable[[Any], None], Any]] = []
-        self._order = 0
+        # What happens at each time, in its order, and a heap of these times: masters that are
+        # looked at together cost one entry, and times are compared sooner than what happens then.
+        self._happens: dict[int, deque[tuple[Callable[[Any], None], Any]]] = {}
+        self._times: list[int] = []
 
     @property
     @abc.abstractmethod
@@ -34,8 +37,13 @@ class Timeline(abc.ABC):
 
     def at(self, after_us: int, action: Callable[[Any], None], given: object) -> None:
         """Let `action` happen after a time; what is due at one time happens in this order."""
-        self._order += 1
-        heapq.heappush(self._queue, (self.now_us + after_us, self._order, action, given))
+        at_us = self.now_us + after_us
+        happens = self._happens.get(at_us)
+        if happens is None:
+            self._happens[at_us] = deque(((action, given),))
+            heapq.heappush(self._times, at_us)
+        else:
+            happens.append((action, given))
 
     def later(self, after_us: int, action: Callable[[], None]) -> None:
         """Let `action` happen after a time."""
@@ -44,17 +52,21 @@ class Timeline(abc.ABC):
     def advance_to(self, until_us: int, *, until_quiet: bool = False) -> bool:
         """Let happen what is due until then; return whether it ended because it is quiet."""
         looked = self.head
-        queue, pop = self._queue, heapq.heappop
-        while queue and queue[0][0] <= until_us:
-            self.now_us, _, action, given = pop(queue)
-            try:
-                action(given)
-            except Crash:
-                self.crashed()
-            if until_quiet and self.head != looked:
-                looked = self.head
-                if self.is_quiet():
-                    return True
+        times = self._times
+        while times and times[0] <= until_us:
+            self.now_us = times[0]
+            happens = self._happens[self.now_us]
+            while happens:
+                action, given = happens.popleft()
+                try:
+                    action(given)
+                except Crash:
+                    self.crashed()
+                if until_quiet and self.head != looked:
+                    looked = self.head
+                    if self.is_quiet():
+                        return True
+            del self._happens[heapq.heappop(times)]
         self.now_us = until_us
         return False
 

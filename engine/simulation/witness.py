@@ -85,8 +85,11 @@ class Witness:
             elif type(event) is ev.MasterUnknown and recorded.subject in self._left_out_us:
                 self._look_at_unknown(recorded, driver)
         self._batches += 1
-        if self._batches % self._compare_every:
-            return
+        if self._batches % self._compare_every == 0:
+            self.compare(driver)
+
+    def compare(self, driver: Driver) -> None:
+        """Hold what is live against the fold of what was stored."""
         shadow = self._shadow
         for name, state in (("durable", driver.durable_state), ("working", driver.working)):
             if state.seq == shadow.seq and not _is_same(state, shadow):

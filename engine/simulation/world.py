@@ -340,11 +340,13 @@ class World(Timeline):
         within_us = most.drained_us if within_us is None else within_us
         is_quiet = self.advance_to(self.now_us + within_us, until_quiet=True)
         self._witness.follow(self.tape.log)
+        if self.rim is not None:
+            self._witness.compare(self.rim.driver)
         self._witness.end(self.now_us)
         return Run(
             schedule=Schedule(setting=self.setting, turns=tuple(self._turns)),
             log=self.tape.log,
-            state=replay(self.tape.log, evolve=self._evolve),
+            state=self._witness.state,
             sinks=self.sinks,
             masters=self.masters,
             receipts=self._clients.receipts,
