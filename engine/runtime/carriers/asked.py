@@ -49,6 +49,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...] = ()  # of the group, the master itself among them
     state: Mapping[str, bytes] = msgspec.field(default_factory=dict)  # of a transfer
     digest: str = ""  # of that state
+    served: int = 0  # the epoch of the last activation that traffic went to; 0: there was none
     allow_loss: bool = False  # a heir that lacks something is better than none
 
     @property

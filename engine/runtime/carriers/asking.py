@@ -39,6 +39,7 @@ def asked_of(state: State, effect: Effect, *, state_blobs: Mapping[str, bytes]) 
         members=members,
         state=state_blobs,
         digest=kept_digest(group.kept) if effect.step == "transfer" else "",
+        served=group.switch_epoch,
         allow_loss=policy.failover.allow_loss,
     )
 

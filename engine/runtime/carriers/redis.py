@@ -6,7 +6,8 @@ What each step does there:
   replicates from there. Replication to others goes on, so that they get what it has.
 - detach: a replica leaves the server that was left, so that the lease of that one runs out.
 - transfer: the heir must have the newest data of all members that answer. One that has lost
-  its data has a history of its own, and does not stand in for those that have theirs.
+  its data has a history of its own, and does not stand in for those that have theirs, nor for those
+  that do not answer and may have theirs.
 - promote: it replicates from nobody, and keeps the epoch in a key, which never goes back.
 - verify: it is a primary under the epoch, and takes a write that can be read.
 - switch: it demands as many replicas as it did before.
@@ -250,6 +251,12 @@ class _Step:
                     f"{member.id} has {shared[0] - shared[1]} bytes more: {shared[0]}, {shared[1]}"
                 )
                 is_moving = is_moving or (their.is_primary and standing.is_linked)
+        if asked.served and not epoch and not standing.holds_data:
+            heard = {member.id for member, theirs in zip(others, found, strict=True) if theirs}
+            silent = {member.id for member in asked.members} - heard - {asked.master}
+            if silent:
+                names = " and ".join(sorted(silent))
+                lacks = lacks or f"it has no data, and {names} may have some: no answer from there"
         if not lacks or asked.allow_loss:
             detail = f"at {standing.position}"
             return Carried(result=Result.OK, detail=detail, digest=asked.digest)

@@ -54,6 +54,7 @@ def asked(
     healths: dict[str, Health] | None = None,
     roles: dict[str, Role] | None = None,
     allow_loss: bool = False,
+    served: int = 0,
 ) -> Asked:
     members = {
         name: Member(
@@ -68,7 +69,7 @@ def asked(
         step=step, group="g", mode="active-standby", master=master,
         address=servers[master].address, failover=failover, epoch=epoch, timeout_us=timeout_us,
         active=members.get(active), members=tuple(members.values()), digest="d",
-        allow_loss=allow_loss,
+        allow_loss=allow_loss, served=served,
     )  # fmt: skip
 
 
@@ -264,6 +265,28 @@ def test_a_replica_that_has_lost_its_data_does_not_stand_in_for_one_that_has_the
     # The other one is not kept from it by one that has nothing.
     assert carried(servers, "transfer", "c", healths=healths).result is Result.OK
     assert carried(servers, "transfer", "b", healths=healths, allow_loss=True).result is Result.OK
+
+
+def test_one_that_has_lost_its_data_does_not_stand_in_for_those_that_do_not_answer(
+    servers: Servers,
+) -> None:
+    a, b, c = servers.values()
+    a.ask("SET", key_of("g", "epoch"), "1")
+    until(lambda: b.info()["slave_repl_offset"] == a.info()["master_repl_offset"])
+    for each in (a, b, c):
+        each.kill()
+        (each.directory / "dump.rdb").unlink(missing_ok=True)
+    b.start_again()
+    healths = {"a": Health.FAILED}
+    found = carried(servers, "transfer", "b", healths=healths, served=1, timeout_us=SECOND)
+    assert found.result is Result.REFUSED
+    assert found.detail == "it has no data, and a and c may have some: no answer from there"
+    for more in ({"served": 0}, {"served": 1, "allow_loss": True}):
+        found = carried(servers, "transfer", "b", healths=healths, timeout_us=SECOND, **more)
+        assert found.result is Result.OK
+    for each in (a, c):
+        each.start_again()  # nobody has any: there is nothing to lose
+    assert carried(servers, "transfer", "b", served=1).result is Result.OK
 
 
 def test_data_from_before_a_promotion_are_no_other_history(servers: Servers) -> None:
