@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.config import kinds
+from engine.config.access import Grant, read_auth
 from engine.config.acting import speaks_http
 from engine.config.fleets import read_alerts, read_fleet
 from engine.config.groups import GROUP_LATER, read_base, read_group
@@ -28,8 +29,6 @@ NUMBER_MAX: Final = 1_000_000  # of a priority or a weight [count]
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024  # a thousand bytes for each of 10,000 masters and more
 RESERVED: Final = "fleet"  # the subject of what concerns all groups
 
-# What the design has and this release has not.
-TOP_LATER: Final = ("auth",)
 SEAL_AFTER_US: Final = 10 * MINUTE
 KEEP_BODIES_US: Final = DAY
 RESERVE_BYTES: Final = 64 << 20
@@ -52,6 +51,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     keep_bodies_us: int = KEEP_BODIES_US  # bodies are removed when not needed for so long [us]
     bodies_key: tuple[Secret, ...] = ()  # the first key seals bodies, each opens them; (): plain
     reserve_bytes: int = 0  # space that is kept for the log, for a full disk [bytes]
+    auth: tuple[Grant, ...] = ()  # who may ask for what, beside the token that lies by the log
     digest: str  # of the content: the same for other bytes that say the same
     source: str  # what messages call the file
 
@@ -98,7 +98,7 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
     """
     values = _values(text, source)
     reading = Reading(source, lines_of(text))
-    root = Table(reading, (), values, later=TOP_LATER)
+    root = Table(reading, (), values)
     engine = root.table("engine")
     preset_name = engine.take("preset", kinds.choice(list(PRESETS)), DEFAULT_PRESET)
     log = engine.take("log", kinds.log_place, DEFAULT_LOG)
@@ -117,6 +117,7 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
     keep_bodies = keeping.take("keep_bodies", kinds.duration(), KEEP_BODIES_US)
     bodies_key = keeping.take("bodies_key", secrets, NO_SECRETS)
     keeping.finish()
+    auth = read_auth(root.table("auth"))
     policy, masters = _fleet(root, preset_name=preset_name, masters_needed=masters_needed)
     root.finish()
     if reading.count:
@@ -133,6 +134,7 @@ def parse(text: str, *, source: str, masters_needed: bool = True) -> Configurati
         keep_bodies_us=keep_bodies,
         bodies_key=bodies_key,
         reserve_bytes=reserve_bytes,
+        auth=auth,
         digest=content_digest(policy, masters),
         source=source,
     )

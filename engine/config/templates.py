@@ -45,6 +45,12 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 # max_size = {max_size}  # beyond it the oldest probes go earlier, decisions never; "0": any size
 # reserve = {reserve}  # kept beside the log for a full disk, so that failures still commit; or "0"
 
+[auth]
+                        # names with a token of their own, beside whoever may read tanist.token:
+                        #   ann = {{ role = "operate", token = {{ env = "TANIST_TOKEN_ANN" }} }}
+                        # "read", "report" (what masters tell), "operate" or "admin"; with a name
+                        # here nobody looks without a token
+
 [fleet]
 # limit = {fleet_limit}  # failovers of all groups in a window, or "none"; then approve
 

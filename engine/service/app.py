@@ -1,8 +1,8 @@
 """The HTTP interface of a running engine: status, events, routes, commands.
 
-Looking is free where the engine listens on loopback, and needs the token elsewhere; every command
-needs the token that lies beside the log. Requests with a foreign Host or Origin are refused, so
-that a page in a browser cannot give commands.
+Looking is free where the engine listens on loopback, and needs a token elsewhere, or where names
+have tokens (access.py); every command needs one. Requests with a foreign Host or Origin are
+refused, so that a page in a browser cannot give commands.
 
 A command may carry an `Idempotency-Key`: sent again under it, it is answered as before and not done
 again, by whatever process has the log then (engine.runtime.commands). A key that came with another
@@ -35,8 +35,9 @@ from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
+from engine.service.access import Access
 from engine.service.commanding import COMMANDS, Body
-from engine.service.guard import NO_TOKEN, Guard, carries
+from engine.service.guard import Guard
 from engine.service.intake import Intake, read
 from engine.service.looking import Looking
 from engine.service.pacing import Paced
@@ -54,9 +55,8 @@ def _error(code: int, text: str) -> JSONResponse:
 class _Api:
     """The handlers of one engine."""
 
-    def __init__(self, engine: Engine, token: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine: Final = engine
-        self._token: Final = token
         self._status: Final = Paced(lambda: status(engine.state))
         self._viewing: Final = Viewing(self._kept)
         self.looking: Final = Looking(engine)
@@ -67,7 +67,7 @@ class _Api:
     async def _body(self, request: Request, key: str = "", *, most: int = BODY_BYTES_MAX) -> Body:
         data = await read(request, most)
         try:
-            return Body(json.loads(data or b"{}"), key)
+            return Body(json.loads(data or b"{}"), key, author=request.state.author)
         except RecursionError as err:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
@@ -113,8 +113,6 @@ class _Api:
         return JSONResponse(answer)
 
     async def command(self, request: Request) -> Response:
-        if not carries(request, self._token):
-            return _error(401, NO_TOKEN)
         name = request.path_params["name"]
         command = COMMANDS.get(name)
         if command is None:
@@ -136,8 +134,6 @@ class _Api:
             return _error(503, str(err))
 
     async def acks(self, request: Request) -> Response:
-        if not carries(request, self._token):
-            return _error(401, NO_TOKEN)
         try:
             body = await self._body(request)
             counted = await self.engine.acknowledge(
@@ -170,9 +166,9 @@ def _row(recorded: Recorded) -> dict[str, object]:
     return {**jsonable(recorded), "at": iso(recorded.at_us)}
 
 
-def application(engine: Engine, *, token: str, host: str) -> Starlette:
+def application(engine: Engine, *, access: Access, host: str) -> Starlette:
     """Return the HTTP interface of `engine`, which listens on `host`."""
-    api = _Api(engine, token)
+    api = _Api(engine)
     return Starlette(
         routes=[
             Route("/api/status", api.status),
@@ -181,9 +177,9 @@ def application(engine: Engine, *, token: str, host: str) -> Starlette:
             Route("/api/commands/{name}", api.command, methods=["POST"]),
             Route("/api/acks", api.acks, methods=["POST"]),
             *api.looking.routes(),
-            *Intake(engine, token).routes(),
+            *Intake(engine).routes(),
             Route("/livez", api.alive),
             Route("/readyz", api.ready),
         ],
-        middleware=[Middleware(Guard, host=host, token=token)],
+        middleware=[Middleware(Guard, host=host, access=access)],
     )

@@ -22,14 +22,17 @@ Command: TypeAlias = Callable[[Engine, "Body"], Awaitable[int]]
 class Body:
     """The fields of a command, each with the type that it must have."""
 
-    def __init__(self, fields: object, key: str = "") -> None:
+    def __init__(self, fields: object, key: str = "", *, author: str = "") -> None:
         if not isinstance(fields, dict):
             raise TypeError("expected a JSON object")
         self._fields = fields
         self._key = key  # that the command came under; "": none
+        self._author = author  # the name of the token; "": as the body says
 
     def text(self, name: str, *, default: str | None = None) -> str:
-        """Return a string field."""
+        """Return a string field; who acts is told by the token, if it is somebody's."""
+        if name == "author" and self._author:
+            return self._author
         value = self._fields.get(name)
         if value is None and default is not None:
             return default

@@ -1,15 +1,14 @@
-"""Who may ask: the names this engine answers to, and where looking needs the token.
+"""Who may ask: the names this engine answers to, and what needs a token (access.py).
 
 On loopback only names of loopback are answered, for a page in a browser could reach this engine by
 a name of its own that resolves to 127.0.0.1 (DNS rebinding). An address is no such name: where the
 engine listens beyond loopback, any address is taken as its own, beside the names of this machine.
 
-Whether looking is free goes by where the engine listens, not by who asks: behind a proxy on this
-machine everybody comes from loopback.
+Looking is free on loopback, unless a configuration says who may look. That goes by where the engine
+listens, not by who asks: behind a proxy on this machine everybody comes from loopback.
 """
 
 import ipaddress
-import secrets
 import socket
 from collections.abc import Iterable
 from typing import Final
@@ -19,29 +18,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.service.access import Access, Role, needed
+
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-NO_TOKEN: Final = "expected the token that lies beside the log"  # noqa: S105
-# What checks of load balancers ask for; it says nothing of the fleet.
-OPEN: Final = frozenset({"/livez", "/readyz"})
 
 
 class Guard:
     """Refuses what a browser sends for somebody else's page, and looks of strangers."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, token: str, own_names: Iterable[str] | None = None
+        self, app: ASGIApp, *, host: str, access: Access, own_names: Iterable[str] | None = None
     ) -> None:
         """Let through to `app` what may go there.
 
         Args:
             app: The interface.
             host: The address that the engine listens on.
-            token: What a look has to carry if that is not loopback.
+            access: Who has which token.
             own_names: What this machine is called; None: as it says itself. The name service is
                 not asked: that could take long, and whoever answers there is not this machine.
         """
         self._app: Final = app
-        self._token: Final = token
+        self._access: Final = access
         self._is_local: Final = is_loopback(host)
         own = machine_names() if own_names is None else own_names
         others = () if self._is_local else (name.lower() for name in own)
@@ -66,8 +64,14 @@ class Guard:
             return 403, f"host {host!r} is not this engine's"
         if origin is not None and not self._is_same(_name(origin), name):
             return 403, f"origin {origin!r} is not this engine's"
-        is_open = self._is_local or request.url.path in OPEN
-        return None if is_open or carries(request, self._token) else (401, NO_TOKEN)
+        role = needed(request)
+        if role is None:
+            return None
+        caller = self._access.caller(request)
+        request.state.author = "" if caller is None else caller.name
+        if role is Role.READ and self._is_local and not self._access.has_names:
+            return None
+        return self._access.refused(caller, role, request.url.path)
 
     def _is_own(self, name: str) -> bool:
         return name in self._names or (not self._is_local and _address(name) is not None)
@@ -80,12 +84,6 @@ class Guard:
         if self._is_local:
             return origin in self._names
         return origin != "" and origin == host
-
-
-def carries(request: Request, token: str) -> bool:
-    """Return whether a request carries the token."""
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return secrets.compare_digest(given.encode(), token.encode())
 
 
 def is_loopback(host: str) -> bool:

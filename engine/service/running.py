@@ -15,7 +15,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +26,7 @@ from engine.core.errors import ConfigurationError, LogError
 from engine.embed import Engine
 from engine.log.place import log_path
 from engine.runtime.failpoints import Failpoint, kill_at, nothing
+from engine.service.access import Access, Caller, callers
 from engine.service.app import application
 from engine.service.halts import Halts
 from engine.service.teller import Teller
@@ -130,8 +131,12 @@ def _with_room(engine: Engine, write: Callable[[], T]) -> T:
 
 
 @contextlib.asynccontextmanager
-async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
+async def served(
+    engine: Engine, log: Path, listen: str, *, named: Iterable[Caller] = ()
+) -> AsyncIterator[str]:
     """Serve the HTTP interface of `engine`; yield its URL. The CLI finds it beside the log.
+
+    `named` are those who have tokens of their own.
 
     Raises:
         ConfigurationError: It cannot listen there, or the files beside the log cannot be written.
@@ -146,7 +151,7 @@ async def served(engine: Engine, log: Path, listen: str) -> AsyncIterator[str]:
         sock.close()
         raise
     config = uvicorn.Config(
-        application(engine, token=token, host=host),
+        application(engine, access=Access(token, named), host=host),
         log_level="error",
         access_log=False,
         lifespan="off",
@@ -211,6 +216,7 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
         LogError: The log cannot be used; or another engine took it over meanwhile.
     """
     target = log or configuration.log
+    named = callers(configuration.auth, source=configuration.source)
     ended = asyncio.Event()
     _end_on_signals(ended)
     # A decision must not wait for another thread's turn longer than it has to.
@@ -226,7 +232,8 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
             gc.freeze()
             for note in engine.notes:
                 voice.say(f"tanist: {note}")
-            async with served(engine, log_path(target), listen or configuration.listen) as url:
+            place = listen or configuration.listen
+            async with served(engine, log_path(target), place, named=named) as url:
                 groups = ", ".join(
                     f"{name} ({policy.automation.value})"
                     for name, policy in engine.policy.groups.items()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from engine.service.access import Access
 from engine.service.app import COMMANDS, application
 from tests.engine.cli.shell import ROOT, answer, environment, tanist
 from tests.engine.real import Fleet, fleet
@@ -54,7 +55,7 @@ def test_the_observation_it_shows_can_be_imported(tmp_path: Path) -> None:
 
 
 def test_every_path_and_command_it_names_is_served() -> None:
-    app = application(None, token="", host="")  # type: ignore[arg-type]
+    app = application(None, access=Access(""), host="")  # type: ignore[arg-type]
     served = {str(getattr(route, "path", "")) for route in app.routes}
     named = set(re.findall(r"(?:GET|POST) (/[a-z/]+)", README))
     assert named

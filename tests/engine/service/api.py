@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import aiohttp
 
 from engine.embed import Engine
+from engine.service.access import Caller
 from engine.service.running import served
 
 
@@ -21,7 +22,7 @@ class Api:
         self.http = http
 
     async def get(self, path: str, **headers: str) -> tuple[int, object]:
-        """Return the status and the JSON document."""
+        """Return the status and the JSON document; without a token unless `headers` has one."""
         async with self.http.get(f"{self.url}{path}", headers=headers) as answer:
             return answer.status, await answer.json()
 
@@ -36,9 +37,11 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def api_on(engine: Engine, directory: Path) -> AsyncIterator[Api]:
-    """Serve `engine`, whose log is in `directory`."""
-    async with served(engine, directory / "t.db", "127.0.0.1:0") as url:
+async def api_on(
+    engine: Engine, directory: Path, *, named: Iterable[Caller] = ()
+) -> AsyncIterator[Api]:
+    """Serve `engine`, whose log is in `directory`, to those who have tokens of their own, too."""
+    async with served(engine, directory / "t.db", "127.0.0.1:0", named=named) as url:
         token = (directory / "tanist.token").read_text().strip()
         async with aiohttp.ClientSession() as http:
             yield Api(engine, url, token, http)

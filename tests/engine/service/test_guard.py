@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
+from engine.service.access import Access
 from engine.service.guard import Guard, is_loopback, machine_names
 from engine.service.running import served
 from tests.engine.real import nobody, run
@@ -24,7 +25,7 @@ async def interface(scope: Scope, receive: Receive, send: Send) -> None:
 
 def asked(host: str, *, path: str = "/api/status", **headers: str) -> int:
     """Return the status of the answer where the engine listens on `host`."""
-    guard = Guard(interface, host=host, token="secret", own_names=("Box.lan", "Box"))
+    guard = Guard(interface, host=host, access=Access("secret"), own_names=("Box.lan", "Box"))
     fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": fields}
     sent: list[Message] = []
