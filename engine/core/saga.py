@@ -24,6 +24,7 @@ from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
 from engine.core.fleet import Health, Role
 from engine.core.hooks import hook_before
 from engine.core.leasing import lease_ends_us
+from engine.core.policy import Automation
 from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch, paused_until
 from engine.core.transfer import kept_digest
 
@@ -91,6 +92,10 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
         is_silent = source.health is Health.UNKNOWN
         reason = f"nothing is heard of {saga.source}" if is_silent else "the active recovered"
         return _end(state, group, saga, "abandoned", reason, at_us)
+    observes = state.policy_of(group).automation is Automation.OBSERVE
+    if is_automatic and observes and not saga.attempt:
+        # Nothing was taken from anybody, and by now nothing shall be.
+        return _end(state, group, saga, "abandoned", f"{group.id} only observes", at_us)
     block = waiting(state, group, saga, at_us)
     if block is not None:
         is_for_last = block.reason == "approval" and saga.to

@@ -3,8 +3,18 @@
 from engine.core import events as ev
 from engine.core.fleet import Role
 from engine.core.owed import deliveries
-from engine.core.policy import Automation
-from tests.engine.core.build import Story, declared, kinds, loaded, made, only, story, subjects
+from engine.core.policy import HOUR, Automation
+from tests.engine.core.build import (
+    Story,
+    declared,
+    kinds,
+    loaded,
+    made,
+    only,
+    refused,
+    story,
+    subjects,
+)
 
 
 def test_the_active_is_who_says_so_alone() -> None:
@@ -62,3 +72,28 @@ def test_two_that_report_themselves_active_at_first_are_waited_for() -> None:
     tale.roles = {"b": "active"}
     tale.ok("a", "b", "c")
     assert tale.state.groups["g"].assigned == "b"
+
+
+def test_a_failover_that_waits_ends_when_a_group_only_observes() -> None:
+    tale = story(hold_down_us=HOUR, unknown_after_us=0, rise=1, names="abc")
+    tale.crashes("a")
+    tale.work()
+    tale.ok("b", "c")
+    tale.fails("b")
+    tale.ok("c")
+    assert tale.group.saga is not None
+    assert tale.group.saga.waits == "hold-down"
+    observing = made(automation=Automation.OBSERVE, hold_down_us=HOUR, unknown_after_us=0, rise=1)
+    taken = tale.see(loaded(observing, declared("abc")))
+    ended = only(taken, ev.FailoverEnded)
+    assert (ended.result, ended.reason) == ("abandoned", "g only observes")
+    assert only(taken, ev.FailoverProposed).heir == "c"
+    assert refused(tale.ask(ev.Approved(author="x"))) == ("no failover of g waits for an approval",)
+
+
+def test_one_that_has_begun_is_brought_to_its_end() -> None:
+    tale = story(unknown_after_us=0)
+    tale.crashes("a")
+    tale.see(loaded(made(automation=Automation.OBSERVE, unknown_after_us=0), declared("abc")))
+    tale.work()
+    assert tale.group.assigned == "b"
