@@ -227,14 +227,17 @@ class Issuing:
         return False
 
     def answered(self, master: str) -> None:
-        """Note that `master` answers again: what is owed to it need not wait any longer."""
+        """Note that `master` answers again: what is owed to it need not wait any longer.
+
+        Nor does it wait for long if that fails: pauses begin anew with the shortest.
+        """
         group = self._state.group_of(master)
         owing = None if group is None else self._owing.get(group.id)
         if group is None or owing is None:
             return
         for key, tried in owing.tries.items():
             if key[1] == master:
-                tried.not_before_us = 0
+                tried.count = tried.not_before_us = 0
         self._schedule(group.id, owing)
 
 

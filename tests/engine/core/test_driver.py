@@ -181,6 +181,24 @@ def test_a_master_that_answers_need_not_be_waited_for() -> None:
     assert engine.effects() == [fence]
 
 
+def test_how_long_a_master_did_not_answer_says_nothing_of_what_it_does_now() -> None:
+    engine = serving()
+    engine.crashes("a")
+    engine.append()
+    fence = engine.effects()[1]
+    for _ in range(8):  # by now the pause is as long as half of the longest
+        engine.ends(fence, Result.FAILED)
+        engine.append()
+        engine.at_us += BACKOFF_US_MAX
+        assert engine.effects() == [fence]
+    engine.driver.answered("a")
+    engine.ends(fence, Result.REFUSED)
+    engine.append()
+    assert engine.effects() == []
+    engine.at_us += BACKOFF_US
+    assert engine.effects() == [fence]
+
+
 def test_what_is_still_owed_keeps_its_pause_when_the_failover_ends() -> None:
     engine = serving()
     engine.crashes("a")
