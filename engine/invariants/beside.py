@@ -1,4 +1,4 @@
-"""What goes on beside the steps of a failover, judged: programs around steps, and healing."""
+"""What goes on beside the steps of a failover, judged: programs, healing, ejections."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from engine.core.fleet import Health, Role
 from engine.core.state import Phase
 from engine.invariants.followed import Followed, FollowedGroup
 
+LARGE: Final = 5  # masters, from which on a share of a group may be ejected [count]
 WELL: Final = ("ok", "assumed")
 # What begins each step, besides the fence of the source.
 BEGINS: Final[dict[type[AnyEvent], str]] = {
@@ -82,6 +83,33 @@ def unbounded(master: Followed, event: ev.RecoveryStarted, at_us: int) -> str:
         return f"attempt {event.n} to heal {master.name} is not backed off"
     if master.health is not Health.FAILED or master.is_excluded:
         return f"{master.name} is healed, and is {master.health.value} or excluded"
+    return ""
+
+
+def unserved(master: Followed, event: ev.MasterEjected | ev.MasterReadmitted, at_us: int) -> str:
+    """Return what is wrong now that a master gets no traffic; "" if nothing is.
+
+    Of a small group a half serves on; of a large one a share may be out, and one always.
+    """
+    if isinstance(event, ev.MasterReadmitted):
+        return ""
+    group = master.group
+    balance = group.policy.balance
+    settings = None if balance is None else balance.ejection
+    if settings is None:
+        return f"{master.name} is ejected, and no policy says so"
+    if not 0 < event.until_us - at_us <= settings.most_us:
+        return f"{master.name} is ejected for {event.until_us - at_us} us"
+    count = len(group.masters)
+    out = sum(one.is_out for one in group.masters.values())
+    serving = sum(
+        one.role is Role.ACTIVE and one.health is not Health.FAILED and not one.is_out
+        for one in group.masters.values()
+    )
+    if count < LARGE and serving < (count + 1) // 2:
+        return f"{master.name} is ejected, and {serving} of {count} serve"
+    if count >= LARGE and out > max(1, count * settings.share_ppm // 1_000_000):
+        return f"{master.name} is ejected, and {out} of {count} are out"
     return ""
 
 

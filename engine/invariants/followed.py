@@ -13,7 +13,7 @@ class Followed:
 
     __slots__ = (
         "acts", "fence", "good_us", "group", "healings", "heals_again_us", "health", "is_excluded",
-        "maintenance", "n", "name", "observers", "role",
+        "is_out", "maintenance", "n", "name", "observers", "role",
     )  # fmt: skip
 
     def __init__(self, name: str, group: "FollowedGroup") -> None:
@@ -28,6 +28,7 @@ class Followed:
         self.fence = 0  # the epoch that it has to confirm; 0: none is open
         self.is_excluded = False
         self.maintenance: list[tuple[int, int]] = []  # from, to [us]
+        self.is_out = False  # it is ejected
         self.healings = 0  # attempts to heal it since it was well [count]
         self.heals_again_us = 0  # the next one comes no earlier
 
@@ -163,6 +164,7 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
     if master.fence is not None and not master.fence.is_confirmed:
         found.fence = master.fence.confirm_at
     found.is_excluded = master.is_excluded
+    found.is_out = master.ejected is not None and master.ejected.is_out
     if master.recovery is not None:
         found.healings = master.recovery.n
         found.heals_again_us = master.recovery.again_at_us

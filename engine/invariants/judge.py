@@ -33,6 +33,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "budgets are kept": "No more attempts or failovers than the policy has, but for approved ones.",
     "programs are heeded": "No step begins before the program that it waits for has ended well.",
     "healing is bounded": "No more attempts to heal a master than the policy has, each backed off.",
+    "enough serve": "No master is ejected that too few would be left without, nor for too long.",
     "refusals stand alone": "Nothing follows a refused command but its refusal.",
 }
 
@@ -100,6 +101,8 @@ class Invariants:
             ev.HookEnded: self._hooked,
             ev.Outcome: self._hooked,
             ev.RecoveryStarted: self._healed,
+            ev.MasterEjected: self._ejected,
+            ev.MasterReadmitted: self._ejected,
             ev.MasterHealthy: self._well,
             ev.MasterDegraded: self._well,
             ev.ResetAsked: self._well,
@@ -209,6 +212,15 @@ class Invariants:
         found = "" if master is None else beside.unbounded(master, event, recorded.at_us)
         if found:
             self._break("healing is bounded", recorded, found)
+
+    def _ejected(self, recorded: Recorded, event: ev.MasterEjected | ev.MasterReadmitted) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is None:
+            return
+        master.is_out = isinstance(event, ev.MasterEjected)
+        found = beside.unserved(master, event, recorded.at_us)
+        if found:
+            self._break("enough serve", recorded, found)
 
     def _well(self, recorded: Recorded, _: object) -> None:
         master = self._book.masters.get(recorded.subject)

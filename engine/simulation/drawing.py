@@ -39,7 +39,7 @@ HEALS: Final = {
 # Mixes that bring about what a mix of everything has too seldom: masters that go and come; a source
 # that drains when its heir is lost; an engine that hears nothing while a master proves itself;
 # a copy of the log that is older than what a fenced master knows; programs that fail; leases whose
-# clocks go astray; a full disk; a log that is thinned while work goes on.
+# clocks go astray; a full disk; a log that is thinned while work goes on; requests that fail.
 THEMES: Final[tuple[tuple[str, ...], ...]] = (
     ("crash", "restart", "cut", "join", "exclude", "include", "poor", "well", "engine-crash"),
     ("switchover", "accept", "gray", "open", "exclude", "include", "rest"),
@@ -48,6 +48,7 @@ THEMES: Final[tuple[tuple[str, ...], ...]] = (
     ("crash", "restart", "hang", "continue", "program-fails", "program-hangs", "program-lies"),
     ("hang", "continue", "clock-jump", "drift", "engine-crash", "stray", "crash", "restart"),
     ("fill", "free", "crash", "restart", "hang", "continue", "engine-crash", "accept"),
+    ("calls", "crash", "restart", "hang", "continue", "drain", "undrain", "engine-crash"),
     ("thin", "sweep", "engine-crash", "accept", "keep", "switchover", "checkpoint", "rollback"),
 )
 THEMED: Final = 0.25  # share of the seeds that draw one of them

@@ -14,7 +14,9 @@ from engine.core.policy import (
     SECOND,
     AlertPolicy,
     Automation,
+    Balance,
     Degraded,
+    Ejection,
     FenceKind,
     FleetPolicy,
     GroupPolicy,
@@ -164,12 +166,29 @@ def _beside(rng: random.Random, made: GroupPolicy) -> GroupPolicy:
             timeout_us=60 * MS,
         )
         made = replace(made, recover=heals)
+    if made.mode is Mode.ACTIVE_ACTIVE:
+        made = replace(made, balance=_balance(rng))
     if made.mode is Mode.ACTIVE_STANDBY and rng.random() < 0.25:
         made = replace(made, effects=rng.choice(("command", "redis")))
         if renews_lease(made):
             fence = replace(made.fence, lease_us=REDIS_SLACK_US + 100 * MS)
             made = replace(made, fence=fence)
     return made
+
+
+def _balance(rng: random.Random) -> Balance:
+    """Return how traffic is shared, and from when on a master gets none."""
+    ejection = Ejection(
+        first_us=rng.choice((20 * MS, 200 * MS)),
+        most_us=400 * MS,
+        share_ppm=rng.choice((100_000, 400_000)),
+        failed_ppm=500_000,
+    )
+    return Balance(
+        slow_start_us=rng.choice((0, 50 * MS)),
+        ejection=ejection if rng.random() < 0.6 else None,
+        panic_ppm=rng.choice((0, 300_000, 600_000)),
+    )
 
 
 def _phi(rng: random.Random) -> Phi:

@@ -10,8 +10,11 @@ from engine.core import events as ev
 from engine.core.decider import Decide
 from engine.core.driver import Driver
 from engine.core.errors import LogConflict, LogFull, LogUncertain
-from engine.core.events import FLEET, Observation
-from engine.core.fleet import Master
+from engine.core.events import FLEET, CallsCounted, Observation
+from engine.core.facts import Calls
+from engine.core.fleet import Master, Role
+from engine.core.outliers import settings_of
+from engine.core.policy import SECOND
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
@@ -22,6 +25,8 @@ from engine.simulation.outside import Outside
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import Turn
 from engine.simulation.tape import Torn
+
+CALLS: Final = 100  # to each master, in a window of requests [count]
 
 
 class Peopled(Outside, Protocol):
@@ -64,6 +69,8 @@ class People:
                 self._claim(turn)
             case "rest":
                 pass
+            case "calls":
+                self._call(turn)
             case "thin" | "sweep":
                 self._let_go(turn)
             case _:
@@ -83,6 +90,25 @@ class People:
         rim = self._world.rim
         if rim is not None and not rim.is_stalled and rim.driver.working.groups:
             rim.keep(f"state-{self._blobs % 2}", body, hashlib.sha256(body).digest())
+
+    def _call(self, turn: Turn) -> None:
+        """Let a window of requests go by the engine, of which those to one master fail."""
+        rim = self._world.rim
+        name = group_of(turn, self._world)
+        if rim is None or rim.is_stalled or name not in rim.driver.working.groups:
+            return
+        group = rim.driver.working.groups[name]
+        calls = tuple(
+            Calls(
+                master=one,
+                calls=CALLS,
+                failed=min(CALLS, turn.count * CALLS // 4) if one == turn.subject else 1,
+            )
+            for one, master in group.masters.items()
+            if master.role is Role.ACTIVE
+        )
+        if calls and settings_of(rim.driver.working, group) is not None:
+            rim.observe(CallsCounted(window_us=SECOND, calls=calls), name)
 
     def _let_go(self, turn: Turn) -> None:
         """Let the engine drop what is old, or what nothing needs any more."""

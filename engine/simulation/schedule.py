@@ -131,12 +131,14 @@ KEEPING: Final = (
     "sweep",  # the bodies that nothing needs go
 )
 FLEET_COMMANDS: Final = ("remove", "add")
+TRAFFIC: Final = ("calls",)  # of 100 requests to `subject` `count` quarters fail, of others one
 MORE_KINDS: Final = (
     *PROGRAM_FAULTS,
     *REPLICA_FAULTS,
     *SPACE_FAULTS,
     *KEEPING,
     *FLEET_COMMANDS,
+    *TRAFFIC,
     *MORE_MASTER_FAULTS,
     *LINK_FAULTS,
     *PARTITIONS,
@@ -155,7 +157,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "many at once": SITE_FAULTS,
     "programs": PROGRAM_FAULTS,
     "people": (*COMMANDS, *MORE_COMMANDS, *FLEET_COMMANDS),
-    "work": WORK,
+    "work": (*WORK, *TRAFFIC),
 }
 
 

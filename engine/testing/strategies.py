@@ -20,6 +20,7 @@ from engine.simulation.schedule import (
     MORE_COMMANDS,
     MORE_MASTER_FAULTS,
     REPLICA_FAULTS,
+    TRAFFIC,
     GroupSetting,
     Schedule,
     Setting,
@@ -34,7 +35,7 @@ GAPS_US: Final = (0, MS, 30 * MS, 150 * MS)
 _OF_A_MASTER: Final = frozenset(
     (
         *MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *REPLICA_FAULTS, *COMMANDS,
-        *MORE_COMMANDS, *FLEET_COMMANDS,
+        *MORE_COMMANDS, *FLEET_COMMANDS, *TRAFFIC,
     )
 )  # fmt: skip
 _TIMES: Final = frozenset(

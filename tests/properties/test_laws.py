@@ -13,7 +13,17 @@ from engine.core.decider import Decide, decide
 from engine.core.events import Observation, Recorded, Result
 from engine.core.evolve import evolve
 from engine.core.fleet import Health, Mode, Role
-from engine.core.policy import MS, SECOND, Automation, Fence, FenceKind, Hooks, Recover
+from engine.core.policy import (
+    MS,
+    SECOND,
+    Automation,
+    Balance,
+    Ejection,
+    Fence,
+    FenceKind,
+    Hooks,
+    Recover,
+)
 from engine.core.state import Ledger, State, copy, digest
 from engine.core.step import Evolve, Step
 from engine.simulation import checkers
@@ -267,6 +277,12 @@ def _never_tried(state: State, recorded: Recorded) -> None:
     recovery.n -= 1
 
 
+def _never_out(state: State, recorded: Recorded) -> None:
+    ejected = state.groups["g"].masters[recorded.subject].ejected
+    assert ejected is not None
+    ejected.is_out = False
+
+
 def _lapsed_before(state: State, recorded: Recorded) -> None:
     state.groups["g"].masters[recorded.subject].left_at_us -= SECOND
 
@@ -396,6 +412,18 @@ LEASED = story(
         fence=Fence(kind=FenceKind.LEASE, clients="route", lease_us=200 * MS),
     ),
 )  # fmt: skip
+EJECTED = story(
+    (200, "calls", "a", 3), (10, "calls", "b", 3), (200, "rest", "", 0),
+    policy=msgspec.structs.replace(
+        policy(mode=Mode.ACTIVE_ACTIVE, fall=1, rise=1),
+        balance=Balance(
+            slow_start_us=0,
+            ejection=Ejection(
+                first_us=100 * MS, most_us=300 * MS, share_ppm=200_000, failed_ppm=500_000
+            ),
+        ),
+    ),
+)  # fmt: skip
 FULL = story((100, "fill", "", 500), (900, "free", "", 0), (100, "rest", "", 0))
 SWEPT = story((100, "hang", "a", 0), (10, "accept", "", 3), (5, "sweep", "", 0),
               (20, "continue", "a", 0))  # fmt: skip
@@ -483,6 +511,12 @@ MUTANTS: list[Mutant] = [  # at least one for each law
         lambda: decide,
         after(ev.RecoveryStarted, _never_tried),
         HEALED,
+    ),
+    Mutant(
+        checkers.JUDGED["enough serve"],
+        lambda: decide,
+        after(ev.MasterEjected, _never_out),
+        EJECTED,
     ),
     Mutant(checkers.standbys_follow, lambda: incurious, lambda: evolve, FOLLOWED),
     Mutant(checkers.what_is_kept_is_enough, lambda: decide, short_of_memory, THINNED),

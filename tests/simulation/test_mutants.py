@@ -9,6 +9,7 @@ from engine.core.errors import LogCorrupted
 from engine.core.policy import Automation, FenceKind
 from engine.simulation import Schedule, Setting, policy, simplify, swarm
 from tests.properties.test_laws import (
+    EJECTED,
     FOLLOWED,
     HEALED,
     HELD_UP,
@@ -30,6 +31,7 @@ SETTINGS: dict[str, Setting] = {
     "programs_are_heeded": HELD_UP.setting,
     "programs_are_heeded-no": HELD_UP.setting,
     "healing_is_bounded": HEALED.setting,
+    "enough_serve": EJECTED.setting,
     "standbys_follow": FOLLOWED.setting,
     "watched-lease": LEASED.setting,
     "budgets_are_kept": Setting(policy=policy(fall=1, rise=1, limit=1)),
