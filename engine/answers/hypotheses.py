@@ -4,8 +4,7 @@ Which settings can be asked about is in engine.whatif.keys; how it is decided ag
 engine.whatif.again. Where observations were dropped, the answer begins after them, and says so.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +17,7 @@ from engine.answers.times import iso
 from engine.answers.words import lasting
 from engine.config import override
 from engine.core import events as ev
+from engine.core import lulls
 from engine.core import state as st
 from engine.core.errors import ConfigurationError
 from engine.core.events import Recorded, codes_of
@@ -31,9 +31,9 @@ from engine.whatif.given import Change, is_input
 from engine.whatif.keys import Changed, Sort, answerable, changes
 from engine.whatif.model import Times, learned
 from engine.whatif.spans import Item
+from engine.whatif.sweep import sweep
 from engine.whatif.tally import FALSE_WITHIN_US, Sums
 
-PIECE_EVENTS: Final = 1_000  # between two reports of progress
 SHOWN_MAX: Final = 200  # differences in a document
 
 
@@ -217,8 +217,12 @@ def ask(
     false_within_us: int = FALSE_WITHIN_US,
     stop: Callable[[WhatIf], bool] | None = None,
     progress: Progress | None = None,
+    beside: State | None = None,
 ) -> Result:
-    """Return what comes of a part of a log; its base is used up."""
+    """Return what comes of a part of a log; its base is used up.
+
+    Without `stop`, what was recorded is folded into `beside`.
+    """
     run = WhatIf(
         change=asked.change,
         base=part.base,
@@ -227,8 +231,11 @@ def ask(
         narrows=asked.narrows,
         false_within_us=false_within_us,
     )
-    events = log.read(part.after, part.until)
-    return run.run(events if progress is None else _told(events, part, progress), stop=stop)
+    if stop is not None:
+        return run.run(log.read(part.after, part.until), stop=stop)
+    stretches = log.stretches(part.after, part.until)
+    told = stretches if progress is None else _told(stretches, part, progress)
+    return sweep(run, told, beside=beside)
 
 
 def times_of(log: Log) -> Times:
@@ -256,11 +263,12 @@ def _outcomes(log: Log) -> Iterator[Recorded]:
             yield decoded(row)
 
 
-def _told(events: Iterator[Recorded], part: Stretch, progress: Progress) -> Iterator[Recorded]:
-    # In pieces: to look at each event's place costs as much as a tenth of what is made of it.
-    while taken := list(itertools.islice(events, PIECE_EVENTS)):
-        yield from taken
-        progress(taken[-1].seq - part.after, part.until - part.after)
+def _told(
+    stretches: Iterable[lulls.Stretch], part: Stretch, progress: Progress
+) -> Iterator[lulls.Stretch]:
+    for stretch in stretches:
+        yield stretch
+        progress(stretch.seqs[-1] - part.after, part.until - part.after)
 
 
 def document(
@@ -278,6 +286,7 @@ def document(
     true: another release than this one has decided the log, and otherwise.
     """
     began_us = 0 if part.base is None else part.base.at_us
+    beside = State() if part.base is None else st.copy(part.base)
     seen: list[int] = [part.until]
 
     def ends(run: WhatIf) -> bool:
@@ -293,8 +302,9 @@ def document(
         false_within_us=false_within_us,
         stop=None if stop is None else ends,
         progress=progress,
+        beside=beside,
     )
-    recorded = state_at(log, seen[0])
+    recorded = beside if stop is None else state_at(log, seen[0])
     began_us = began_us or next((row[1] for row in log.rows(part.after, chunk=1)), 0)
     return {
         "asked": asked.label,

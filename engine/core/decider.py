@@ -241,6 +241,12 @@ def next_due_us(state: State) -> int | None:
     return dues.next_us if dues.next_us < FAR_US else None
 
 
+def nothing_due_before(state: State, upto_us: int) -> int:
+    """Return before when no deadline is due [us], as the state is; looked at up to `upto_us`."""
+    _first_due(state, upto_us)
+    return state.cache.dues.next_us
+
+
 def _unspent(state: State, part: str, *, stale_only: bool = False) -> Due | None:
     """Return the first deadline of a part that has not been acted upon in vain; None: it has none.
 

@@ -10,10 +10,12 @@ from typing import cast
 import msgspec
 
 from engine.core import events as ev
+from engine.core import lulls
 from engine.core import state as st
 from engine.core.decider import STALENESS, Decide, decide, step
 from engine.core.events import GroupControl, Recorded
 from engine.core.evolve import evolve
+from engine.core.lulls import Stretch
 from engine.core.state import State
 from engine.core.step import Evolve
 
@@ -42,6 +44,36 @@ def replay(
         if recorded.seq > until_seq:
             break
         evolve(state, recorded)
+    return state
+
+
+def replay_stretches(log: Iterable[Stretch], *, state: State | None = None) -> State:
+    """Return what `replay` returns for the same events, sooner where little happens in them.
+
+    Holds one stretch at a time. A `state` that is passed in is used up.
+
+    Raises:
+        LogCorrupted: As there.
+    """
+    state = State() if state is None else state
+
+    def each(events: list[Recorded]) -> None:
+        for recorded in events:
+            evolve(state, recorded)
+
+    def lull(stretch: Stretch, begin: int) -> int:
+        end = stretch.good_until(begin)
+        if end - begin < lulls.EVENTS_MIN or not lulls.follows(state, stretch, begin, end):
+            return 0
+        known = lulls.known_of(state, stretch.masters(begin, end))
+        found = None if known is None else stretch.lull(begin, end, known)
+        if found is None:
+            return 0
+        lulls.take(state, found)
+        return end - begin
+
+    for stretch in log:
+        lulls.go_through(stretch, lull, each)
     return state
 
 

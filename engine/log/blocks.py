@@ -37,6 +37,7 @@ from engine.core.events import LIST_DECODERS, AnyEvent, Recorded, decode
 from engine.log.chain import BLOCK_EVENTS, link
 from engine.log.codec import crcs_of
 from engine.log.protocol import EventRow, Row
+from engine.log.stretches import GOOD, Columns
 
 LEVEL: Final = 6  # of zlib; the higher ones save a hundredth and cost a quarter more time
 
@@ -175,7 +176,7 @@ class Block:
             raise ValueError(f"its columns are not those of {count} events")
         self.times = list(itertools.accumulate(_from_numbers("q", times)))
         names = self.names
-        self.subjects = [names[index] for index in _from_numbers("H", subjects)]
+        self.subjects = list(map(names.__getitem__, _from_numbers("H", subjects)))
         self.causes = _from_numbers("q", causes)
         self.sizes = _from_numbers("I", sizes)
 
@@ -242,6 +243,26 @@ class Block:
         """
         return list(
             map(Recorded, self.seqs, self.times, self.subjects, self.causes, self._decoded())
+        )
+
+    def stretch(self) -> Columns:
+        """Return the same as columns, of which what is asked for is decoded; raises the same."""
+        index = self.codes.index(GOOD) if GOOD in self.codes else -1
+        is_good = len(self.codes) == 1 and index == 0
+        sizes, data = self.sizes, self._inflated()
+        if not is_good:
+            at = sum(self._group_sizes()[: max(index, 0)])
+            sizes = array("I", itertools.compress(sizes, map(index.__eq__, self.kinds)))
+            data = data[at : at + sum(sizes)]
+        return Columns(
+            seqs=self.seqs,
+            times=self.times,
+            subjects=self.subjects,
+            causes=self.causes,
+            others=[] if is_good else [p for p, kind in enumerate(self.kinds) if kind != index],
+            good=data,
+            sizes=sizes,
+            decode=lambda: list(self._decoded()),
         )
 
     def _decoded(self) -> Iterator[AnyEvent]:

@@ -15,6 +15,7 @@ import msgspec
 from engine.core.errors import LogConflict, LogCorrupted
 from engine.core.events import DECODERS, KINDS, LogBased, Recorded, decode, encode
 from engine.log.protocol import EventRow, Head, Row
+from engine.log.stretches import GOOD, Columns
 
 CHAIN_BYTES: Final = 32
 BASE_KIND: Final = next(code for code, kind in KINDS.items() if kind is LogBased)
@@ -92,6 +93,26 @@ def decode_rows(rows: Sequence[EventRow]) -> list[Recorded]:
         for seq, _, kind, _, _, payload in rows:
             decode(kind, payload, seq=seq)
         raise
+
+
+def stretch_of(rows: Sequence[EventRow]) -> Columns:
+    """Return the events of `rows`, one at least, as columns; raises as `decode_rows` does."""
+    seqs, times, kinds, subjects, causes, payloads = zip(*rows, strict=True)
+    good = payloads
+    others = []
+    if kinds.count(GOOD) < len(kinds):
+        others = [place for place, kind in enumerate(kinds) if kind != GOOD]
+        good = tuple(row[5] for row in rows if row[2] == GOOD)
+    return Columns(
+        seqs=seqs,
+        times=times,
+        subjects=subjects,
+        causes=causes,
+        others=others,
+        good=b"".join(good),
+        sizes=list(map(len, good)),
+        decode=lambda: [recorded.event for recorded in decode_rows(rows)],
+    )
 
 
 def base_of(row: Row) -> LogBased | None:

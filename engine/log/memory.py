@@ -8,18 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.core.errors import LogError, LogUncertain
 from engine.core.events import Recorded
+from engine.core.lulls import Stretch
 from engine.core.terms import Keyed
 from engine.log.append_keys import Appended, KeyShelf, appended, found_again, rows_of
 from engine.log.blocks import Block, Stored, seal_rows
 from engine.log.bodies import checked, removals
 from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold
-from engine.log.codec import base_of, crcs_of, decode_rows, encode_rows
+from engine.log.codec import base_of, crcs_of, decode_rows, encode_rows, stretch_of
 from engine.log.protocol import (
     AFTER_COMMIT,
     BEFORE_APPEND,
     BEFORE_COMMIT,
     CHUNK_EVENTS,
     NO_BODIES,
+    STRETCH_EVENTS,
     Head,
     Hook,
     Row,
@@ -89,6 +91,11 @@ class MemoryLog(WithViews):
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
         events = ([row[:6] for row in rows] for rows in self._chunks(after, until, chunk))
         return itertools.chain.from_iterable(map(decode_rows, events))
+
+    def stretches(self, after: int = 0, until: int | None = None) -> Iterator[Stretch]:
+        """Return the same events as columns."""
+        for rows in self._chunks(after, until, STRETCH_EVENTS):
+            yield stretch_of([row[:6] for row in rows])
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS

@@ -14,6 +14,7 @@ import msgspec
 
 from engine.core.errors import LogError
 from engine.core.events import Recorded
+from engine.core.lulls import Stretch
 from engine.core.terms import Keyed
 from engine.log.append_keys import Appended, AppendKeys
 from engine.log.shelf import Shelf
@@ -29,6 +30,7 @@ Hook: TypeAlias = Callable[[str], None]
 
 NO_BODIES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 CHUNK_EVENTS: Final = 500  # what a read holds in memory; more is slower, it leaves the caches
+STRETCH_EVENTS: Final = 1_000  # of those that a read gives as columns
 
 BEFORE_APPEND: Final = "log.before_append"
 BEFORE_COMMIT: Final = "log.before_commit"
@@ -154,6 +156,12 @@ class Log(Protocol):
         Raises:
             LogTooNew: An event is of a kind that this release does not know.
             LogCorrupted: An event cannot be decoded.
+        """
+
+    def stretches(self, after: int = 0, until: int | None = None) -> Iterator[Stretch]:
+        """Return the same events as columns, so many at a time; nothing is decoded that need not.
+
+        What cannot be decoded raises when it is asked for.
         """
 
     def rows(

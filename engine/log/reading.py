@@ -11,10 +11,11 @@ from typing import Final
 from engine.core.events import Recorded
 from engine.log.blocks import Block, Stored
 from engine.log.chain import BLOCK_EVENTS
-from engine.log.codec import crcs_of, decode_rows
+from engine.log.codec import crcs_of, decode_rows, stretch_of
 from engine.log.connection import Connection
 from engine.log.protocol import CHUNK_EVENTS, EventRow, Row, Seal
 from engine.log.schema import PASSING, SELDOM
+from engine.log.stretches import Columns
 
 _ROWS: Final = (
     "SELECT seq, at_us, kind, subject, cause, payload, crc FROM events "
@@ -73,6 +74,23 @@ class Reading:
                 rows: list[EventRow] = found
                 yield decode_rows(rows)
                 after = rows[-1][0]
+            else:
+                return
+
+    def stretches(self, after: int, until: int, chunk: int) -> Iterator[Columns]:
+        """Return the same as columns."""
+        while after < until:
+            found = self._next(_EVENTS, after, until, chunk)
+            if isinstance(found, Block):
+                places = found.places(after, until)
+                if len(places) == len(found.seqs):
+                    yield found.stretch()
+                elif places:
+                    yield stretch_of(found.rows()[places.start : places.stop])
+                after = found.last
+            elif found:
+                yield stretch_of(found)
+                after = found[-1][0]
             else:
                 return
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
+from engine.core.lulls import Stretch
 from engine.core.terms import Keyed
 from engine.log import sealing
 from engine.log.append_keys import (
@@ -46,6 +47,7 @@ from engine.log.protocol import (
     BEFORE_COMMIT,
     CHUNK_EVENTS,
     NO_BODIES,
+    STRETCH_EVENTS,
     Head,
     Hook,
     Row,
@@ -296,6 +298,11 @@ class SqliteLog(WithViews):
         """Return the events with `after` < seq <= `until` (None: the head at this call)."""
         until = self.head.seq if until is None else until
         return itertools.chain.from_iterable(self._events().events(after, until, chunk))
+
+    def stretches(self, after: int = 0, until: int | None = None) -> Iterator[Stretch]:
+        """Return the same events as columns."""
+        until = self.head.seq if until is None else until
+        return self._events().stretches(after, until, STRETCH_EVENTS)
 
     def rows(
         self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS

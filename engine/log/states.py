@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from engine.core import state as st
-from engine.core.replay import replay
+from engine.core.replay import replay, replay_stretches
 from engine.core.state import FOLD_VERSION, State
 from engine.log.protocol import Log
 from engine.log.snapshots import Snapshot, pack, spare, unpack
-from engine.log.thinning import to_fold
+from engine.log.thinning import begins_with
 from engine.log.uncollected import uncollected
 
 EACH_EVENTS: Final = 10_000  # between two snapshots, at least
@@ -45,8 +45,13 @@ def state_at(log: Log, until: int | None = None, *, say: Say | None = None) -> S
                 say(str(err))
             limit = snapshot.seq - 1
         else:
-            return state if upto == until else replay(log.read(upto, until), state=state)
-    return replay(to_fold(log, until))
+            if upto == until:
+                return state
+            return replay_stretches(log.stretches(upto, until), state=state)
+    base = begins_with(log, until)
+    if base is None:
+        return replay_stretches(log.stretches(until=until))
+    return replay_stretches(log.stretches(base.seq, until), state=replay((base,)))
 
 
 def _believed(snapshot: Snapshot) -> State:

@@ -96,9 +96,21 @@ def to_fold(log: Log, until: int) -> Iterator[Recorded]:
     Raises:
         StateDropped: `until` lies before that.
     """
+    base = begins_with(log, until)
+    if base is None:
+        return log.read(until=until)
+    return itertools.chain((base,), log.read(base.seq, until))
+
+
+def begins_with(log: Log, until: int) -> Recorded | None:
+    """Return the state that stands for what was dropped; None: nothing was.
+
+    Raises:
+        StateDropped: `until` lies before that.
+    """
     last = last_dropped(log)
     if last is None:
-        return log.read(until=until)
+        return None
     dropped = dropped_in(last)
     if until < dropped.until:
         raise StateDropped(
@@ -106,7 +118,7 @@ def to_fold(log: Log, until: int) -> Iterator[Recorded]:
             f"{dropped.until} was dropped (event {last.seq}); decisions up to there are still in "
             "the log"
         )
-    return itertools.chain((base_of(dropped),), log.read(dropped.until, until))
+    return base_of(dropped)
 
 
 def dropping(

@@ -17,22 +17,20 @@ from typing import Final, cast
 import msgspec
 
 from engine.core import events as ev
+from engine.core import lulls
 from engine.core import state as st
 from engine.core.decider import SILENCE, Decide, decide, is_quiet, next_due_us, step
 from engine.core.events import FLEET, AnyEvent, Observation, Recorded
 from engine.core.evolve import evolve
+from engine.core.lulls import Known, Lull
 from engine.core.policy import Policy
 from engine.core.state import State
 from engine.core.step import Evolve
+from engine.whatif.alike import alike, equal
 from engine.whatif.given import ANSWERS, Change, Limits, is_input, lines
 from engine.whatif.model import DELIVERY, Model, Times
 from engine.whatif.spans import Difference, Item, Spans
 from engine.whatif.tally import FALSE_WITHIN_US, Sums, Tally, Verdict
-
-# On what a decision rests, and not what follows from it: two that differ in nothing else are alike.
-_GROUNDS: Final = frozenset(
-    ("figures", "evidence", "table", "policy", "phases", "hold_until_us", "retry_at_us")
-)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,12 +135,43 @@ class WhatIf:
                     break
         else:
             for recorded in log:
-                event = recorded.event
-                if type(event) is not ev.ProbeOk or not self._is_quiet(recorded, event):
-                    self._feed(recorded, recorded, is_new=False)
+                self.take(recorded)
                 if stop is not None and stop(self):
                     break
-        return self._end()
+        return self.end()
+
+    def take(self, recorded: Recorded) -> None:
+        """Take the next event of the log, of which everything counts as it was seen."""
+        event = recorded.event
+        if type(event) is not ev.ProbeOk or not self._is_quiet(recorded, event):
+            self._feed(recorded, recorded, is_new=False)
+
+    @property
+    def takes_lulls(self) -> bool:
+        """Return whether everything counts as it was seen, by the rules of this release."""
+        is_ours = self._decide is decide and self._evolve is evolve
+        return is_ours and not self._skipped and not self._narrows
+
+    def known(self, masters: set[str]) -> dict[str, Known] | None:
+        """Return what the log has of these so far, if nothing follows from the same once more."""
+        places, tally, model = self.state.cache.places, self._recorded, self._model
+        known = lulls.known_of(self.state, masters)
+        if known is None or self._theirs or self._ours:
+            return None
+        if not all(name in places[name].calm and tally.is_quiet(name, "") for name in masters):
+            return None
+        if model is None:
+            return known
+        if not self._runs or not masters.isdisjoint(self._whatif.asked):
+            return None
+        return model.known(known)
+
+    def take_lull(self, lull: Lull, *, seq: int) -> None:
+        """Take good probes of masters of which something is `known`; `seq` is the last one's."""
+        lulls.take(self.state, lull)
+        self.inputs += lull.count
+        self._last_us, self.last_seq = lull.at_us, seq
+        self._recorded.at_us = self._whatif.at_us = lull.at_us
 
     def _before(self) -> State:
         before = State()
@@ -160,29 +189,30 @@ class WhatIf:
     def _is_quiet(self, recorded: Recorded, event: ev.ProbeOk) -> bool:
         """Take a good probe if nothing waits for it, nine of ten events; return whether it was."""
         who, at_us, model, tally = recorded.subject, recorded.at_us, self._model, self._recorded
+        seen = event
         if not tally.is_quiet(who, event.observer):
             return False
         if model is None:
             if self._theirs or self._ours:
                 return False
-        elif (
-            not self._runs
-            or who in self._whatif.asked
-            or self.state.cache.dues.next_us <= at_us
-            or not model.is_plain(event, who)
-        ):
+        elif not self._runs or who in self._whatif.asked or self.state.cache.dues.next_us <= at_us:
             return False
+        else:
+            found = model.seen_plainly(event, who)
+            if found is None:
+                return False
+            seen = found
         state = self.state
-        if is_quiet(state, event, subject=who, at_us=at_us):
+        if is_quiet(state, seen, subject=who, at_us=at_us):
             taken = [recorded]
             if model is not None:
                 seq = state.seq + 1
-                taken = [Recorded(seq, max(at_us, state.at_us), who, recorded.cause, event)]
+                taken = [Recorded(seq, max(at_us, state.at_us), who, recorded.cause, seen)]
             self._evolve(state, taken[0])
         else:
             taken = step(
                 state,
-                event,
+                seen,
                 subject=who,
                 at_us=max(at_us, state.at_us),
                 decide=self._decide,
@@ -268,7 +298,7 @@ class WhatIf:
         self._theirs, self._ours = [], []
         if not theirs and not ours:
             return True
-        is_same = _equal if self._is_strict else _alike
+        is_same = equal if self._is_strict else alike
         for place in range(max(len(theirs), len(ours))):
             pair = theirs[place : place + 1], ours[place : place + 1]
             if not (pair[0] and pair[1] and is_same(pair[0][0], pair[1][0])):
@@ -442,7 +472,7 @@ class WhatIf:
             return event
         return msgspec.structs.replace(event, policy=self._change(event.policy))
 
-    def _end(self) -> Result:
+    def end(self) -> Result:
         """Return the result, as of the last recorded event."""
         last_us = max(self._last_us, self.state.at_us if self._model is None else 0)
         if self._model is None:
@@ -479,20 +509,3 @@ _HEARD: Final = _GOOD | {ev.ProbeFailed, ev.ConnectionClosed}
 
 def _is_turn_of_engine(event: AnyEvent) -> bool:
     return type(event) is ev.DeadlinePassed and event.what != SILENCE
-
-
-def _equal(theirs: Recorded, ours: Recorded) -> bool:
-    return theirs == ours
-
-
-def _alike(theirs: Recorded, ours: Recorded) -> bool:
-    """Return whether two events say the same, whatever figures they rest on."""
-    if theirs == ours:
-        return True
-    if (theirs.subject, theirs.at_us) != (ours.subject, ours.at_us):
-        return False
-    event = theirs.event
-    return type(event) is type(ours.event) and all(
-        name in _GROUNDS or getattr(event, name) == getattr(ours.event, name)
-        for name in event.__struct_fields__
-    )

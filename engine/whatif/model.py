@@ -11,7 +11,7 @@ only recorded is left out, and what came from outside (a restart, a promotion by
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core.events import Observation, Recorded, Result
 from engine.core.fleet import Role
+from engine.core.lulls import Known
 from engine.core.owed import Deliver, Effect, owed_of
 from engine.core.policy import MS
 from engine.core.sending import Sending, is_current
@@ -133,14 +134,35 @@ class Model:
         if group is not None:
             self._drawn.setdefault(group.id, set()).add(epoch)
 
-    def is_plain(self, event: ev.ProbeOk, who: str) -> bool:
-        """Return whether an answer of `who` is like its last one, and nothing is under way."""
+    def seen_plainly(self, event: ev.ProbeOk, who: str) -> ev.ProbeOk | None:
+        """Return what `seen` would, if that is all there is to do.
+
+        None: an answer of `who` is not like its last one, or something is under way.
+        """
         if self._under_way or self._deliveries or who in self._silent:
-            return False
-        if who not in self._state.cache.places:
-            return False
+            return None
         report = (event.epoch, event.role, event.boot)
-        return report == self._recorded.get(who) == self._told[who]
+        if who not in self._state.cache.places or report != self._recorded.get(who):
+            return None
+        told = self._told[who]
+        if told == report:
+            return event
+        return msgspec.structs.replace(event, epoch=told[0], role=told[1], boot=told[2])
+
+    def known(self, here: Mapping[str, Known]) -> dict[str, Known] | None:
+        """Return what the recorded log has of masters of which the state has `here`.
+
+        None: something is under way, or an answer like the last one would be news.
+        """
+        if self._under_way or self._deliveries or not self._silent.isdisjoint(here):
+            return None
+        found = {}
+        for who, (number, (boot, epoch, role)) in here.items():
+            if self._told[who] != (epoch, role, boot) or who not in self._recorded:
+                return None
+            epoch, role, boot = self._recorded[who]
+            found[who] = (number, (boot, epoch, role))
+        return found
 
     def seen(self, event: Observation, who: str) -> Observation:
         """Return an answer of `who` as it would have been: with what it was told here."""

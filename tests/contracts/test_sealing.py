@@ -63,6 +63,10 @@ def test_what_is_read_does_not_depend_on_what_is_sealed(
         assert list(log.read(after, until)) == events[after:last]
         assert list(log.rows(after, until)) == rows[after:last]
         assert list(log.rows(after, until, chunk=300)) == rows[after:last]
+        columns = log.stretches(after, until)
+        assert [one for each in columns for one in each.recorded(0, len(each.seqs))] == events[
+            after:last
+        ]
 
 
 def test_the_chain_is_the_same_however_much_is_sealed(place: Place) -> None:

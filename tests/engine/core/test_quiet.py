@@ -4,7 +4,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import is_quiet, step
+from engine.core.decider import is_quiet, nothing_due_before, step
 from engine.core.evolve import evolve
 from engine.core.policy import MS, SECOND, Automation
 from engine.core.replay import replay
@@ -77,3 +77,15 @@ def test_whoever_restores_a_state_knows_of_no_calm() -> None:
     tale = calm()
     state = st.copy(tale.state)
     assert not is_quiet(state, answer(tale), subject="b", at_us=tale.at_us)
+
+
+def test_when_nothing_is_due_before_moves_with_what_is_heard() -> None:
+    tale = calm()
+    silent_us = tale.state.policy_of(tale.group).probe.unknown_after_us
+    heard_us = tale.at_us
+    assert nothing_due_before(tale.state, heard_us + silent_us) == heard_us + silent_us
+    tale.wait(100 * MS)
+    tale.ok("a", "b", "c")
+    before_us = nothing_due_before(tale.state, heard_us + silent_us)
+    assert heard_us + silent_us < before_us <= tale.at_us + silent_us
+    assert nothing_due_before(tale.state, tale.at_us + silent_us) == tale.at_us + silent_us
