@@ -48,6 +48,7 @@ EVENTS: Final = 10_000_000
 GROUPS: Final = 10
 MASTERS: Final = 50
 INTERVAL_US: Final = 100_000  # of the preset lan
+TIMEOUT_US: Final = 100_000  # likewise
 BEGIN_US: Final = 1_767_225_600_000_000  # 2026-01-01
 STEP_US: Final = 2_000  # how long a master takes for a step
 OUTAGE_TURNS: Final = 600  # between two outages, on average: a minute
@@ -72,17 +73,27 @@ class Model(msgspec.Struct, kw_only=True):
     evidence: Evidence = Evidence.REFUSED
 
 
-class History:
-    """Makes the events, a turn of fifty probes at a time."""
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What a history is like."""
 
-    def __init__(self, log: SqliteLog, seed: int) -> None:
+    masters: int = MASTERS
+    interval_us: int = INTERVAL_US
+    outage_turns: int = OUTAGE_TURNS  # between two outages, on average
+    lost_turns: int = 0  # between two probes that are lost, on average; 0: none is
+
+
+class History:
+    """Makes the events, a turn of a probe of each master at a time."""
+
+    def __init__(self, log: SqliteLog, seed: int, kind: Kind) -> None:
         self._log: Final = log
         self._chance: Final = random.Random(seed)
         self._driver: Final = Driver()
+        self._kind: Final = kind
         self._at_us = BEGIN_US
         self._models: Final = {
             f"master-{place:02d}": Model(name=f"master-{place:02d}", boot=self._boot())
-            for place in range(MASTERS)
+            for place in range(kind.masters)
         }
         self._kept_seq = 0
         self.outages = 0
@@ -99,12 +110,9 @@ class History:
 
     def begin(self) -> None:
         """Start the engine and declare the fleet."""
-        policy = Policy(
-            groups={
-                f"group-{number}": replace(preset("lan"), automation=Automation.AUTO)
-                for number in range(GROUPS)
-            }
-        )
+        lan = replace(preset("lan"), automation=Automation.AUTO)
+        lan = replace(lan, probe=replace(lan.probe, interval_us=self._kind.interval_us))
+        policy = Policy(groups={f"group-{number}": lan for number in range(GROUPS)})
         masters = tuple(
             Master(
                 id=name,
@@ -121,14 +129,17 @@ class History:
 
     def turn(self) -> list[ev.Recorded]:
         """Probe every master once; return the events of it and of what followed."""
-        if self._chance.randrange(OUTAGE_TURNS) == 0:
+        kind = self._kind
+        if self._chance.randrange(kind.outage_turns) == 0:
             self._break_one()
+        if kind.lost_turns and self._chance.randrange(kind.lost_turns) == 0:
+            self._lose_one()
         observe, gauss = self._driver.observe, self._chance.gauss
-        began_us, apart_us = self._at_us, INTERVAL_US // MASTERS
+        began_us, apart_us = self._at_us, kind.interval_us // kind.masters
         for place, model in enumerate(self._models.values()):
             at_us = began_us + place * apart_us + int(gauss(0, 300))
             observe(self._probed(model), subject=model.name, at_us=at_us)
-        self._at_us = began_us + INTERVAL_US
+        self._at_us = began_us + kind.interval_us
         self._driver.tick(self._at_us)
         return self._settled()
 
@@ -136,7 +147,7 @@ class History:
         model.n += 1
         if model.down_turns:
             model.down_turns -= 1
-            waited_us = INTERVAL_US if model.evidence is Evidence.OVERDUE else 0
+            waited_us = TIMEOUT_US if model.evidence is Evidence.OVERDUE else 0
             return ev.ProbeFailed(n=model.n, evidence=model.evidence, waited_us=waited_us)
         return ev.ProbeOk(
             n=model.n,
@@ -156,6 +167,12 @@ class History:
         model.evidence = self._chance.choice((Evidence.REFUSED, Evidence.OVERDUE))
         if model.evidence is Evidence.REFUSED:  # its process is gone, and what it knew with it
             model.boot, model.epoch, model.role = self._boot(), 0, "standby"
+
+    def _lose_one(self) -> None:
+        """Let one probe of one master get no answer."""
+        model = self._chance.choice(list(self._models.values()))
+        if not model.down_turns:
+            model.down_turns, model.evidence = 1, Evidence.OVERDUE
 
     def _boot(self) -> str:
         return f"{self._chance.getrandbits(48):012x}"
@@ -199,11 +216,11 @@ class History:
             self._kept_seq = self.seq
 
 
-def make(path: Path, count: int, seed: int) -> dict[str, object]:
+def make(path: Path, count: int, seed: int, kind: Kind) -> dict[str, object]:
     """Write a log of `count` events or a few more; return what is in it."""
     began_s = shown_s = time.monotonic()
     with open_log(path, mode="write", create=True) as log:
-        history = History(log, seed)
+        history = History(log, seed, kind)
         history.begin()
         events: list[ev.Recorded] = []
         while history.seq < count:
@@ -325,7 +342,7 @@ def say(line: str) -> None:
 
 def report(path: Path, count: int, seed: int) -> dict[str, object]:
     """Return the whole report."""
-    made = alone(contents, path) if path.exists() else alone(make, path, count, seed)
+    made = alone(contents, path) if path.exists() else alone(make, path, count, seed, Kind())
     events = int(str(made["events"]))
     bytes_an_event = path.stat().st_size / events
     say(f"made: {made}, {bytes_an_event:.2f} bytes an event")
