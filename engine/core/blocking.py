@@ -224,8 +224,13 @@ def fleet_brake(state: State, at_us: int) -> Block | None:
 
 
 def drain_ends_us(state: State, group: GroupState, saga: Saga) -> int:
-    """Return until when a draining source may finish what it has [us]."""
-    return saga.since_us + state.policy_of(group).failover.step_timeout_us
+    """Return until when a draining source may finish what it has [us].
+
+    Time in which no engine ran does not count: nobody asked it for anything, and nobody has seen
+    whether the heir is still there.
+    """
+    since_us = max(saga.since_us, state.fleet.started_us)
+    return since_us + state.policy_of(group).failover.step_timeout_us
 
 
 def is_draining(group: GroupState) -> bool:

@@ -2,8 +2,9 @@
 
 from engine.core import events as ev
 from engine.core.blocking import Block, waiting
+from engine.core.fleet import Role
 from engine.core.policy import MS, SECOND, FenceKind
-from tests.engine.core.build import Story, kinds, only, story
+from tests.engine.core.build import Story, kinds, only, story, subjects
 
 GRACE_US = 2 * SECOND
 
@@ -123,3 +124,32 @@ def test_a_delay_that_began_before_the_start_ends_at_its_time_and_not_with_the_g
     tale.ok("b")
     tale.at_us = ends_us
     assert kinds(tale.tick())[:1] == ["FailoverStarted"]
+
+
+def draining() -> Story:
+    """Return a story in which no engine ran for a while, with a switchover from a to b open."""
+    tale = story(step_timeout_us=SECOND, unknown_after_us=0, rise=1)
+    tale.accepts("k")
+    tale.ask(ev.SwitchoverAsked(to="b", author="x"))
+    tale.answers("preflight")
+    start(tale, down_us=60 * SECOND)
+    assert tale.master("a").role is Role.DRAINING
+    return tale
+
+
+def test_nothing_is_taken_from_who_drains_before_its_heir_was_heard_again() -> None:
+    tale = draining()
+    taken = tale.crashes("b")
+    assert only(taken, ev.AttemptFailed).reason == "the heir became unfit: health-failed"
+    assert tale.master("a").role is Role.ACTIVE
+
+
+def test_who_drains_has_its_time_from_the_start_on() -> None:
+    tale = draining()
+    tale.ok("a", "b", "c")
+    tale.wait(SECOND)
+    tale.ok("b")
+    taken = tale.tick()
+    assert subjects([*tale.log[-8:], *taken], ev.MasterFenced) == ["a"]
+    tale.work()
+    assert tale.group.assigned == "b"
