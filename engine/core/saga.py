@@ -151,6 +151,8 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
         unfit = heir_unfit(state, group, saga, at_us)
         return _attempt_failed(saga, f"the heir became unfit: {unfit}") if unfit else None
     if source is not None and source.role is Role.ACTIVE:
+        if saga.why not in ASKED and want(group) is None:  # while a program ran
+            return _attempt_failed(saga, f"nothing speaks against {saga.source} any more")
         todo = hook_before(state, group, saga, "fence", saga.source)
         if todo is not None:
             return todo
@@ -218,7 +220,7 @@ def _end(state: State, group: GroupState, saga: Saga, result: str, reason: str, 
     is_held = result == "completed" and saga.why not in (*ASKED, "first")
     hold_us = state.policy_of(group).failover.hold_down_us
     # One that failed is active still if the program before its fence said no.
-    is_served = active_of(group) and (saga.planned or not saga.attempt)
+    is_served = active_of(group) and (saga.planned or not saga.attempt or want(group) is None)
     again_us = 0 if is_served or result == "completed" else retry_us(group)
     phases = (*saga.phases, ("total", at_us - saga.started_us))
     failback_to, failback_us = failback.after(state, group, saga, result, at_us)

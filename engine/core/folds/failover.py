@@ -224,7 +224,8 @@ def failover_ended(state: State, recorded: Recorded) -> None:
         group.counted_us.remove(saga.started_us)  # one that was abandoned does not count
     if event.result != "completed":
         _uncount(state, saga)
-    if event.result != "completed" and saga.attempt and saga.why not in st.ASKED:
+    is_tried_again = saga.attempt and saga.why not in st.ASKED and event.retry_at_us
+    if event.result != "completed" and is_tried_again:
         group.failed_id = saga.id
     group.saga = None
     state.cache.idle.discard(saga.id)

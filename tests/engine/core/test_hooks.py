@@ -8,7 +8,7 @@ from engine.core import events as ev
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded, Result
 from engine.core.evolve import evolve
-from engine.core.policy import SECOND, Hooks
+from engine.core.policy import MINUTE, MS, SECOND, Hooks
 from tests.engine.core.build import Story, kinds, only, story, subjects, switch
 
 STEPS = ("fence", "transfer", "promote", "verify", "switch")
@@ -52,6 +52,22 @@ def test_the_first_activation_has_them_but_for_its_fence() -> None:
     tale = story(hooks=ALL)
     assert {step for step in ran(tale) if step.endswith("fence")} == set()
     assert "before-transfer" in ran(tale)
+
+
+def test_who_is_trusted_again_while_the_program_before_its_fence_runs_keeps_its_place() -> None:
+    hooks = Hooks(before_fence=("say",))
+    tale = story(unknown_after_us=0, rise=1, hooks=hooks, interval_us=MINUTE)
+    tale.fails("a")
+    tale.wait(MS)
+    tale.ok("b", "c")
+    assert tale.owed() == [("before-fence", "a")]
+    tale.ok("a")
+    taken = tale.answers("before-fence")
+    assert "MasterFenced" not in kinds(taken)
+    ended = only(taken, ev.FailoverEnded)
+    assert (ended.result, ended.reason) == ("abandoned", "the active recovered")
+    assert (ended.retry_at_us, tale.group.failed_id) == (0, 0)
+    assert "MasterFenced" not in kinds(tale.ok("a", "b", "c"))
 
 
 def test_nothing_is_taken_from_the_source_before_the_program_has_let_it() -> None:
