@@ -17,6 +17,7 @@ from engine.core.replay import replay
 from engine.log.packing import pack
 from engine.log.sqlite import open_log
 from engine.whatif.again import WhatIf
+from engine.whatif.sweep import sweep
 from projections.uptime import UPTIME
 
 MASTERS: Final = 50
@@ -66,7 +67,7 @@ def decided(path: Path) -> int:
 
     with open_log(path) as log:
         run = WhatIf(change=patient)
-        run.run(log.read())
+        sweep(run, log.stretches())
         return run.last_seq
 
 

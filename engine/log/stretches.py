@@ -73,7 +73,8 @@ class Columns:
         self._causes: Final = causes
         self._others: Final = others
         self._good: Final = good + _HEAD
-        self._starts: Final = list(itertools.accumulate(sizes, initial=0))
+        # Where the numbers of each begin, which is behind its head; and those of one more.
+        self._starts: Final = list(itertools.accumulate(sizes, initial=len(_HEAD)))
         self._decode: Final = decode
         self._events: Sequence[AnyEvent] | None = None
 
@@ -120,19 +121,15 @@ class Columns:
         if b"" in tails.values():
             return None
         ending = list(map(tails.__getitem__, self._subjects[begin:end]))
-        # An ending has the head of the next payload, so what lies before it begins behind that.
-        froms = list(map((1).__add__, starts))
-        heads = [
-            data[start:top]
-            for start, top in zip(
-                froms, map(operator.sub, froms[1:], map(len, ending)), strict=False
-            )
-        ]
-        rebuilt = b"".join(itertools.chain.from_iterable(zip(heads, ending, strict=True)))
-        if data[starts[0] : froms[count]] != _HEAD + rebuilt:
+        # An ending has the head of the next payload, behind which the next numbers begin.
+        tops = map(operator.sub, starts[1:], map(len, ending))
+        pairs = [data[start:top] for start, top in zip(starts, tops, strict=False)]
+        parts = [_HEAD] * (2 * count + 1)
+        parts[1::2], parts[2::2] = pairs, ending
+        if data[starts[0] - len(_HEAD) : starts[count]] != b"".join(parts):
             return None
         try:
-            numbers = _NUMBERS.decode(_ARRAY_32(0xDD, 2 * count) + b"".join(heads))
+            numbers = _NUMBERS.decode(_ARRAY_32(0xDD, 2 * count) + b"".join(pairs))
         except msgspec.DecodeError:
             return None
         return numbers[::2]
