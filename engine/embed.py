@@ -58,7 +58,9 @@ from engine.runtime.tasked import Check
 from engine.runtime.tending import Tending
 from engine.runtime.traffic import Traffic
 from engine.runtime.watches import Watches
+from projections.budgets import Objective, spent
 from projections.kept import KEPT
+from projections.uptime import UPTIME
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Check)
@@ -209,6 +211,7 @@ class Engine(Commands, Tending, Requests):
             turning,
             traffic=self._traffic.counted,
             looks={DISK: self._look_at_disk, VIEWS: self._look_at_views},
+            budgets=self._look_at_budgets,
         )
         self._closing.push_async_callback(self._figuring.close)
         self._hands = EffectHands(
@@ -448,6 +451,19 @@ class Engine(Commands, Tending, Requests):
 
     async def _look_at_views(self) -> Figures:
         return figures_of_lags(await self.views())
+
+    async def _look_at_budgets(self) -> dict[str, Figures]:
+        objectives = {
+            name: Objective(objective_ppm=group.slo.objective_ppm, window_us=group.slo.window_us)
+            for name, group in self.policy.groups.items()
+        }
+        at_us = self.clock.at_us()
+
+        def look() -> dict[str, Figures]:
+            view, _ = self._log.view(UPTIME)
+            return spent(view, objectives, at_us=at_us)
+
+        return await asyncio.to_thread(look)
 
     async def rebuild(self, view: str, *, retry: bool = False) -> int:
         """Fold the stored view of a projection anew beside the live one; return its position [seq].

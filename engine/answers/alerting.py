@@ -32,6 +32,8 @@ _TYPED: Final = {
     "queue": "tanist messages",
     "share": "tanist weights",
     "view-behind": "tanist status",
+    "burn": "tanist incidents",
+    "objective": "tanist uptime --by group",
 }
 
 
@@ -111,6 +113,11 @@ def _of_figures(kind: str, subject: str, figures: Mapping[str, int]) -> str:
             left_us = figures["left_us"]
             full = f", and full in {lasting(left_us)} as it grows" if left_us >= 0 else ""
             return f"the disk of the log is used to {_percent(figures['used_ppm'])}{full}"
+        case "burn":
+            fast = max(figures[name] for name in ("burn_1h", "burn_6h", "burn_1d", "burn_3d"))
+            return f"{subject} spends its budget {fast / 1_000:.3g} times as fast as it lasts"
+        case "objective":
+            return f"{subject} misses its objective: {figures['uptime_ppm'] / 10_000:.5g} % up"
         case "view-behind":
             return f"a stored view is {lasting(figures['behind_us'])} behind the log"
         case other:

@@ -47,6 +47,8 @@ _KEYS: Final[dict[str, tuple[str, Callable[[object], int]]]] = {
     "disk_critical": ("disk_critical_ppm", _PERCENT),
     "disk_left": ("disk_left_us", _DAMPED),
     "behind": ("behind_us", _DAMPED),
+    "burn_failures": ("burn_failures", _COUNT),
+    "objective": ("objective", kinds.flag),
 }
 
 

@@ -81,6 +81,8 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 # disk_critical = {disk_critical}
 # disk_left = {disk_left}  # as it grows, the disk is full sooner: critical
 # behind = {behind}  # a stored view is further behind the log
+# burn_failures = {burn_failures}  # the budget of slo burns fast, and the group was down so often
+# objective = {objective_alert}  # a group misses the objective of its slo
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
@@ -293,6 +295,8 @@ def _limits(alerts: AlertPolicy) -> dict[str, object]:
         "disk_critical": _percent(alerts.disk_critical_ppm),
         "disk_left": _q(alerts.disk_left_us),
         "behind": _q(alerts.behind_us),
+        "burn_failures": alerts.burn_failures,
+        "objective_alert": json.dumps(alerts.objective),
     }
 
 

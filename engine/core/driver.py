@@ -69,7 +69,7 @@ _SUBJECTS: Final[dict[type, tuple[str, ...]]] = {
         ("group",),
     ),
     ev.ResetAsked: ("master", "group"),
-    ev.FiguresDerived: ("master", "fleet"),
+    ev.FiguresDerived: ("master", "group", "fleet"),
     ev.AlertAcked: ("group", "fleet"),
     ev.Paused: ("group", "fleet"),
     ev.Resumed: ("group", "fleet"),

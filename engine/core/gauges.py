@@ -33,13 +33,23 @@ TRAFFIC: Final = "traffic"  # what figures are of: calls, errors, and all calls 
 LATENCY: Final = "latency"  # p99_us and usual_us of probes
 DISK: Final = "disk"  # of the log: used_ppm, free and lacking [bytes], left_us
 VIEWS: Final = "views"  # behind_us
+BUDGET: Final = "budget"  # of a group: burn_W and failures_W of windows, uptime_ppm
 # The kinds of condition that rest on each.
 KINDS: Final = {
     TRAFFIC: ("errors", "share"),
     LATENCY: ("latency",),
     DISK: ("disk-filling",),
     VIEWS: ("view-behind",),
+    BUDGET: ("burn", "objective"),
 }
+# A budget burns at so many times what it lasts for [1/1000] over both of two windows, the short one
+# to be over soon after it ends (Google, The Site Reliability Workbook, chapter 5).
+BURNS: Final = (
+    ("critical", "1h", "5m", 14_400),
+    ("critical", "6h", "30m", 6_000),
+    ("warning", "1d", "2h", 3_000),
+    ("warning", "3d", "6h", 1_000),
+)
 
 
 def of_group(
@@ -48,6 +58,8 @@ def of_group(
     """Return the conditions of the figures of a group and its masters that hold now."""
     waiting = len(group.ledger.open)
     yield from _queue(group.id, waiting, policy)
+    for derived in group.derived.values():
+        yield from _of_budget(state, group, derived, policy, at_us)
     for name, master in group.masters.items():
         if master.is_doubted or not (master.report or master.derived):
             continue
@@ -70,7 +82,7 @@ def is_worth_recording(state: State, subject: str, what: str, figures: Figures) 
 
     Args:
         state: The working state, which `figures` were not taken into.
-        subject: A master or the fleet; a master that there is not has no figures.
+        subject: A master, a group or the fleet; a master that there is not has no figures.
         what: What they are of.
         figures: Those of the last minute.
     """
@@ -81,6 +93,9 @@ def is_worth_recording(state: State, subject: str, what: str, figures: Figures) 
     derived = Derived(seq=0, at_us=at_us, figures=figures)
     if subject == FLEET:
         alerts, found = state.fleet.alerts, _of_engine(what, derived, policy, at_us)
+    elif subject in state.groups:
+        group = state.groups[subject]
+        alerts, found = group.alerts, _of_budget(state, group, derived, policy, at_us)
     else:
         place = state.cache.places.get(subject)
         if place is None:
@@ -183,6 +198,24 @@ def _of_master(
         and calls * PPM > of_group * policy.share_ppm
     ):
         yield _counted("share", name, WARNING, derived)
+
+
+def _of_budget(
+    state: State, group: GroupState, derived: Derived, policy: AlertPolicy, at_us: int
+) -> Iterator[Condition]:
+    if at_us >= derived.at_us + FRESH_US:
+        return
+    said = dict(derived.figures)
+    levels = tuple(
+        (level, 0)
+        for level, long, short, least in BURNS
+        if min(said[f"burn_{long}"], said[f"burn_{short}"]) >= least
+        and 0 < policy.burn_failures <= said[f"failures_{long}"]
+    )
+    if levels:
+        yield _counted("burn", group.id, levels, derived)
+    if policy.objective and said["uptime_ppm"] < state.policy_of(group).slo.objective_ppm:
+        yield _counted("objective", group.id, WARNING, derived)
 
 
 def _of_engine(what: str, derived: Derived, policy: AlertPolicy, at_us: int) -> Iterator[Condition]:

@@ -390,8 +390,8 @@ class ClockStepped(Event, frozen=True, kw_only=True):
 class FiguresDerived(Event, frozen=True, kw_only=True):
     """What the engine itself has counted about the subject in the last minute, beside its rules.
 
-    `what` says where the figures come from: traffic, latency, disk or views. They are here while
-    they are out of the ordinary, or an alert rests on them.
+    `what` says where the figures come from: traffic, latency, disk, views or budget. They are here
+    while they are out of the ordinary, or an alert rests on them.
     """
 
     what: str

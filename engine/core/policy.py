@@ -189,6 +189,8 @@ class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     disk_critical_ppm: int = 0
     disk_left_us: int = 0  # at the growth so far, it is full sooner than this [us]
     behind_us: int = 0  # a stored view is further behind the log [us]
+    burn_failures: int = 0  # a budget burns, and its group was down so often [count]; 0: never
+    objective: bool = False  # a group misses its objective
 
 
 class Ejection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -331,6 +333,8 @@ ALERTS: Final = AlertPolicy(
     disk_critical_ppm=900_000,
     disk_left_us=3 * DAY,
     behind_us=5 * SECOND,
+    burn_failures=3,
+    objective=True,
 )
 STRATEGIES: Final = ("priority", "round-robin")
 

@@ -239,6 +239,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     scheduled: Scheduled | None = None
     failback_to: str = ""  # who gets its place back when it was well for long enough; "": nobody
     failback_us: int = 0  # and not before
+    derived: dict[str, Derived] = msgspec.field(default_factory=dict)  # figures of the group
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
 

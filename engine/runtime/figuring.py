@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
+from engine.core import events as ev
 from engine.core import gauges
 from engine.core.errors import LogError
 from engine.core.events import FLEET, Figures, FiguresDerived, Recorded
@@ -15,6 +16,8 @@ from engine.core.state import State
 from engine.runtime.latencies import Latencies
 from engine.runtime.loop import Turning
 
+# After these a group may not be served: its budget is looked at then, and while it burns.
+_LEFT: Final = (ev.MasterFailed, ev.MasterFenced, ev.ActivationLost, ev.DrainEnded)
 MINUTE_S: Final = 60.0
 MASTERS_AT_ONCE: Final = 200  # between two of them whatever else is to be done is done [count]
 
@@ -31,6 +34,7 @@ class Figuring:
         *,
         traffic: Callable[[], Mapping[str, tuple[int, int]]],
         looks: Mapping[str, Look],
+        budgets: Callable[[], Awaitable[Mapping[str, Figures]]] | None = None,
     ) -> None:
         """Begin to count.
 
@@ -38,10 +42,13 @@ class Figuring:
             turning: What figures are told to.
             traffic: Returns the calls and the errors of each master since it was last asked.
             looks: What is asked about the engine itself, by what the figures are of.
+            budgets: Returns the figures of the budget of each group; None: nobody knows them.
         """
         self._turning: Final = turning
         self._traffic: Final = traffic
         self._looks: Final = looks
+        self._budgets: Final = budgets
+        self._is_burning = True  # or may be: it was not looked at since a master was left
         self._latencies: Final = Latencies()
         self._task: asyncio.Task[None] | None = None
         turning.listen(self._published)
@@ -59,6 +66,8 @@ class Figuring:
 
     def _published(self, events: tuple[Recorded, ...]) -> None:
         self._latencies.take(self._turning.state, events)
+        if not self._is_burning:
+            self._is_burning = any(type(recorded.event) in _LEFT for recorded in events)
 
     async def _run(self) -> None:
         while True:
@@ -75,6 +84,16 @@ class Figuring:
                 figures = await look()
                 if figures is not None:
                     self._tell(FLEET, what, figures)
+        if self._budgets is not None and (self._is_burning or any(self._begun(gauges.BUDGET))):
+            with contextlib.suppress(LogError):
+                await self._tell_budgets(self._budgets)
+
+    async def _tell_budgets(self, look: Callable[[], Awaitable[Mapping[str, Figures]]]) -> None:
+        self._is_burning = False
+        for group, figures in (await look()).items():
+            if group in self._working.groups:
+                self._is_burning |= dict(figures)["burn_5m"] > 0
+                self._tell(group, gauges.BUDGET, figures)
 
     def _tell_traffic(self) -> None:
         counted = self._traffic()

@@ -27,7 +27,7 @@ from engine.core.policy import Policy
 from engine.core.state import State
 from engine.core.step import Evolve
 from engine.whatif.alike import alike, equal
-from engine.whatif.given import ANSWERS, Change, Limits, is_input, lines
+from engine.whatif.given import ANSWERS, Change, Limits, is_input, lines, rests_on_decisions
 from engine.whatif.model import DELIVERY, Model, Times
 from engine.whatif.spans import Difference, Item, Spans
 from engine.whatif.tally import FALSE_WITHIN_US, Sums, Tally, Verdict
@@ -264,7 +264,7 @@ class WhatIf:
                 self._ours += self._step(None, FLEET, at_us)
             return False
         observed = cast("Observation", event)
-        if type(event) in ANSWERS:
+        if type(event) in ANSWERS or rests_on_decisions(event):
             self._ours += self._step(None, FLEET, at_us)
             if not self._compare():
                 return True
@@ -368,6 +368,8 @@ class WhatIf:
             if _is_turn_of_engine(recorded.event) and self._runs:
                 self._advance(recorded.at_us)
         if given is None or not is_input(given) or type(given.event) in ANSWERS:
+            return
+        if rests_on_decisions(given.event):
             return
         event, who = cast("Observation", given.event), given.subject
         self._run_on(event, given.at_us)

@@ -14,6 +14,7 @@ import msgspec
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Observation, Recorded, Result
+from engine.core.gauges import BUDGET
 from engine.core.policy import Policy
 from engine.core.state import State
 
@@ -30,6 +31,11 @@ Change: TypeAlias = Callable[[Policy], Policy]
 def is_input(recorded: Recorded) -> bool:
     """Return whether an event came from outside."""
     return not recorded.cause and type(recorded.event) in INPUTS
+
+
+def rests_on_decisions(event: ev.AnyEvent) -> bool:
+    """Return whether an input tells what the recorded decisions came to: the budget of a group."""
+    return type(event) is ev.FiguresDerived and event.what == BUDGET
 
 
 class Limits:

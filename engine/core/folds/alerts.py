@@ -12,9 +12,9 @@ def derived(state: State, recorded: Recorded) -> None:
     """Keep the figures that the engine has counted, which is nothing about the master itself."""
     event = recorded.event
     assert isinstance(event, ev.FiguresDerived)
-    _part(state, recorded)
+    part = _part(state, recorded)
     place = state.cache.places.get(recorded.subject)
-    kept = state.fleet.derived if place is None else place.master.derived
+    kept = part.derived if place is None else place.master.derived
     kept[event.what] = Derived(seq=recorded.seq, at_us=recorded.at_us, figures=event.figures)
 
 

@@ -348,3 +348,55 @@ def test_recorded_figures_give_the_recorded_alerts_again() -> None:
     pass_us(tale, 10 * MINUTE)
     assert len(alerts(tale.log)) > 5
     assert list(decide_again(tale.log)) == tale.log
+
+
+# The budget of a group.
+
+
+def budget(**figures: int) -> ev.FiguresDerived:
+    """Return a budget of which nothing burns but what `figures` say."""
+    windows = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+    all_ = {f"burn_{name}": 0 for name in windows} | {f"failures_{name}": 3 for name in windows}
+    all_ |= {"uptime_ppm": 1_000_000} | figures
+    return ev.FiguresDerived(what="budget", figures=tuple(all_.items()))
+
+
+BURNS = [
+    ({"burn_1h": 14_400, "burn_5m": 14_400}, ["critical"]),
+    ({"burn_1h": 14_399, "burn_5m": 99_999}, None),
+    ({"burn_1h": 99_999, "burn_5m": 14_399}, None),
+    ({"burn_6h": 6_000, "burn_30m": 6_000}, ["critical"]),
+    ({"burn_6h": 5_999, "burn_30m": 5_999}, None),
+    ({"burn_1d": 3_000, "burn_2h": 3_000}, ["warning"]),
+    ({"burn_1d": 2_999, "burn_2h": 3_000}, None),
+    ({"burn_3d": 1_000, "burn_6h": 1_000}, ["warning"]),
+    ({"burn_3d": 1_000, "burn_6h": 999}, None),
+    ({"burn_1h": 14_400, "burn_5m": 14_400, "failures_1h": 2}, None),
+]
+
+
+@pytest.mark.parametrize(("figures", "levels"), BURNS)
+def test_limits_of_a_budget(figures: dict[str, int], levels: list[str] | None) -> None:
+    tale = watched()
+    event = budget(**figures)
+    assert is_worth_recording(tale.state, "g", "budget", event.figures) == (levels is not None)
+    tale.see(event, "g")
+    found = holding(tale).get("burn")
+    assert (None if found is None else severities(found)) == levels
+
+
+@pytest.mark.parametrize(("uptime_ppm", "holds"), [(994_999, True), (995_000, False)])
+def test_limit_of_an_objective(uptime_ppm: int, holds: bool) -> None:
+    tale = watched()
+    event = budget(uptime_ppm=uptime_ppm)
+    assert is_worth_recording(tale.state, "g", "budget", event.figures) == holds
+    said = alerts(tale.see(event, "g"))
+    assert said == ([("warning", "objective", "g")] if holds else [])
+    if holds:
+        assert alerts(pass_us(tale, FRESH_US)) == [("cleared", "objective", "g")]
+
+
+def test_nobody_hears_of_a_budget_where_that_is_not_asked_for() -> None:
+    tale = watched(alerts=NEVER)
+    tale.see(budget(burn_1h=99_999, burn_5m=99_999, uptime_ppm=0), "g")
+    assert holding(tale) == {}

@@ -1,7 +1,7 @@
 """Figuring: what a minute tells the core, and what it leaves out."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,13 +15,20 @@ from engine.runtime.latencies import SAMPLE_MINUTES, SAMPLES_MIN
 from engine.runtime.loop import Turning
 from tests.engine.core.test_alerts import alerts, standing, watched
 
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
 Told = list[tuple[str, str, Figures]]
 
 
 class Desk:
     """A story whose figures are counted; what the engine's turning would be."""
 
-    def __init__(self, *, looks: Mapping[str, Look] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        looks: Mapping[str, Look] | None = None,
+        budgets: Callable[[], Awaitable[Mapping[str, Figures]]] | None = None,
+    ) -> None:
         self.tale = watched(mode=Mode.ACTIVE_ACTIVE, effects="none", timeout_us=40_000)
         self.calls: dict[str, tuple[int, int]] = {}
         self.told: Told = []
@@ -34,7 +41,7 @@ class Desk:
             unlisten=self.listeners.remove,
         )
         self.figuring = Figuring(
-            cast("Turning", turning), traffic=lambda: self.calls, looks=looks or {}
+            cast("Turning", turning), traffic=lambda: self.calls, looks=looks or {}, budgets=budgets
         )
 
     def _record(self, event: Observation, *, subject: str) -> None:
@@ -102,6 +109,36 @@ def test_the_engine_itself_is_asked_and_may_say_nothing() -> None:
     assert alerts(desk.tale.log[-1:]) == [("warning", "view-behind", FLEET)]
     assert desk.minute() == [(FLEET, "views", (("behind_us", 0),))]
     assert alerts(desk.tale.log[-1:]) == [("cleared", "view-behind", FLEET)]
+
+
+def test_a_budget_is_looked_at_when_somebody_was_left_and_while_it_burns() -> None:
+    burning = (*((f"{what}_{name}", 0) for what in ("burn", "failures") for name in WINDOWS),)
+    looks = 0
+    said = {"burn_5m": 0, "uptime_ppm": 1_000_000}
+
+    async def budgets() -> dict[str, Figures]:
+        nonlocal looks
+        looks += 1
+        figures = tuple({**dict(burning), **said}.items())
+        return {"g": figures, "gone": figures}
+
+    desk = Desk(budgets=budgets)
+    for _ in range(3):
+        assert desk.minute() == []
+    assert looks == 1  # at the start, for nobody had looked before
+    failed = ev.MasterFailed(evidence=(1,), hard=True, rule="fall")
+    recorded = Recorded(seq=1, at_us=desk.tale.at_us, subject="a", cause=0, event=failed)
+    desk.listeners[0]((recorded,))
+    said["burn_5m"] = 1
+    assert desk.minute() == []
+    said.update(burn_5m=0, uptime_ppm=1)
+    assert [(subject, what) for subject, what, _ in desk.minute()] == [("g", "budget")]
+    assert standing(desk.tale) == {"objective": "warning"}
+    said["uptime_ppm"] = 1_000_000
+    assert len(desk.minute()) == 1
+    assert standing(desk.tale) == {}
+    assert desk.minute() == []
+    assert looks == 4
 
 
 def test_it_ends_when_it_is_closed() -> None:

@@ -510,3 +510,17 @@ def test_a_verdict_that_comes_a_probe_later_is_a_difference() -> None:
     assert [names(side) for side in both] == [["MasterFailed c"], ["MasterFailed c"]]
     later_us = both[1][0].recorded.at_us - both[0][0].recorded.at_us
     assert (later_us, found.shifted) == (100 * MS, 0)
+
+
+def test_the_budget_of_what_was_decided_is_none_of_what_would_have_been() -> None:
+    tale = story(names="abc")
+    tale.fails("b")
+    tale.see(ev.FiguresDerived(what="budget", figures=(("uptime_ppm", 1),)), "g")
+    tale.see(ev.FiguresDerived(what="views", figures=(("behind_us", 1),)))
+    same = WhatIf().run(tale.log)
+    assert same.state == tale.state
+    assert set(same.state.groups["g"].derived) == {"budget"}
+    other = asked(tale, probe__fall=2)
+    assert other.diverged_at is not None
+    assert other.state.groups["g"].derived == {}
+    assert set(other.state.fleet.derived) == {"views"}
