@@ -15,6 +15,7 @@ the growth: what one probe takes in each size of fleet. The goal is 10,000 maste
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -86,6 +87,7 @@ async def _watch(ports: list[int], masters: int, seconds: float, log: Path) -> d
     configuration = parse(_configuration(ports, masters), source="scale")
     loop = asyncio.get_running_loop()
     async with Engine(configuration, log=str(log)) as engine:
+        gc.freeze()  # as `tanist run` does: what was taken up is no garbage
         parts = engine.state.groups.values()
         limit_s = loop.time() + WARM_S_MAX
         while any(not master.good_us for part in parts for master in part.masters.values()):
