@@ -8,7 +8,7 @@ from engine.core import events as ev
 from engine.core.blocking import ASKED
 from engine.core.events import FLEET
 from engine.core.fleet import Mode, Role
-from engine.core.leasing import renewal_reasons
+from engine.core.leasing import joining_reasons, renewal_reasons
 from engine.core.policy import STRATEGIES, FenceKind, GroupPolicy
 from engine.core.state import (
     GroupState,
@@ -310,6 +310,10 @@ def decide_configuration(step: Step, event: ev.ConfigurationLoaded) -> None:
             if master.role is not Role.STANDBY and not is_out:
                 reasons.append(f"master {name} of {group.id} is {master.role.value}")
             reasons += open_to(group, name)
+    for name, declaration in declared.items():
+        home = state.groups.get(declaration.group)
+        if home is not None and name not in home.masters:
+            reasons += joining_reasons(state, home, name)
     if reasons:
         step.emit(ev.Refused(what="configuration", reasons=tuple(reasons)))
         return

@@ -70,6 +70,21 @@ def renewal_reasons(state: State, group: GroupState, name: str) -> list[str]:
     return reasons
 
 
+def joining_reasons(state: State, group: GroupState, name: str) -> list[str]:
+    """Return why `name` may not join now: what nobody has heard of it would have to be waited for.
+
+    It may replicate from a master whose lease has to run out, and says of no lease of its own yet.
+    """
+    if not renews_lease(state.policy_of(group)):
+        return []
+    return [
+        f"the lease of {left_name} of {group.id} is waited for, and {name} may renew it: "
+        f"add it afterwards, or release {left_name}, if it cannot act any more"
+        for left_name, left in group.masters.items()
+        if _is_on_lease(left)
+    ]
+
+
 def unleased(state: State, group: GroupState) -> list[str]:
     """Return the masters of a Redis group that do not say they keep a lease that is short enough.
 

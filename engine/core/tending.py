@@ -14,7 +14,7 @@ from engine.core import events as ev
 from engine.core.commands import open_to, planned, switchable
 from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
-from engine.core.leasing import renewal_reasons
+from engine.core.leasing import joining_reasons, renewal_reasons
 from engine.core.policy import FenceKind
 from engine.core.serving import able
 from engine.core.state import GroupState, MasterState, active_of, is_active_standby
@@ -71,6 +71,7 @@ def decide_add(step: Step, event: ev.MasterAddAsked) -> None:
             for name, other in group.masters.items()
             if other.declared.address == master.address
         ]
+        reasons += joining_reasons(state, group, master.id)
     if reasons:
         step.emit(ev.Refused(what="master add", reasons=tuple(reasons)))
         return

@@ -53,6 +53,23 @@ def test_nobody_is_promoted_before_the_lease_of_who_was_left_has_run_out() -> No
     assert tale.group.assigned == "b"
 
 
+@pytest.mark.parametrize("how", ["command", "file"])
+@pytest.mark.parametrize("effects", ["redis", "http"])
+def test_nobody_joins_who_would_make_a_lease_endless(how: str, effects: str) -> None:
+    tale = leasing(effects)
+    now = tale.state.policy_of(tale.group)
+    joining = ev.MasterAddAsked(master=declared("abcd")[3], author="x")
+    join = joining if how == "command" else loaded(now, declared("abcd"))
+    tale.crashes("a")
+    if effects == "http":  # its masters renew nothing for one another
+        assert "MasterAdded" in kinds(tale.see(join))
+        return
+    (reason,) = refused(tale.see(join))
+    assert reason.startswith("the lease of a of g is waited for, and d may renew it")
+    tale.ask(ev.Released(scope="fence", author="x"), "a")
+    assert "MasterAdded" in kinds(tale.see(join))
+
+
 @pytest.mark.parametrize("subject", ["a", "g"])
 def test_a_reset_ends_no_lease(subject: str) -> None:
     tale = leasing()
