@@ -35,6 +35,7 @@ class Figuring:
         traffic: Callable[[], Mapping[str, tuple[int, int]]],
         looks: Mapping[str, Look],
         budgets: Callable[[], Awaitable[Mapping[str, Figures]]] | None = None,
+        minute_s: float = MINUTE_S,
     ) -> None:
         """Begin to count.
 
@@ -43,11 +44,13 @@ class Figuring:
             traffic: Returns the calls and the errors of each master since it was last asked.
             looks: What is asked about the engine itself, by what the figures are of.
             budgets: Returns the figures of the budget of each group; None: nobody knows them.
+            minute_s: How long a minute is [s].
         """
         self._turning: Final = turning
         self._traffic: Final = traffic
         self._looks: Final = looks
         self._budgets: Final = budgets
+        self._minute_s: Final = minute_s
         self._is_burning = True  # or may be: it was not looked at since a master was left
         self._latencies: Final = Latencies()
         self._task: asyncio.Task[None] | None = None
@@ -71,8 +74,12 @@ class Figuring:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(MINUTE_S)
-            await self.turn()
+            await asyncio.sleep(self._minute_s)
+            try:
+                await self.turn()
+            except Exception as err:  # a mistake of ours, of which nothing that is decided hangs
+                said = {"message": "the figures of a minute failed", "exception": err}
+                asyncio.get_running_loop().call_exception_handler(said)
 
     async def turn(self) -> None:
         """Tell of the minute that is over."""

@@ -28,6 +28,7 @@ class Desk:
         *,
         looks: Mapping[str, Look] | None = None,
         budgets: Callable[[], Awaitable[Mapping[str, Figures]]] | None = None,
+        minute_s: float = 60,
     ) -> None:
         self.tale = watched(mode=Mode.ACTIVE_ACTIVE, effects="none", timeout_us=40_000)
         self.calls: dict[str, tuple[int, int]] = {}
@@ -41,7 +42,11 @@ class Desk:
             unlisten=self.listeners.remove,
         )
         self.figuring = Figuring(
-            cast("Turning", turning), traffic=lambda: self.calls, looks=looks or {}, budgets=budgets
+            cast("Turning", turning),
+            traffic=lambda: self.calls,
+            looks=looks or {},
+            budgets=budgets,
+            minute_s=minute_s,
         )
 
     def _record(self, event: Observation, *, subject: str) -> None:
@@ -139,6 +144,31 @@ def test_a_budget_is_looked_at_when_somebody_was_left_and_while_it_burns() -> No
     assert standing(desk.tale) == {}
     assert desk.minute() == []
     assert looks == 4
+
+
+def test_a_minute_that_fails_is_told_and_the_next_one_is_counted() -> None:
+    async def main() -> None:
+        looks: list[str] = []
+        again = asyncio.Event()
+
+        async def views() -> Figures | None:
+            looks.append("")
+            if len(looks) == 1:
+                raise RuntimeError("a mistake")
+            again.set()
+            return None
+
+        said: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: said.append(str(context["exception"]))
+        )
+        desk = Desk(looks={"views": views}, minute_s=0)
+        desk.figuring.start()
+        await again.wait()
+        await desk.figuring.close()
+        assert said == ["a mistake"]
+
+    asyncio.run(main())
 
 
 def test_it_ends_when_it_is_closed() -> None:
