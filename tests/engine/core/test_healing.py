@@ -7,7 +7,16 @@ from engine.core.events import Result
 from engine.core.fleet import Mode
 from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, Automation, FenceKind, Recover
-from tests.engine.core.build import Story, kinds, only, story, subjects
+from tests.engine.core.build import (
+    Story,
+    declared,
+    kinds,
+    loaded,
+    made,
+    only,
+    story,
+    subjects,
+)
 
 HEALS = Recover(command=("heal",), attempts=3, backoff_us=10 * SECOND, timeout_us=5 * SECOND)
 
@@ -149,3 +158,17 @@ def test_nobody_is_healed_who_failed_while_the_engine_doubted_itself(mode: Mode)
         tale.wait(SECOND)
         assert "RecoveryStarted" not in kinds([*tale.fails("b"), *tale.tick()])
     assert subjects(tale.fails("b"), ev.RecoveryStarted) == ["b"]  # it was counted anew
+
+
+def test_a_program_that_the_policy_has_no_more_ends_and_none_follows() -> None:
+    tale = healing(rise=1)
+    tale.crashes("b")
+    assert tale.owed() == [("recover", "b")]
+    tale.see(loaded(made(unknown_after_us=0, rise=1), declared("abc")))
+    assert tale.owed() == [("recover", "b")]  # it may run already
+    assert kinds(tale.answers("recover", Result.FAILED)) == []
+    tale.wait(100 * SECOND)
+    assert kinds(tale.tick()) == []
+    assert tale.owed() == []
+    tale.see(loaded(made(unknown_after_us=0, rise=1, recover=HEALS), declared("abc")))
+    assert only([*tale.log[-3:], *tale.tick()], ev.RecoveryStarted).n == 2
