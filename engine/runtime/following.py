@@ -11,7 +11,8 @@ from engine.core import events as ev
 from engine.core.errors import CommandRefused, LogError
 from engine.core.events import Recorded
 from engine.core.terms import Terms
-from engine.runtime.loop import Answer, Turning
+from engine.runtime.answering import Answer
+from engine.runtime.loop import Turning
 from engine.runtime.repeats import Ask, Repeats
 
 FOLLOW_MAX: Final = 50_000  # events that are held for a slow follower before it reads the log

@@ -14,11 +14,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
-import msgspec
-
 from engine.core import events as ev
 from engine.core.decider import next_due_us
-from engine.core.driver import Batch, Driver, refusal
+from engine.core.driver import Batch, Driver
 from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.owed import Deliver, Effect
@@ -26,6 +24,7 @@ from engine.core.state import State
 from engine.core.terms import NO_TERMS, Terms
 from engine.log.protocol import Log
 from engine.log.writer import Writer
+from engine.runtime.answering import Answer, Waiters
 from engine.runtime.clock import Clock
 from engine.runtime.control import LINES_MAX
 from engine.runtime.failpoints import Failpoint, nothing
@@ -39,14 +38,6 @@ COMPANY_EVENTS: Final = (
     1_000  # as many good probes wait for no more; a batch costs 0.2 ms by itself
 )
 _STARTS: Final = (ev.EngineStarted, ev.EngineResumed)  # what was missed is decided upon first
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an observation, now that it is durable."""
-
-    seq: int
-    reasons: tuple[str, ...]  # why it was refused; empty if it was not
-    decisions: tuple[Recorded, ...]  # what was decided in the same step
 
 
 class Hands(Protocol):
@@ -88,7 +79,7 @@ class Turning:
         self._failpoint: Final = failpoint
         self._hands: Hands | None = None
         self._listeners: list[Callable[[tuple[Recorded, ...]], None]] = []
-        self._waiters: dict[int, asyncio.Future[Answer]] = {}
+        self._waiters: Final = Waiters()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._is_kicked = False
         self._timer: asyncio.TimerHandle | None = None
@@ -258,7 +249,7 @@ class Turning:
         if self.failure is not None:
             future.set_exception(self.failure)
             return future
-        self._waiters[seq] = future
+        self._waiters.add(seq, future)
         # Others may wait for the same event: who gives up must not cancel it for them.
         return asyncio.shield(future)
 
@@ -273,7 +264,7 @@ class Turning:
                 # It was thrown away: another event will have this seq.
                 future.set_exception(self.failure)
             else:
-                self._waiters[seq] = future
+                self._waiters.add(seq, future)
         return asyncio.shield(future)
 
     def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
@@ -418,17 +409,7 @@ class Turning:
                 self._loop.call_exception_handler(
                     {"message": f"the listener {listener!r} failed", "exception": err}
                 )
-        if not self._waiters:
-            return
-        caused: dict[int, list[Recorded]] = {}
-        for recorded in events:
-            caused.setdefault(recorded.cause, []).append(recorded)
-        for recorded in events:
-            future = self._waiters.pop(recorded.seq, None)
-            if future is not None and not future.done():
-                own = tuple(caused.get(recorded.seq, ()))
-                reasons = refusal(own, recorded.seq)
-                future.set_result(Answer(seq=recorded.seq, reasons=reasons, decisions=own))
+        self._waiters.settle(events)
 
     def _hand_out(self, at_us: int) -> None:
         if self._hands is None or self._is_stopping:
@@ -493,10 +474,7 @@ class Turning:
         failure = error if isinstance(error, LogError) else LogError(str(error) or repr(error))
         self.failure = failure
         self.space.unsaid()
-        waiters, self._waiters = self._waiters, {}
-        for future in waiters.values():
-            if not future.done():
-                future.set_exception(failure)
+        self._waiters.fail(failure)
         if self._is_stopping:
             self._end()
         elif self._is_contested and isinstance(error, LogConflict):

@@ -14,7 +14,8 @@ from engine.core.driver import refusal
 from engine.core.errors import KeyReused
 from engine.core.events import Observation
 from engine.core.terms import Keyed, Terms
-from engine.runtime.loop import Answer, Turning
+from engine.runtime.answering import Answer
+from engine.runtime.loop import Turning
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

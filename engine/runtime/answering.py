@@ -1,0 +1,53 @@
+"""Who waits for an event to become durable, and the answer that each gets then."""
+
+import asyncio
+
+import msgspec
+
+from engine.core.driver import refusal
+from engine.core.errors import LogError
+from engine.core.events import Recorded
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an observation, now that it is durable."""
+
+    seq: int
+    reasons: tuple[str, ...]  # why it was refused; empty if it was not
+    decisions: tuple[Recorded, ...]  # what was decided in the same step
+
+
+class Waiters:
+    """The futures of events that are not durable yet, by seq."""
+
+    def __init__(self) -> None:
+        self._futures: dict[int, asyncio.Future[Answer]] = {}
+
+    def add(self, seq: int, future: "asyncio.Future[Answer]") -> None:
+        """Answer `future` when the event at `seq` is durable."""
+        self._futures[seq] = future
+
+    def get(self, seq: int) -> "asyncio.Future[Answer] | None":
+        """Return the future that waits for the event at `seq`, if one does."""
+        return self._futures.get(seq)
+
+    def settle(self, events: tuple[Recorded, ...]) -> None:
+        """Answer everybody who waits for one of `events`, which are durable."""
+        if not self._futures:
+            return
+        caused: dict[int, list[Recorded]] = {}
+        for recorded in events:
+            caused.setdefault(recorded.cause, []).append(recorded)
+        for recorded in events:
+            future = self._futures.pop(recorded.seq, None)
+            if future is not None and not future.done():
+                own = tuple(caused.get(recorded.seq, ()))
+                reasons = refusal(own, recorded.seq)
+                future.set_result(Answer(seq=recorded.seq, reasons=reasons, decisions=own))
+
+    def fail(self, error: LogError) -> None:
+        """Fail everybody: what they wait for was thrown away."""
+        futures, self._futures = self._futures, {}
+        for future in futures.values():
+            if not future.done():
+                future.set_exception(error)
