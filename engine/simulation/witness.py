@@ -142,7 +142,7 @@ class Witness:
             return
         after_us = driver.working.policy_of(place.group).probe.unknown_after_us
         silent_us = recorded.at_us - self._left_out_us[recorded.subject]
-        if silent_us < after_us:
+        if 0 <= silent_us < after_us:  # what was left out after the verdict was not what it lacked
             found = f"{recorded.subject} is unknown, {silent_us} us after an answer left out"
             self._violated("what is left out is not missed", found)
 
