@@ -251,13 +251,11 @@ def times_of(log: Log) -> Times:
 def _outcomes(log: Log) -> Iterator[Recorded]:
     """Return the recorded outcomes; blocks without any are passed over by their kinds."""
     codes = codes_of((ev.Outcome,))
-    sealed = 0
-    for block in log.blocks():
-        sealed = block.last
+    sealed = log.sealed_until(log.head.at_us)
+    for block in log.blocks(until=sealed, having=codes):
         wanted = [code in codes for code in block.codes]
-        if any(wanted):
-            places = [place for place, kind in enumerate(block.kinds) if wanted[kind]]
-            yield from (block.event(place) for place in places)
+        places = [place for place, kind in enumerate(block.kinds) if wanted[kind]]
+        yield from (block.event(place) for place in places)
     for row in log.rows(sealed):
         if row[2] in codes:
             yield decoded(row)

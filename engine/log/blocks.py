@@ -27,7 +27,7 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final, TypeAlias
 
 import msgspec
@@ -135,6 +135,22 @@ def _packed(
         zlib.compress(columns, LEVEL),
         zlib.compress(b"".join(payloads[index] for index in grouped), LEVEL),
     )
+
+
+def may_have(stored: Stored, kinds: Set[int]) -> bool:
+    """Return whether a block has an event of one of `kinds`, which its dictionary tells; () is any.
+
+    One that is damaged may: whoever opens it is told.
+    """
+    if not kinds:
+        return True
+    opening = zlib.decompressobj()
+    try:
+        (length,) = struct.unpack("<I", opening.decompress(stored[4], 4))
+        known = _DICTIONARY.decode(opening.decompress(opening.unconsumed_tail, length))
+    except (zlib.error, struct.error, msgspec.DecodeError):
+        return True
+    return not kinds.isdisjoint(known.codes)
 
 
 class Block:

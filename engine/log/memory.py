@@ -4,19 +4,20 @@ import enum
 import hashlib
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from engine.core.errors import LogError, LogUncertain
 from engine.core.events import Recorded
 from engine.core.lulls import Stretch
 from engine.core.terms import Keyed
 from engine.log.append_keys import Appended, KeyShelf, appended, found_again, rows_of
-from engine.log.blocks import Block, Stored, seal_rows
+from engine.log.blocks import Block, Stored, may_have, seal_rows
 from engine.log.bodies import checked, removals
 from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold
 from engine.log.codec import base_of, crcs_of, decode_rows, encode_rows, stretch_of
 from engine.log.protocol import (
     AFTER_COMMIT,
+    ANY,
     BEFORE_APPEND,
     BEFORE_COMMIT,
     CHUNK_EVENTS,
@@ -103,11 +104,14 @@ class MemoryLog(WithViews):
         """Return the same events as they are stored."""
         return itertools.chain.from_iterable(self._chunks(after, until, chunk))
 
-    def blocks(self, after: int = 0, until: int | None = None) -> Iterator[Block]:
+    def blocks(
+        self, after: int = 0, until: int | None = None, *, having: Set[int] = ANY
+    ) -> Iterator[Block]:
         """Return the sealed blocks that hold events of that range, in order."""
         until = self._head.seq if until is None else until
         for stored in self._blocks:
-            if stored[0] <= until and stored[0] + BLOCK_EVENTS > after + 1:
+            is_there = stored[0] <= until and stored[0] + BLOCK_EVENTS > after + 1
+            if is_there and may_have(stored, having):
                 yield Block(stored)
 
     def _chunks(self, after: int, until: int | None, chunk: int) -> Iterator[list[Row]]:

@@ -6,7 +6,7 @@ returns. What a reader sees is durable. Seqs are given without gaps and times ne
 whoever has read up to a seq has missed nothing before it that is still there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
@@ -31,6 +31,8 @@ Hook: TypeAlias = Callable[[str], None]
 NO_BODIES: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 CHUNK_EVENTS: Final = 500  # what a read holds in memory; more is slower, it leaves the caches
 STRETCH_EVENTS: Final = 1_000  # of those that a read gives as columns
+
+ANY: Final[Set[int]] = frozenset()  # of the kinds that a block may have to have
 
 BEFORE_APPEND: Final = "log.before_append"
 BEFORE_COMMIT: Final = "log.before_commit"
@@ -169,10 +171,13 @@ class Log(Protocol):
     ) -> Iterator[Row]:
         """Return the same events as they are stored, not decoded."""
 
-    def blocks(self, after: int = 0, until: int | None = None) -> Iterator["Block"]:
+    def blocks(
+        self, after: int = 0, until: int | None = None, *, having: Set[int] = ANY
+    ) -> Iterator["Block"]:
         """Return the sealed blocks that hold events of that range, in order.
 
         What is in no block is in rows. Folds that need times, kinds and subjects only read these.
+        With `having`, those that have an event of one of these kinds; the others are not opened.
         """
 
     def seals(self) -> list[Seal]:

@@ -5,15 +5,15 @@ whatever a sealer does beside it.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from engine.core.events import Recorded
-from engine.log.blocks import Block, Stored
+from engine.log.blocks import Block, Stored, may_have
 from engine.log.chain import BLOCK_EVENTS
 from engine.log.codec import crcs_of, decode_rows, stretch_of
 from engine.log.connection import Connection
-from engine.log.protocol import CHUNK_EVENTS, EventRow, Row, Seal
+from engine.log.protocol import ANY, CHUNK_EVENTS, EventRow, Row, Seal
 from engine.log.schema import PASSING, SELDOM
 from engine.log.stretches import Columns
 
@@ -112,15 +112,15 @@ class Reading:
             else:
                 return
 
-    def blocks(self, after: int, until: int) -> Iterator[Block]:
+    def blocks(self, after: int, until: int, *, having: Set[int] = ANY) -> Iterator[Block]:
         """Return the sealed blocks that hold events of that range, in order."""
         while self._has_blocks and after < until:
             stored: list[Stored] = self._connection.fetch(_BLOCK, (after + 1 - BLOCK_EVENTS, until))
             if not stored:
                 return
-            block = Block(stored[0])
-            yield block
-            after = block.last
+            if may_have(stored[0], having):
+                yield Block(stored[0])
+            after = stored[0][0] + BLOCK_EVENTS - 1
 
     def seals(self) -> list[Seal]:
         """Return where the sealed blocks end, in order."""

@@ -11,7 +11,7 @@ commit takes that frame's place, or follows it.
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -43,6 +43,7 @@ from engine.log.opening import LAST, open_reader, open_writer
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
     AFTER_COMMIT,
+    ANY,
     BEFORE_APPEND,
     BEFORE_COMMIT,
     CHUNK_EVENTS,
@@ -311,9 +312,12 @@ class SqliteLog(WithViews):
         until = self.head.seq if until is None else until
         return itertools.chain.from_iterable(self._events().rows(after, until, chunk))
 
-    def blocks(self, after: int = 0, until: int | None = None) -> Iterator[Block]:
+    def blocks(
+        self, after: int = 0, until: int | None = None, *, having: Set[int] = ANY
+    ) -> Iterator[Block]:
         """Return the sealed blocks that hold events of that range, in order."""
-        return self._events().blocks(after, self.head.seq if until is None else until)
+        until = self.head.seq if until is None else until
+        return self._events().blocks(after, until, having=having)
 
     def seqs_of(
         self,

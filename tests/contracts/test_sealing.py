@@ -151,3 +151,14 @@ def test_a_log_that_begins_elsewhere_stays_as_it_is(place: Place) -> None:
     assert place.log.seal(blocks_max=9) == 0
     assert verify(place.log).ok
     assert BLOCK_EVENTS == 1_000
+
+
+def test_only_blocks_that_have_a_kind_are_given_where_it_is_asked_for(place: Place) -> None:
+    place.log.append([*probes(1, 1_500), failed(1_501, 1_500), *probes(1_502, 3_001)])
+    assert place.log.seal(blocks_max=9) == 3
+    code = next(row[2] for row in place.log.rows(1_500, 1_501))
+    for log in place.now_and_reopened():
+        assert [block.first for block in log.blocks(having={code})] == [1_001]
+        assert [block.first for block in log.blocks(having={code}, until=1_000)] == []
+        assert [block.first for block in log.blocks(having={code, 250})] == [1_001]
+        assert [block.first for block in log.blocks()] == [1, 1_001, 2_001]

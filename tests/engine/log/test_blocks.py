@@ -11,7 +11,7 @@ import pytest
 from engine.core.errors import LogCorrupted, LogError, LogTooNew
 from engine.core.events import KINDS, Recorded
 from engine.log import open_log
-from engine.log.blocks import Block, seal_rows
+from engine.log.blocks import Block, may_have, seal_rows
 from engine.log.chain import ZERO, link
 from engine.log.codec import encode_rows
 from engine.log.connection import Connection, driver_connect
@@ -192,3 +192,13 @@ def test_a_reader_of_sealed_blocks_does_not_try_the_hot_rows_for_each_of_them(
         statement for statement in asked if "FROM events" in statement and "LIMIT ?" in statement
     ]
     assert len(rows) == 2  # at the beginning, where nothing was known yet, and at the end
+
+
+def test_what_kinds_a_block_has_is_known_before_it_is_opened() -> None:
+    stored = seal_rows(rows(), chain=ZERO, crc=0)
+    (code,) = Block(stored).codes
+    assert may_have(stored, {code, 250})
+    assert not may_have(stored, {250})
+    assert may_have(stored, frozenset())
+    for damaged in (b"", b"no zlib", zlib.compress(b"abc"), zlib.compress(b"\x02\0\0\0\xc1\xc1")):
+        assert may_have((*stored[:4], damaged, stored[5]), {250})
