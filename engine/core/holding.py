@@ -33,9 +33,9 @@ class Holding:
         self.firsts.clear()
         self.held = {}
 
-    def look(self, group: GroupState) -> None:
-        """Note whether `group` has an automatic failover that has had no effect."""
-        if group.saga is not None and self._is_first(group, group.saga):
+    def look(self, group: GroupState, *, is_owing: bool) -> None:
+        """Note whether `group` owes the first effect of an automatic failover."""
+        if is_owing and group.saga is not None and self._is_first(group, group.saga):
             self.firsts[group.id] = group.saga.id
         else:
             self.firsts.pop(group.id, None)
@@ -71,10 +71,10 @@ class Holding:
         if not begun:
             self._begun.pop(group, None)
 
-    def drop(self, group: str) -> None:
-        """Forget a group that is not there any more."""
-        self._begun.pop(group, None)
+    def let_go(self, group: str) -> None:
+        """Hold nothing back in `group`: it owes nothing."""
         self.firsts.pop(group, None)
+        self.held.pop(group, None)
 
 
 def _has_begun(group: GroupState, saga: Saga) -> bool:

@@ -13,7 +13,6 @@ Most of a large fleet is quiet. A group is asked what it owes when something hap
 time at which it has something to be issued is kept; so a turn costs what there is to issue.
 """
 
-from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import msgspec
@@ -98,25 +97,33 @@ class Issuing:
         unasked = state.cache.unasked
         if not (unasked.parts or unasked.are_all):
             return
-        gone = self._owing.keys() - state.groups.keys() if unasked.are_all else ()
-        for name in (*gone, *unasked.take(state.groups)):
+        if unasked.are_all:
+            self._forget_gone()
+        for name in unasked.take(state.groups):
             group = state.groups.get(name)
-            if group is None:  # it was dropped, or is the fleet, which owes nothing
-                self._owing.pop(name, None)
-                self._holding.drop(name)
-                self._waits.forget(name)
-                continue
-            self._holding.look(group)
+            if group is None:
+                continue  # the fleet, which owes nothing
             effects = tuple(owed_of(state, group))
             owing = self._owing.get(name)
             if owing is None and effects:
                 owing = self._owing[name] = _Owing()
             if owing is not None:
                 owing.owe(effects)
+                self._holding.look(group, is_owing=bool(effects))
                 self._schedule(name, owing)
                 if not (effects or owing.issued or owing.tries):
-                    del self._owing[name]
-                    self._waits.forget(name)
+                    self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Forget a group of which there is nothing to be known."""
+        del self._owing[name]
+        self._waits.forget(name)
+        self._holding.let_go(name)
+
+    def _forget_gone(self) -> None:
+        """Forget the groups that were dropped."""
+        for name in self._owing.keys() - self._state.groups.keys():
+            self._forget(name)
 
     def _schedule(self, name: str, owing: _Owing) -> None:
         """Note when a group has something that may be issued."""
@@ -133,12 +140,6 @@ class Issuing:
                 default=FAR_US,
             ),
         )
-
-    def owed(self) -> Iterator[Effect]:
-        """Return what is owed, issued or not, in the order of the groups."""
-        self._ask()
-        for _, owing in sorted(self._owing.items()):
-            yield from owing.effects
 
     # What became durable.
 
@@ -177,8 +178,7 @@ class Issuing:
         """Return the effects to issue now, each once, in the order of the groups."""
         self._ask()
         for name in self._holding.hold(is_paused=is_paused):
-            if name in self._owing:
-                self._schedule(name, self._owing[name])
+            self._schedule(name, self._owing[name])
         due: list[Effect] = []
         for name in sorted(self._waits.upto(at_us)):
             owing, held = self._owing[name], self._holding.held.get(name, 0)

@@ -46,9 +46,11 @@ class Looking(Rim):
     def _pump(self) -> None:
         driver, state = self.driver, self.driver.durable_state
         look(driver.working)
-        assert list(driver.issuing.owed()) == list(owed(state))
+        next_us = driver.issuing.next_us()
+        kept = sorted(driver.issuing._owing.items())
+        assert [each for _, owing in kept for each in owing.effects] == list(owed(state))
         waiting_us = [us for us in map(self._may_be_issued_us, owed(state)) if us is not None]
-        assert driver.issuing.next_us() == min(waiting_us, default=None)
+        assert next_us == min(waiting_us, default=None)
         lists = driver.sending._masters.values()
         waiting = [first for each in lists if not each.is_full and (first := each.first())]
         sends_us = min((first.due_us for first in waiting), default=None)

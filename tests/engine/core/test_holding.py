@@ -64,7 +64,7 @@ def test_what_a_person_asked_for_is_not_held_back() -> None:
     tale = story()
     tale.ask(ev.FailoverAsked(to="b", author="x"))
     holding = Holding()
-    holding.look(tale.group)
+    holding.look(tale.group, is_owing=True)
     assert holding.firsts == {}
     holding.hold(is_paused=True)
     assert holding.held == {}
