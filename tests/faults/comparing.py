@@ -29,7 +29,7 @@ from engine.embed import Engine
 from engine.runtime.carriers.redis_server import NotSent, Server, Unanswered
 from tests.engine.redis import PROGRAM, RedisProcess, free_port, redis_servers
 from tests.faults.fleet import Process, port_of
-from tests.faults.replicas import GROUP, Watched, declaring, redis_policy, replicated
+from tests.faults.replicas import GROUP, Watched, declaring, redis_policy, replicated, synced
 
 FAULTS: Final = ("kill", "hang")
 NAMES: Final = ("a", "b", "c")
@@ -206,6 +206,7 @@ class Engined:
         await self.watched.until(lambda: bool(self.watched.group.assigned))
         active = self.watched.group.assigned
         await self.watched.at_rest(active)
+        await synced(self.servers, active)
         self._from = len(self.watched.log)
         return active
 

@@ -16,8 +16,9 @@ from engine.core.fleet import Master, Role
 from engine.core.policy import SECOND, GroupPolicy, Policy, content_digest, preset
 from engine.core.state import GroupState, MasterState
 from engine.embed import Engine
+from engine.runtime.carriers.redis_facts import key_of
 from engine.runtime.failpoints import Failpoint, nothing
-from tests.engine.redis import RedisProcess
+from tests.engine.redis import RedisProcess, until
 
 GROUP: Final = "cache"
 GUARD_S: Final = 30
@@ -149,6 +150,15 @@ class Watched:
 
 def _tells(recorded: Recorded) -> bool:
     return not isinstance(recorded.event, ev.ProbeOk | ev.LoadReported)
+
+
+async def synced(servers: dict[str, RedisProcess], active: str) -> None:
+    """Wait until every other server has what `active` has: one without any data is no heir."""
+    others = [server for name, server in servers.items() if name != active]
+    key = key_of(GROUP, "epoch")
+    has_it = [lambda other=other: other.ask("EXISTS", key) == 1 for other in others]
+    for each in has_it:
+        await asyncio.to_thread(until, each)
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from engine.log.verify import verify
 from engine.runtime.carriers.redis_facts import key_of
 from engine.runtime.resp import Refusal
 from tests.engine.redis import RedisProcess, needs_redis, redis_servers, until
-from tests.faults.replicas import GROUP, patient_policy, redis_policy, replicated
+from tests.faults.replicas import GROUP, patient_policy, redis_policy, replicated, synced
 
 pytestmark = needs_redis
 
@@ -30,6 +30,7 @@ def test_a_primary_that_is_killed_is_replaced_and_follows_when_it_returns(tmp_pa
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, log, patient_policy()) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a, b, c = servers.values()
             assert a.ask("GET", key_of(GROUP, "epoch")) == b"1"
             assert a.ask("SET", "k", "v") == b"OK"
@@ -63,6 +64,7 @@ def test_a_primary_that_hangs_is_replaced_and_fenced_when_it_goes_on(tmp_path: P
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, tmp_path / "tanist.db", redis_policy()) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a = servers["a"]
             a.strike(signal.SIGSTOP)
             # On soft evidence it is whoever was heard since: b, or c if that was asked first.
@@ -83,6 +85,7 @@ def test_a_planned_change_loses_nothing(tmp_path: Path) -> None:
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a, b, c = servers.values()
             written = 0
             is_over = asyncio.Event()
@@ -124,6 +127,7 @@ def test_an_heir_with_older_data_is_passed_over_for_the_one_that_has_it(tmp_path
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a, b, c = servers.values()
             # The first choice gets nothing any more, which the engine has no time to see.
             b.ask("REPLICAOF", "127.0.0.1", "1")
@@ -161,6 +165,7 @@ def test_by_lease_nobody_is_promoted_before_the_old_primary_has_stopped_by_itsel
         policy = redis_policy(fence=LEASED)
         async with replicated(servers, tmp_path / "tanist.db", policy) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a = servers["a"]
             await at.until(lambda: unleased(at.engine.state, at.group) == [])
             a.strike(signal.SIGSTOP)
@@ -190,6 +195,7 @@ def test_without_a_lease_to_rely_on_the_group_waits_and_a_person_may_vouch(tmp_p
         policy = patient_policy(fence=LEASED)
         async with replicated(servers, tmp_path / "tanist.db", policy) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             with servers["a"].client() as client:
                 assert client.ask("SET", "k", "v") == b"OK"
                 assert client.ask("WAIT", "2", "0") == 2  # both have it, and b is the first choice
@@ -209,6 +215,7 @@ def test_a_standby_that_restarts_knows_nothing_and_is_told_again_each_time(tmp_p
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
             await at.at_rest("a")
+            await synced(servers, "a")
             a, _, c = servers.values()
             assert a.ask("SET", "k", "v") == b"OK"
             for _ in range(3):
@@ -217,6 +224,7 @@ def test_a_standby_that_restarts_knows_nothing_and_is_told_again_each_time(tmp_p
                 c.start_again()  # as a primary of its own, without data
                 await at.next(ev.FollowChanged, after=place, subject="c")
                 await at.at_rest("a")
+                await synced(servers, "a")
                 until(lambda: c.ask("GET", "k") == b"v")
                 assert c.info()["master_port"] == str(a.port)
             assert at.kinds().count("Switched") == 0
