@@ -18,6 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest of all: begun last, everybody would wait for it alone.
+    items.sort(key=lambda item: item.path.name != "test_swarm.py")
+
+
 def pytest_configure() -> None:
     # A shell hands on to what runs in its background that Ctrl-C is ignored, and nohup a hangup.
     # The processes that tests interrupt would ignore them too, and be waited for in vain.
