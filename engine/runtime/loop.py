@@ -34,9 +34,7 @@ from engine.runtime.space import Space
 
 STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it says so [us]
 HEARTBEAT_US: Final = 200_000
-COMPANY_EVENTS: Final = (
-    1_000  # as many good probes wait for no more; a batch costs 0.2 ms by itself
-)
+COMPANY_EVENTS: Final = 1_000  # so many good probes wait for no more: a batch costs 0.2 ms
 _STARTS: Final = (ev.EngineStarted, ev.EngineResumed)  # what was missed is decided upon first
 
 
@@ -456,7 +454,7 @@ class Turning:
             self._lost(self._broken)
 
     def _say_spent(self) -> None:
-        """Say once of each deadline that is due whatever is done: a rule clears it not.
+        """Say once of each deadline that is due whatever is done: no rule clears it.
 
         That is a bug of ours, too; but it concerns one part, and the others go on.
         """
