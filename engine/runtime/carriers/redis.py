@@ -30,10 +30,10 @@ import msgspec
 
 from engine.core.events import Result
 from engine.core.fleet import Health, Role
+from engine.core.standing import Heard, Standing, lack
 from engine.runtime.carriers.access import OPEN, AccessOf
 from engine.runtime.carriers.asked import Asked, Carried, Member, line
 from engine.runtime.carriers.redis_facts import (
-    Standing,
     demanded_by,
     key_of,
     number,
@@ -229,39 +229,29 @@ class _Step:
         standing, epoch = heir
         if standing.is_loading:
             raise _Again(_refused("it is in the middle of a full copy"))
-        reports = [(asked.master, standing.report())]
-        lacks, is_moving = "", False
-        for member, theirs in zip(others, found, strict=True):
-            if theirs is None:
-                continue
-            their, is_fenced, knows = theirs
-            reports.append((member.id, their.report()))
-            if member.role is Role.FENCED and their.is_primary and not is_fenced:
-                lacks, is_moving = lacks or f"{member.id} takes writes still", True
-                continue
-            if their.history != standing.history and knows < epoch:
-                continue  # the heir's data are of a later activation
-            shared = their.shared(standing)
-            if shared is None:
-                if their.holds_data:
-                    figures = f"{their.position}, {standing.position}"
-                    lacks = lacks or f"{member.id} has data of another history: {figures}"
-            elif shared[0] > shared[1]:
-                lacks = lacks or (
-                    f"{member.id} has {shared[0] - shared[1]} bytes more: {shared[0]}, {shared[1]}"
-                )
-                is_moving = is_moving or (their.is_primary and standing.is_linked)
-        if asked.served and not epoch and not standing.holds_data:
-            heard = {member.id for member, theirs in zip(others, found, strict=True) if theirs}
-            silent = {member.id for member in asked.members} - heard - {asked.master}
-            if silent:
-                names = " and ".join(sorted(silent))
-                lacks = lacks or f"it has no data, and {names} may have some: no answer from there"
-        if not lacks or asked.allow_loss:
+        answers = [
+            Heard(
+                name=member.id, role=member.role, standing=theirs, is_fenced=is_fenced, knows=knows
+            )
+            for member, answer in zip(others, found, strict=True)
+            if answer is not None
+            for theirs, is_fenced, knows in (answer,)
+        ]
+        heard = {asked.master, *(answer.name for answer in answers)}
+        lacks = lack(
+            standing,
+            epoch,
+            answers,
+            silent={member.id for member in asked.members} - heard,
+            is_served=bool(asked.served),
+        )
+        if lacks is None or asked.allow_loss:
             detail = f"at {standing.position}"
             return Carried(result=Result.OK, detail=detail, digest=asked.digest)
-        no = Carried(result=Result.REFUSED, detail=line(lacks), reports=tuple(reports))
-        if is_moving:  # it may still come
+        reports = [(asked.master, standing.report())]
+        reports += [(answer.name, answer.standing.report()) for answer in answers]
+        no = Carried(result=Result.REFUSED, detail=line(lacks.detail), reports=tuple(reports))
+        if lacks.is_moving:  # it may still come
             raise _Again(no)
         return no
 

@@ -1,0 +1,114 @@
+"""Whether an heir has the newest data: masters that replicate, held against one another.
+
+A master's data are a stream of writes with a name (its history) and a position in it. One that is
+promoted begins a stream of its own where the one before ended, and remembers that one.
+
+Rule 1: of members that share a stream none may have more of it than the heir.
+
+Rule 2: who shares none with the heir has data of its own, and the heir does not stand in for it;
+unless it knows an older epoch than the heir, whose data are of a later activation then.
+
+Rule 3: while a fenced member takes writes still, nobody knows how much it will have.
+
+Rule 4: an heir without any data, in a group that was served, stands in for nobody who is silent.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from engine.core.events import LoadReported
+from engine.core.fleet import Role
+
+EMPTY: Final = 1  # the highest position of a server that has no data
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a master says of its replication."""
+
+    is_primary: bool
+    history: str  # the id of the stream of writes that its data come from
+    earlier: str  # the one before it, if it was promoted; "" if there is none
+    earlier_end: int  # up to where it has that one [bytes]
+    position: int  # in the stream of its history [bytes]
+    is_linked: bool  # a replica whose primary sends
+    is_loading: bool  # a full copy is under way, so what it has is not whole
+    follows: str
+
+    @property
+    def holds_data(self) -> bool:
+        """Return whether it has taken in any writes; one that starts empty is at 0 or 1."""
+        return self.position > EMPTY
+
+    def shared(self, other: "Standing") -> tuple[int, int] | None:
+        """Return up to where it and `other` have the newest stream that both are of [bytes].
+
+        None: their data have nothing in common, as those of one that was emptied.
+        """
+        for history in (self.history, self.earlier):
+            if history and history in (other.history, other.earlier):
+                return self._upto(history), other._upto(history)
+        return None
+
+    def _upto(self, history: str) -> int:
+        return self.position if history == self.history else min(self.position, self.earlier_end)
+
+    def report(self) -> LoadReported:
+        """Return it as what the log keeps of it."""
+        return LoadReported(position=self.position, follows=self.follows)
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of the group, beside the heir, that answered."""
+
+    name: str
+    role: Role  # as the log has it
+    standing: Standing
+    is_fenced: bool  # a primary that says it takes no writes
+    knows: int  # the newest epoch that it knows
+
+
+class Lack(msgspec.Struct, frozen=True, kw_only=True):
+    """What an heir does not have, as the first rule says that finds something."""
+
+    detail: str  # for people
+    bytes: int  # how much of another's data; 0: nobody knows
+    is_moving: bool  # it may still come
+
+
+def lack(
+    heir: Standing, epoch: int, heard: Iterable[Heard], *, silent: Iterable[str], is_served: bool
+) -> Lack | None:
+    """Return what the heir lacks; None: nothing that anybody who answered has.
+
+    Args:
+        heir: How it stands.
+        epoch: The newest one that it knows; 0: none.
+        heard: All other members that answered.
+        silent: The names of those that did not.
+        is_served: Whether the group was ever served.
+    """
+    detail, size, is_moving = "", 0, False
+    for other in heard:
+        theirs = other.standing
+        if other.role is Role.FENCED and theirs.is_primary and not other.is_fenced:
+            detail, is_moving = detail or f"{other.name} takes writes still", True
+            continue
+        if theirs.history != heir.history and other.knows < epoch:
+            continue  # the heir's data are of a later activation
+        shared = theirs.shared(heir)
+        if shared is None:
+            if theirs.holds_data:
+                figures = f"{theirs.position}, {heir.position}"
+                detail = detail or f"{other.name} has data of another history: {figures}"
+                size = max(size, theirs.position)
+        elif shared[0] > shared[1]:
+            more = shared[0] - shared[1]
+            detail = detail or f"{other.name} has {more} bytes more: {shared[0]}, {shared[1]}"
+            size = max(size, more)
+            is_moving = is_moving or (theirs.is_primary and heir.is_linked)
+    names = " and ".join(sorted(silent))
+    if is_served and not epoch and not heir.holds_data and names:
+        detail = detail or f"it has no data, and {names} may have some: no answer from there"
+    return Lack(detail=detail, bytes=size, is_moving=is_moving) if detail else None

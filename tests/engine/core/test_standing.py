@@ -1,0 +1,94 @@
+"""Which heir has the newest data: what it lacks of that of others who answer."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from engine.core.events import LoadReported
+from engine.core.fleet import Role
+from engine.core.standing import Heard, Lack, Standing, lack
+
+HEIR = Standing(
+    is_primary=False,
+    history="one",
+    earlier="",
+    earlier_end=-1,
+    position=100,
+    is_linked=False,
+    is_loading=False,
+    follows="a:1",
+)
+PROMOTED = replace(HEIR, history="two", earlier="one", earlier_end=100, is_primary=True)
+
+
+def heard(
+    standing: Standing,
+    *,
+    role: Role = Role.STANDBY,
+    is_fenced: bool = False,
+    knows: int = 1,
+    name: str = "b",
+) -> Heard:
+    return Heard(name=name, role=role, standing=standing, is_fenced=is_fenced, knows=knows)
+
+
+def lacks(
+    *others: Heard,
+    heir: Standing = HEIR,
+    epoch: int = 1,
+    silent: Iterable[str] = (),
+    is_served: bool = True,
+) -> Lack | None:
+    return lack(heir, epoch, others, silent=silent, is_served=is_served)
+
+
+def test_who_has_as_much_of_a_stream_as_all_others_lacks_nothing() -> None:
+    assert lacks(heard(HEIR), heard(replace(HEIR, position=99), name="c")) is None
+    assert lacks() is None
+
+
+def test_who_has_less_of_a_stream_than_another_lacks_the_rest() -> None:
+    found = lacks(heard(replace(HEIR, position=130)), heard(replace(HEIR, position=150), name="c"))
+    assert found == Lack(detail="b has 30 bytes more: 130, 100", bytes=50, is_moving=False)
+
+
+def test_what_a_primary_still_sends_may_come() -> None:
+    primary = heard(replace(HEIR, position=130, is_primary=True), role=Role.FENCED, is_fenced=True)
+    found = lacks(primary, heir=replace(HEIR, is_linked=True))
+    assert found is not None
+    assert found.is_moving
+    stopped = lacks(primary)
+    assert stopped is not None
+    assert not stopped.is_moving
+
+
+def test_a_promoted_one_shares_the_stream_it_was_promoted_from_up_to_there() -> None:
+    assert lacks(heard(replace(PROMOTED, position=300, is_primary=False))) is None
+    ahead = lacks(heard(replace(HEIR, position=120)), heir=replace(PROMOTED, position=300))
+    assert ahead == Lack(detail="b has 20 bytes more: 120, 100", bytes=20, is_moving=False)
+
+
+def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activation() -> None:
+    other = replace(HEIR, history="else", position=70)
+    found = lacks(heard(other))
+    assert found == Lack(detail="b has data of another history: 70, 100", bytes=70, is_moving=False)
+    assert lacks(heard(other), epoch=2) is None
+    assert lacks(heard(replace(other, position=1))) is None  # it has none
+
+
+def test_while_a_fenced_primary_takes_writes_nobody_knows_how_much_it_will_have() -> None:
+    found = lacks(heard(replace(HEIR, is_primary=True), role=Role.FENCED))
+    assert found == Lack(detail="b takes writes still", bytes=0, is_moving=True)
+
+
+def test_who_is_empty_in_a_group_that_was_served_stands_in_for_nobody_who_is_silent() -> None:
+    empty = replace(HEIR, history="", position=0)
+    found = lacks(heir=empty, epoch=0, silent={"d", "c"})
+    assert found is not None
+    assert found.detail == "it has no data, and c and d may have some: no answer from there"
+    assert lacks(heir=empty, epoch=0, silent={"c"}, is_served=False) is None
+    assert lacks(heir=empty, epoch=0) is None
+
+
+def test_what_a_master_says_of_its_data_is_what_the_log_keeps() -> None:
+    assert HEIR.report() == LoadReported(position=100, follows="a:1")
