@@ -25,6 +25,7 @@ import msgspec
 
 from engine.core.events import Evidence
 from engine.runtime.http1 import Nonsense
+from engine.runtime.threads import Threads
 
 _OWN_TROUBLE: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
@@ -32,6 +33,8 @@ _OWN_TROUBLE: Final = frozenset(
 # What getaddrinfo returns; the last form is what a Python without IPv6 makes of such an address.
 _Endpoint: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
+
+_LOOKUPS: Final = Threads("look up a name")  # each takes until the resolver gives up
 
 
 class Reply(Protocol):
@@ -124,8 +127,9 @@ class Place:
         return await asyncio.shield(self._lookup)
 
     async def _resolve(self) -> list[Address]:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
+        found = await _LOOKUPS.call(
+            lambda: socket.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
+        )
         return [(family, address) for family, _, _, _, address in found]
 
     async def close(self) -> None:

@@ -18,9 +18,12 @@ from engine.runtime.clock import monotonic_us
 from engine.runtime.connection import evidence_of
 from engine.runtime.health import read_health
 from engine.runtime.seen import LATE_OWN_US, Answer, Asked, Failure, Probed, shortened
+from engine.runtime.threads import Threads
 
 # What a check returns: nothing or True: all is well; False: it is not; or a health document.
 Check: TypeAlias = Callable[[Master], object]
+
+_CHECKS: Final = Threads("check")
 
 
 class _Tasked(Asked):
@@ -199,7 +202,7 @@ class FunctionLink(_Tasked):
     async def _call(self) -> object:
         if inspect.iscoroutinefunction(self._check):
             return await self._check(self._master)
-        said = await asyncio.to_thread(self._check, self._master)
+        said = await _CHECKS.call(lambda: self._check(self._master))
         return await said if isinstance(said, Awaitable) else said
 
     async def close(self) -> None:

@@ -16,12 +16,14 @@ from typing import Final, TypeAlias
 from engine.core.errors import EffectRefused
 from engine.core.events import Result
 from engine.runtime.carriers.asked import Asked, Carried, Member, line
+from engine.runtime.threads import Threads
 
 Function: TypeAlias = Callable[[Asked], Awaitable[str | None] | str | None]
 
 STEPS: Final = (
     "preflight", "fence", "detach", "transfer", "promote", "verify", "switch", "follow",
 )  # fmt: skip
+_EFFECTS: Final = Threads("effect")
 _MAY_LACK: Final = frozenset(("preflight", "switch", "follow"))  # that change nothing that counts
 
 
@@ -76,5 +78,5 @@ class Functions:
 async def _called(function: Function, asked: Asked) -> object:
     if inspect.iscoroutinefunction(function):
         return await function(asked)
-    said = await asyncio.to_thread(function, asked)
+    said = await _EFFECTS.call(lambda: function(asked))
     return await said if inspect.isawaitable(said) else said
