@@ -89,9 +89,18 @@ class Access:
         return None
 
 
+def path_of(request: Request) -> str:
+    """Return the path that decides who answers a request.
+
+    Not that of its URL: what it says in `Host` is a part of that.
+    """
+    path: str = request.scope["path"]
+    return path
+
+
 def needed(request: Request) -> Role | None:
     """Return the role that a request needs; None: none at all."""
-    path = request.url.path
+    path = path_of(request)
     if path in OPEN:
         return None
     if path.startswith(COMMANDS):

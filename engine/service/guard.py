@@ -18,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.service.access import Access, Role, needed
+from engine.service.access import Access, Role, needed, path_of
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+# Of an URL that goes on after its host: whoever puts the two together would read another path.
+_NO_HOST: Final = frozenset("/?#@\\")
 
 
 class Guard:
@@ -59,7 +61,7 @@ class Guard:
 
     def _refused(self, request: Request) -> tuple[int, str] | None:
         host, origin = request.headers.get("host"), request.headers.get("origin")
-        name = _name(f"//{host}") if host is not None else ""
+        name = "" if host is None or _NO_HOST & set(host) else _name(f"//{host}")
         if host is not None and not self._is_own(name):  # every browser sends one
             return 403, f"host {host!r} is not this engine's"
         if origin is not None and not self._is_same(_name(origin), name):
@@ -71,7 +73,7 @@ class Guard:
         request.state.author = "" if caller is None else caller.name
         if role is Role.READ and self._is_local and not self._access.has_names:
             return None
-        return self._access.refused(caller, role, request.url.path)
+        return self._access.refused(caller, role, path_of(request))
 
     def _is_own(self, name: str) -> bool:
         return name in self._names or (not self._is_local and _address(name) is not None)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
-from engine.service.access import Access
+from engine.service.access import Access, path_of
 from engine.service.guard import Guard, is_loopback, machine_names
 from engine.service.running import served
 from tests.engine.real import nobody, run
@@ -105,6 +106,21 @@ def test_looking_is_free_on_loopback_and_needs_the_token_elsewhere(
     assert asked(listen, path=path, Host="localhost") == code
     assert asked(listen, path=path, Host="localhost", Authorization="Bearer guess") == code
     assert asked(listen, path=path, Host="localhost", **TOKEN) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost/livez?", "localhost/api/config#", "127.0.0.1\\livez", "me@localhost", "localhost?"],
+)
+@pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
+def test_a_host_that_says_a_path_too_is_no_host(listen: str, host: str) -> None:
+    assert asked(listen, Host=host) == asked(listen, Host=host, **TOKEN) == 403
+
+
+def test_what_is_asked_for_is_the_path_and_not_what_host_makes_of_it() -> None:
+    scope = {"type": "http", "path": "/api/status", "query_string": b"", "method": "GET"}
+    headers = [(b"host", b"localhost/livez?")]
+    assert path_of(Request({**scope, "headers": headers})) == "/api/status"
 
 
 def test_all_of_127_is_loopback() -> None:
