@@ -86,7 +86,7 @@ preset = {preset}  # lan, zone, region; bench is for loopback only
 
 [groups.main]
 mode = "active-standby"  # one master serves; "active-active": every healthy one does
-automation = "observe"  # decides and logs what it would do, and acts on nothing. To let it act:
+automation = "observe"  # decides and logs what it would do; it acts on commands alone. More:
                         # "confirm" waits for tanist approve, "auto" goes ahead
 # strategy = "priority"  # or "round-robin"
 # detect_within = {detect_within}  # a promise: check refuses settings that cannot keep it

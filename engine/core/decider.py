@@ -129,6 +129,8 @@ def _decide_reported(step: Step, event: ev.LoadReported) -> None:
     """Note who is not well, and that a standby follows somebody else than it was told to."""
     place = step.state.cache.places[step.subject]
     ailing.decide_ailing(step, place)
+    if detection.follows_reports(step.state, place.group):
+        return  # whoever it follows, somebody has told it so by hand
     if strays_from(place.group, place.master, event.follows):
         step.emit(ev.FollowChanged(epoch=0, active=""))
 

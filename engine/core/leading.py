@@ -3,6 +3,9 @@
 Every standby that was not told so under the current activation is owed it, with all retries; and
 one whose process is another since, or that says itself that it follows somebody else. A master that
 was left is fenced first: once it confirmed that, it stands by and is told as well.
+
+An engine that only observes tells nobody to follow whom it found serving. Whom a person has had it
+switch to is another matter: without standbys, that change would be half of one.
 """
 
 from typing import Final
@@ -17,12 +20,12 @@ FOLLOWING: Final = ("command", "redis")  # kinds of effects that know of it
 def leader(state: State, group: GroupState) -> str:
     """Return whom the standbys of `group` have to follow; "": nobody tells them just now."""
     policy = state.policy_of(group)
-    if policy.effects not in FOLLOWING or policy.automation is Automation.OBSERVE:
-        return ""
-    if not is_active_standby(state, group):
+    if policy.effects not in FOLLOWING or not is_active_standby(state, group):
         return ""
     for name, master in group.masters.items():
         if master.role is Role.ACTIVE:
+            if policy.automation is Automation.OBSERVE and master.is_adopted:
+                return ""
             # One that was not told its epoch, or has lost it, leads nobody.
             is_sure = not master.promote_owed and not master.lost_seq
             return name if is_sure and master.health is not Health.FAILED else ""

@@ -30,7 +30,7 @@ from engine.core.seen import Derived, Ejected, Eye, Flaps, Gaps, Report
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
 REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
-FOLD_VERSION: Final = 9  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 10  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -98,6 +98,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_drained: bool = False  # it rests: nothing new, and not chosen
     by_command: bool = False  # it was added by a command, and no file owns it
     active_us: int = 0  # when it began to serve, under the activation that it has
+    is_adopted: bool = False  # it serves because it said so, and was told nothing since
     report: Report | None = None  # what it said of itself; None: nothing
     ejected: Ejected | None = None  # None: it never was
     follows: str = ""  # the active that it was told to follow; "": nobody, or it was not told
@@ -180,7 +181,6 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     preflight: str = ""  # the result of looking at the target first; "": not yet known
     preflight_detail: str = ""
     transfer_digest: str = ""
-    step_seq: int = 0  # the decision that the running step is owed by
     spent: list[str] = msgspec.field(default_factory=list)  # heirs that failed in this failover
     phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
     hook: str = ""  # what the next step waits for; "": no program
@@ -239,6 +239,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     scheduled: Scheduled | None = None
     failback_to: str = ""  # who gets its place back when it was well for long enough; "": nobody
     failback_us: int = 0  # and not before
+    left: str = ""  # who served and was fenced outside of a failover; "": somebody took over since
     derived: dict[str, Derived] = msgspec.field(default_factory=dict)  # figures of the group
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
@@ -261,7 +262,6 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     # Failovers that count to the limit of the fleet: when they began or were opened [us], and ids.
     counted: list[tuple[int, int]] = msgspec.field(default_factory=list)
     doubt_seq: int = 0  # the decision that the engine doubts itself; 0: it does not
-    clock_offset_us: int = 0  # what was last said of the wall clock
     alerts: dict[str, Alert] = msgspec.field(default_factory=dict)  # by kind and subject
     space: tuple[int, int] | None = None  # left of what is kept for a full disk [bytes]; None: all
     stalled_us: int = 0  # when the engine itself last said that it had stood still

@@ -31,7 +31,7 @@ def hook_started(state: State, recorded: Recorded) -> None:
         return
     if group.saga is None or group.saga.id != event.failover:
         raise LogCorrupted(recorded.seq, f"{event.hook} while no failover of {group.id} is open")
-    group.saga.hook, group.saga.step_seq = event.hook, recorded.seq
+    group.saga.hook = event.hook
 
 
 def hook_ended(state: State, recorded: Recorded) -> None:

@@ -29,11 +29,12 @@ def activated(state: State, recorded: Recorded) -> None:
     master.active_us = recorded.at_us
     group.failed_id = 0
     master.promote_owed = master.reported_epoch != event.epoch
+    master.is_adopted = event.rule == "reported"
     st.forget_follow(master)
     group.proposed_seq = 0
     group.retry_us = group.retry_at_us = 0
     if st.is_active_standby(state, group):
-        group.assigned = recorded.subject
+        group.assigned, group.left = recorded.subject, ""
         group.switch_epoch = event.epoch
 
 
@@ -42,7 +43,7 @@ def role(state: State, recorded: Recorded) -> None:
     master.role = ROLE.move(master.role, recorded)
     if master.role is Role.STANDBY:
         master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
-        master.active_us = 0
+        master.active_us, master.is_adopted = 0, False
 
 
 def drain_ended(state: State, recorded: Recorded) -> None:
@@ -76,7 +77,6 @@ def failover_started(state: State, recorded: Recorded) -> None:
         counts=event.counts,
         started_us=recorded.at_us,
         since_us=recorded.at_us,
-        step_seq=recorded.seq,
     )
     state.cache.idle.add(event.id)
     if event.counts:
@@ -136,6 +136,9 @@ def master_fenced(state: State, recorded: Recorded) -> None:
     messages.requeue(group.ledger, back)
     if master.role is not Role.FENCED:
         master.left_at_us = recorded.at_us
+    is_serving = master.role in (Role.ACTIVE, Role.DRAINING)
+    if group.saga is None and is_serving and recorded.subject == group.assigned:
+        group.left = recorded.subject
     master.role = ROLE.move(master.role, recorded)
     before = master.fence
     master.fence = st.Fence(
@@ -146,7 +149,7 @@ def master_fenced(state: State, recorded: Recorded) -> None:
         failover=0 if group.saga is None else group.saga.id,
     )
     master.epoch, master.lost_seq, master.promote_owed = 0, 0, False
-    master.active_us = 0
+    master.active_us, master.is_adopted = 0, False
     # Also one that has not said so yet: the answer to a probe from before may be under way.
     master.is_claim_known = master.reported_role == Role.ACTIVE.value or event.revokes > 0
     st.forget_follow(master)
@@ -233,6 +236,8 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     group.retry_us = max(0, event.retry_at_us - recorded.at_us)
     group.retry_at_us = event.retry_at_us
     group.failback_to, group.failback_us = event.failback_to, event.failback_us
+    if event.result == "completed":
+        group.left = ""
 
 
 def outcome(state: State, recorded: Recorded) -> None:
@@ -255,6 +260,7 @@ def outcome(state: State, recorded: Recorded) -> None:
     ):
         # Its next answer may have been sent before it was told.
         master.promote_owed, master.is_unjudged = False, True
+        master.is_adopted = False
 
 
 def rollback_accepted(state: State, recorded: Recorded) -> None:

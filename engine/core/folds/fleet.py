@@ -40,7 +40,6 @@ def clock_stepped(state: State, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, ev.ClockStepped)
     part_of(state, recorded)
-    state.fleet.clock_offset_us = event.offset_us
     state.fleet.stepped_us, state.fleet.step_us = recorded.at_us, event.step_us
 
 

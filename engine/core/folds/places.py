@@ -52,7 +52,7 @@ def saga_of(group: GroupState, recorded: Recorded) -> st.Saga:
     saga = group.saga
     phase = FAILOVER.move(saga.phase, recorded)
     saga.phases.append((saga.phase.value, recorded.at_us - saga.since_us))
-    saga.phase, saga.since_us, saga.step_seq = phase, recorded.at_us, recorded.seq
+    saga.phase, saga.since_us = phase, recorded.at_us
     return saga
 
 

@@ -126,6 +126,30 @@ def test_a_failover_that_takes_two_tries_leaves_whom_the_first_one_left() -> Non
     assert (tale.group.failback_to, tale.group.failback_us) == ("a", tale.at_us + MINUTE)
 
 
+def test_one_that_lost_its_activation_before_there_was_an_heir_gets_its_place_back() -> None:
+    tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, rise=1, names="ab")
+    tale.fails("b")
+    tale.restarts("a")
+    assert only(tale.ok("a"), ev.MasterFenced).reason == "it lost its activation"
+    tale.ok("b")
+    tale.work()
+    assert (active_of(tale.group), tale.group.failback_to) == ("b", "a")
+    later(tale, MINUTE)
+    tale.work()
+    assert active_of(tale.group) == "a"
+    assert (tale.group.failback_to, tale.group.left) == ("", "")
+
+
+def test_one_that_gets_its_own_place_back_was_left_by_nobody() -> None:
+    tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, rise=1, names="a")
+    tale.restarts("a")
+    tale.ok("a")
+    assert tale.group.left == "a"
+    tale.work()
+    assert active_of(tale.group) == "a"
+    assert (tale.group.failback_to, tale.group.left) == ("", "")
+
+
 def test_whom_nobody_replaced_is_not_waited_for() -> None:
     tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, names="ab")
     switch(tale, "b")

@@ -8,7 +8,7 @@ from engine.core.events import Result
 from engine.core.fleet import Mode
 from engine.core.issuing import BACKOFF_US
 from engine.core.policy import Automation
-from tests.engine.core.build import Story, kinds, made, only, story, subjects
+from tests.engine.core.build import Story, kinds, made, only, story, subjects, switch
 from tests.engine.core.drive import FLUSH_US, serving
 
 
@@ -42,6 +42,29 @@ def test_who_only_observes_and_who_serves_with_all_tell_nobody() -> None:
     sharing = Story(made(mode=Mode.ACTIVE_ACTIVE, effects="redis"))
     sharing.ok("a", "b", "c")
     assert {step for step, _ in sharing.owed()} == {"promote"}
+
+
+def test_a_switchover_is_whole_where_the_engine_only_observes() -> None:
+    tale = Story(made(effects="redis", automation=Automation.OBSERVE))
+    tale.ok("a", role="active")
+    tale.ok("b", "c")
+    switch(tale, "b")
+    tale.work()
+    assert following(tale) == {"a": ("b", 2), "b": ("", 0), "c": ("b", 2)}
+    assert tale.owed() == []
+    taken = tale.see(ev.LoadReported(follows="elsewhere:1"), "c")
+    assert kinds(taken) == []  # somebody is at work by hand
+    assert tale.owed() == []
+
+
+def test_who_was_adopted_and_told_its_epoch_leads_when_the_engine_observes_again() -> None:
+    tale = Story(made(effects="redis"))
+    tale.ok("a", role="active")
+    tale.ok("b", "c")
+    assert tale.master("a").is_adopted
+    tale.work()
+    assert not tale.master("a").is_adopted
+    assert following(tale)["b"] == ("a", tale.master("a").epoch)
 
 
 def test_a_returning_primary_is_fenced_and_then_follows() -> None:

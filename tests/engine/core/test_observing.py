@@ -91,6 +91,22 @@ def test_a_failover_that_waits_ends_when_a_group_only_observes() -> None:
     assert refused(tale.ask(ev.Approved(author="x"))) == ("no failover of g waits for an approval",)
 
 
+def test_a_fence_stays_owed_until_it_is_confirmed() -> None:
+    tale = story(unknown_after_us=0)
+    tale.crashes("a")
+    tale.work()
+    tale.see(loaded(made(automation=Automation.OBSERVE, unknown_after_us=0), declared("abc")))
+    assert tale.owed() == [("fence", "a")]
+    tale.restarts("a")
+    tale.ok("a")
+    tale.answers("fence")
+    assert (tale.owed(), tale.master("a").role) == ([], Role.STANDBY)
+    # What would be begun is not: it is told nothing, whatever it says of itself.
+    tale.roles = {"a": "active", "b": "active"}
+    tale.ok("a", "b")
+    assert tale.owed() == []
+
+
 def test_one_that_has_begun_is_brought_to_its_end() -> None:
     tale = story(unknown_after_us=0)
     tale.crashes("a")
