@@ -51,7 +51,7 @@ def observer(
             [f"--name: expected {unfit.expected}, found {shown(name)}; {unfit.remedy}"]
         ) from unfit
     url = engine.rstrip("/")
-    if not places.is_address(url):
+    if not places.is_address(places.checked(url)):
         raise ConfigurationError([f"--engine: expected http://host:port, found {shown(engine)}"])
     configuration = load(file)
     asyncio.run(

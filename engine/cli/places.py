@@ -8,6 +8,7 @@ A running engine leaves its address beside its log, in `LOG.engine.json`, and it
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CONFIGURATION: Final = "tanist.toml"
 LOG: Final = "tanist.db"
 TOKEN: Final = "tanist.token"  # noqa: S105 - the name of the file
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +49,17 @@ def split(words: Sequence[str | None], log: str | None, *, most: int) -> tuple[s
 
 
 def resolve(log: str | None) -> str:
-    """Return where the log is: a path or an URL; a configuration stands for its log."""
+    """Return where the log is: a path or an URL; a configuration stands for its log.
+
+    Raises:
+        ConfigurationError: It is the address of an engine, and none that can be asked.
+    """
     if log is None:
         for name in ("TANIST_LOG", "TANIST_URL"):
             if os.environ.get(name):
-                return os.environ[name]
+                return checked(os.environ[name])
         log = CONFIGURATION if Path(CONFIGURATION).is_file() else LOG
+    checked(log)
     if log.endswith(".toml") and Path(log).is_file():
         from engine.config import load
 
@@ -70,6 +77,29 @@ def log_of(log: str, *, configuration: str) -> str:
 def is_address(log: str) -> bool:
     """Return whether `log` is the address of a running engine."""
     return log.startswith(("http://", "https://"))
+
+
+def checked(log: str) -> str:
+    """Return `log`; an address of an engine has to be one that can be asked.
+
+    Raises:
+        ConfigurationError: It is none, or holds a password, which would be in every message.
+    """
+    if not is_address(log):
+        return log
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(log)
+        is_whole = parts.port != 0 and bool(re.fullmatch(r"[!-~]+", parts.hostname or ""))
+    except ValueError:
+        is_whole = False
+    if not is_whole or re.search(r"[@?#\s]", log):
+        scheme = log.partition("://")[0]
+        raise ConfigurationError(
+            [f"expected the address of an engine as in {scheme}://HOST:PORT, found another text"]
+        )
+    return log
 
 
 def open_for_reading(log: str, *, keys: "Keyring | None" = None) -> "SqliteLog":
@@ -101,14 +131,26 @@ def running(log: str) -> Engine | None:
 
 
 def token(log: str) -> str:
-    """Return the token that commands to the engine of this log need; "" if none is known."""
-    if os.environ.get("TANIST_TOKEN"):
-        return os.environ["TANIST_TOKEN"]
+    """Return the token that commands to the engine of this log need; "" if none is known.
+
+    Raises:
+        ConfigurationError: $TANIST_TOKEN holds none; what it holds is not shown.
+    """
+    given = os.environ.get("TANIST_TOKEN", "").strip()
+    if given:
+        # It becomes a field of a request: what is no such text would be shown by who refuses it.
+        if not _TOKEN.fullmatch(given):
+            raise ConfigurationError(
+                ["TANIST_TOKEN: expected printable ASCII without spaces, found another text"]
+            )
+        return given
     beside = Path() if is_address(log) else _parent(log)
     try:
-        return (beside / TOKEN).read_text().strip()
-    except (OSError, UnicodeDecodeError):  # the engine itself refuses to start with such a file
+        found = (beside / TOKEN).read_text().strip()
+    except (OSError, UnicodeDecodeError):
         return ""
+    # The engine itself refuses to start with another file.
+    return found if _TOKEN.fullmatch(found) else ""
 
 
 def _parent(log: str) -> Path:

@@ -102,3 +102,53 @@ def test_the_token_lies_beside_the_log_or_in_the_environment(
 def test_a_question_to_the_log_itself_is_not_for_an_engine() -> None:
     with pytest.raises(ConfigurationError, match="name its log with --log"):
         places.open_for_reading("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("said", ["sec\nret", "sec ret", "sec\r\nX: y", "geheimnißvoll", "\x7f"])
+def test_a_token_that_no_request_can_carry_is_named_and_not_shown(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANIST_TOKEN", said)
+    with pytest.raises(ConfigurationError) as caught:
+        places.token("a.db")
+    assert str(caught.value).startswith("TANIST_TOKEN: expected printable ASCII")
+    assert said not in str(caught.value)
+    monkeypatch.delenv("TANIST_TOKEN")
+    Path(places.TOKEN).write_text(said)
+    assert places.token("a.db") == ""
+
+
+def test_what_ends_the_line_of_a_token_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANIST_TOKEN", " secret\r\n")
+    assert places.token("a.db") == "secret"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://",
+        "http://[::1",
+        "http://h:99999",
+        "http://h:0",
+        "http://h:port",
+        "http://h ere:1",
+        "http://é.example:1",
+        "http://me:hunter2@h:1",
+        "https://h:1?token=hunter2",
+        "http://h:1/#hunter2",
+    ],
+)
+def test_an_address_that_nobody_can_be_asked_at_is_named_and_not_shown(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected the address of an engine") as caught:
+        places.resolve(address)
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("TANIST_URL", address)
+    with pytest.raises(ConfigurationError):
+        places.resolve(None)
+
+
+@pytest.mark.parametrize("address", ["http://h:1", "https://h", "http://[::1]:1/", "http://h:1/at"])
+def test_an_address_is_taken_as_it_is(address: str) -> None:
+    assert places.resolve(address) == address
