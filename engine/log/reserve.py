@@ -70,18 +70,24 @@ class Reserve:
         self._wanted: Final = wanted
         self._changing: Final = threading.Lock()
         self._is_sound = False  # allocated by this process: a copy of the file may be hollow
-        left, whole = self._found()
+        left, whole = self._found(0)
         # Where more was configured once, it is no shortage to have less of it.
         self.figures = Figures(left=left, whole=min(whole, max(left, wanted)), wanted=wanted)
 
-    def _found(self) -> tuple[int, int]:
-        """Return what the file holds, and what it did when it was whole [bytes]."""
+    def _found(self, known: int) -> tuple[int, int]:
+        """Return what the file holds, and what it did when it was whole [bytes].
+
+        That a process has no files left, or a disk does not answer, says nothing of the file: it is
+        taken to hold what is `known` of it.
+        """
         try:
             with self.path.open("rb") as file:
                 head = _HEAD.match(file.read(HEAD_BYTES))
                 left = max(0, file.seek(0, os.SEEK_END) - HEAD_BYTES)
-        except OSError:
+        except FileNotFoundError:
             return 0, 0
+        except OSError:
+            return known, known
         return left, max(left, int(head[1])) if head else left
 
     def _free(self) -> int:
@@ -122,7 +128,7 @@ class Reserve:
         """Give a step up; return how much that is [bytes]: 0 if nothing can be, or would help."""
         with self._changing:
             whole = self.figures.whole
-            left = min(self._found()[0], whole)
+            left = min(self._found(self.figures.left)[0], whole)
             self.figures = msgspec.structs.replace(self.figures, left=left)
             if self._free() >= max(whole, STEP_BYTES_MIN):
                 return 0
@@ -146,7 +152,7 @@ class Reserve:
         """
         with self._changing:
             before, whole = self.figures, self.figures.whole
-            left, _ = self._found()
+            left, _ = self._found(before.left)
             self.figures = msgspec.structs.replace(before, left=min(left, whole))
             target = min(self._wanted, (left + self._free()) // SHARE)
             if left < whole and target < min(whole, self._wanted) // 2:
@@ -171,7 +177,7 @@ class Reserve:
                         file.write(_SAYS.format(target).encode())
                     os.fsync(file.fileno())
         except OSError:  # it is full after all
-            left, _ = self._found()
+            left, _ = self._found(self.figures.left)
             self.figures = msgspec.structs.replace(self.figures, left=left)
             return
         whole = self.figures.whole if kept < target else target

@@ -12,14 +12,11 @@ import os
 import re
 import secrets
 import signal
-import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
-
-import uvicorn
 
 from engine.config import Configuration
 from engine.core.errors import ConfigurationError, LogError
@@ -29,22 +26,13 @@ from engine.runtime.failpoints import Failpoint, kill_at, nothing
 from engine.service.access import Access, Caller, callers
 from engine.service.app import application
 from engine.service.halts import Halts
+from engine.service.listening import listening, raise_limit, server_of
 from engine.service.teller import Teller
-from engine.service.voice import Voice
+from engine.service.voice import Voice, overheard
 
 T = TypeVar("T")
 
-PORT_MAX: Final = 65_535
 TOKEN_BYTES_MAX: Final = 4_096  # no token is as long: a header would not carry it [bytes]
-DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
-
-
-class _Server(uvicorn.Server):
-    """An uvicorn that leaves the signals to us: the engine has to end after it, in order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def failpoint_of_environment() -> Failpoint:
@@ -88,22 +76,6 @@ def _token_in(found: bytes | None, path: Path) -> str:
     return text
 
 
-def _listening(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    if not (host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX):
-        raise ConfigurationError((f"listen: expected HOST:PORT, found {listen!r}",))
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host.strip("[]"), int(port)))
-        sock.listen()  # from here on who connects is served, if a moment later
-    except OSError as err:
-        sock.close()
-        raise ConfigurationError((f"listen {listen}: {err.strerror}",)) from err
-    return sock
-
-
 def _announce(log: Path, url: str) -> Path:
     """Write beside the log who runs it, and return where."""
     place = log.with_name(log.name + ".engine.json")
@@ -141,7 +113,7 @@ async def served(
     Raises:
         ConfigurationError: It cannot listen there, or the files beside the log cannot be written.
     """
-    sock = _listening(listen)
+    sock = listening(listen)
     host, port = sock.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
@@ -150,14 +122,7 @@ async def served(
     except BaseException:
         sock.close()
         raise
-    config = uvicorn.Config(
-        application(engine, access=Access(token, named), host=host),
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    server = _Server(config)
+    server = server_of(application(engine, access=Access(token, named), host=host))
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         yield url
@@ -221,9 +186,10 @@ async def serve(configuration: Configuration, *, log: str | None, listen: str | 
     _end_on_signals(ended)
     # A decision must not wait for another thread's turn longer than it has to.
     sys.setswitchinterval(0.0005)
+    raise_limit()
     voice = Voice(_standard_error())
     engine = Engine(configuration, log=target, failpoint=failpoint_of_environment())
-    with contextlib.closing(voice):
+    with contextlib.closing(voice), overheard(voice):
         async with engine:
             if engine.refused:
                 raise ConfigurationError(engine.refused)

@@ -2,12 +2,16 @@
 
 A terminal that was stopped, a journal that is full, a pipe that nobody reads: none of them may hold
 up a failover. So lines go through a queue to a thread; what does not fit is counted and said later.
+What the libraries have to say (a task that failed, a socket that cannot be had) goes the same way.
 """
 
+import contextlib
+import logging
 import os
 import queue
 import select
 import threading
+from collections.abc import Iterator
 from typing import Final
 
 LINES_MAX: Final = 1_000  # held while nobody reads them [count]
@@ -62,3 +66,29 @@ class Voice:
                 select.select((), (self._handle,), ())
             except OSError:
                 return  # nobody is there, or the disk behind it is full: the next one may fit
+
+
+class _Overheard(logging.Handler):
+    """Says what is logged."""
+
+    def __init__(self, voice: Voice) -> None:
+        super().__init__(logging.WARNING)
+        self._voice: Final = voice
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say a record, and where an exception came from."""
+        self._voice.say(f"tanist: {self.format(record)}")
+
+
+@contextlib.contextmanager
+def overheard(voice: Voice) -> Iterator[None]:
+    """Let `voice` say what is logged in this process, until the end of the block.
+
+    Whatever has no handler would be written to standard error at once, by whoever says it.
+    """
+    handler = _Overheard(voice)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

@@ -1,5 +1,6 @@
 """Space that is kept for a log: how much, how it is given up, and how it comes back."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,24 @@ def test_what_somebody_deleted_gives_nothing_and_is_made_anew(disk: Path) -> Non
     (disk / "ballast").unlink()
     assert reserve.fill()
     assert reserve.figures == figures(4)
+
+
+@pytest.mark.parametrize("why", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_what_cannot_be_looked_at_is_taken_to_be_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
+) -> None:
+    reserve = kept(tmp_path / "log.db")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(why, os.strerror(why))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        patch.setattr(os, "open", refused)
+        assert not reserve.fill()
+        assert not reserve.give_up()
+        assert reserve.figures == figures(4)
+    assert not reserve.fill()
 
 
 def test_it_is_filled_again_when_there_is_plenty_of_space_and_not_before(disk: Path) -> None:

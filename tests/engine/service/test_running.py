@@ -432,3 +432,29 @@ def test_an_ipv6_address_is_written_as_one(tmp_path: Path) -> None:
             assert await asyncio.to_thread(get, f"{url}/livez") == {"alive": True}
 
     run(main())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to count open files")
+def test_clients_that_connect_and_ask_nothing_leave_the_engine_its_files(tmp_path: Path) -> None:
+    most, clients = 128, 300
+    file = written(tmp_path, {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"})
+    words = ["sh", "-c", f'ulimit -n {most} && exec "$@"', "sh", *command(file)]
+    with (
+        contextlib.ExitStack() as stack,
+        subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        stack.callback(process.kill)
+        assert process.stderr is not None
+        service = Served(process, process.stderr.readline())
+        host, port = service.said.split()[-1].removeprefix("http://").split(":")
+        for _ in range(clients):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        last = stack.enter_context(socket.create_connection((host, int(port))))
+        with contextlib.suppress(ConnectionResetError):
+            assert last.recv(1) == b""  # all before it were taken, or turned away as this one
+        assert len(list(Path(f"/proc/{process.pid}/fd").iterdir())) < most
+        code, rest = service.ends(signal.SIGTERM)
+    assert code == 0
+    assert "out of system resource" not in rest
+    with open_log(tmp_path / "t.db") as stored:
+        assert "SpaceShort" not in kinds(stored)

@@ -1,8 +1,9 @@
+import logging
 import os
 import threading
 
 from engine.service import voice as module
-from engine.service.voice import LINES_MAX, Voice
+from engine.service.voice import LINES_MAX, Voice, overheard
 
 
 def test_lines_leave_in_order() -> None:
@@ -66,3 +67,27 @@ def test_without_anywhere_to_say_it_nothing_is_said() -> None:
     voice.say("x")
     voice.close()
     assert module.CLOSE_S > 0
+
+
+def test_what_libraries_log_is_said_and_holds_nobody_up() -> None:
+    ours, theirs = os.pipe()
+    voice = Voice(theirs)
+    log = logging.getLogger("a library")
+    with overheard(voice):
+        log.info("this is nothing")
+        try:
+            os.close(-1)
+        except OSError:
+            log.exception("a socket could not be had")
+        for _ in range(3 * LINES_MAX):
+            log.error("x" * 1_000)  # more than a pipe holds
+    handlers = logging.getLogger().handlers
+    assert not [each for each in handlers if type(each).__name__ == "_Overheard"]
+    with os.fdopen(ours) as read:
+        assert read.readline() == "tanist: a socket could not be had\n"
+        assert read.readline() == "Traceback (most recent call last):\n"
+        reading = threading.Thread(target=read.read)
+        reading.start()
+        voice.close()
+        os.close(theirs)
+        reading.join()
