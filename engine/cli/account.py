@@ -1,16 +1,19 @@
 """Account: the time in every state, and who asked for what."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import File, FilePlace, Json
+from engine.cli.options import Json, LogOption, Place
+from engine.core.errors import ConfigurationError
 from engine.core.policy import HOUR, SECOND
+
+BUCKETS: Final = ("up", "degraded", "down", "maintenance", "unknown")
 
 
 def uptime(
-    place: FilePlace = None,
+    place: Place = None,
     /,
     *,
     by: Annotated[
@@ -38,7 +41,7 @@ def uptime(
     maintenance: Annotated[
         Literal["exclude", "up", "down"], Parameter(help="What time under maintenance counts as.")
     ] = "exclude",
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """The time in every state, and the availability.
@@ -48,45 +51,45 @@ def uptime(
 
     Example: tanist uptime --by group --from 2026-01-01T00:00:00Z --unknown down
     """
-    from engine.answers.times import iso
-    from engine.cli.accounting import uptime_at
+    from engine.cli.statuses import asked
 
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened:
-        found = uptime_at(
-            opened,
-            by=by,
-            from_=from_,
-            to=to,
-            unknown=unknown,
-            degraded=degraded,
-            maintenance=maintenance,
-        )
+    for option, text in (("--from", from_), ("--to", to)):
+        _check_time(option, text)
+    window = {"from": from_, "to": to}
+    counted = {"unknown": unknown, "degraded": degraded, "maintenance": maintenance}
+    found = asked(target, "uptime", by=by, **window, **counted)
     if json:
-        output.document(found.document())
-        return
-    scale_us, unit = _scale(found.to_us - found.from_us)
-    spent = [
+        output.document(found)
+    else:
+        _show(found, by)
+
+
+def _check_time(option: str, text: str | None) -> None:
+    from engine.answers.times import microseconds
+
+    try:
+        if text is not None:
+            microseconds(text)
+    except ConfigurationError as err:
+        raise ConfigurationError([f"{option}: {err}"]) from err
+
+
+def _show(found: dict[str, Any], by: str) -> None:
+    from engine.answers.times import microseconds
+
+    scale_us, unit = _scale(microseconds(found["to"]) - microseconds(found["from"]))
+    cells = [
         (
-            row.subject,
-            *(
-                f"{part_us / scale_us:.3f}"
-                for part_us in (
-                    row.up_us,
-                    row.degraded_us,
-                    row.down_us,
-                    row.maintenance_us,
-                    row.unknown_us,
-                )
-            ),
-            "-" if row.availability is None else f"{100 * row.availability:.4f} %",
+            row["subject"],
+            *(f"{row[f'{bucket}_us'] / scale_us:.3f}" for bucket in BUCKETS),
+            "-" if row["availability"] is None else f"{100 * row['availability']:.4f} %",
         )
-        for row in found.rows
+        for row in found["rows"]
     ]
-    buckets = ("up", "degraded", "down", "maintenance", "unknown")
-    columns = (by, *(f"{bucket} {unit}." for bucket in buckets), "available.")
-    title = f"{output.moment(iso(found.from_us))} to {output.moment(iso(found.to_us))}"
-    output.console().print(output.table(columns, spent, title=title))
+    columns = (by, *(f"{bucket} {unit}." for bucket in BUCKETS), "available.")
+    title = f"{output.moment(found['from'])} to {output.moment(found['to'])}"
+    output.console().print(output.table(columns, cells, title=title))
 
 
 def _scale(elapsed_us: int) -> tuple[int, str]:
@@ -94,20 +97,19 @@ def _scale(elapsed_us: int) -> tuple[int, str]:
     return (HOUR, "h") if elapsed_us > 2 * HOUR else (SECOND, "s")
 
 
-def audit(place: FilePlace = None, /, *, log: File = None, json: Json = False) -> None:
+def audit(place: Place = None, /, *, log: LogOption = None, json: Json = False) -> None:
     """Who asked for what, when, and what came of it.
 
     Every command with its author and its outcome, and every failover from its start to its end.
 
     Example: tanist audit tanist.db
     """
-    from engine.cli.accounting import audit_rows
+    from engine.cli.statuses import asked
 
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened:
-        rows = audit_rows(opened)
+    found = asked(target, "audit")
     if json:
-        output.document({"rows": rows})
+        output.document(found)
         return
     cells = [
         (
@@ -117,9 +119,9 @@ def audit(place: FilePlace = None, /, *, log: File = None, json: Json = False) -
             row["subject"],
             row["author"] or "-",
             row["outcome"],
-            "; ".join(str(reason) for reason in row["reasons"]),  # type: ignore[attr-defined]
+            "; ".join(row["reasons"]),
         )
-        for row in rows
+        for row in found["rows"]
     ]
     columns = ("seq.", "at", "what", "subject", "by", "outcome", "why")
     output.console().print(output.table(columns, cells))

@@ -244,10 +244,10 @@ Usage: tanist COMMAND [LOG] [OPTIONS]
 Keeps a fleet of masters serving, and can show for every decision why it was made.
 """
 FOOTER: Final = """\
-LOG is a file or an sqlite:/// URL; to Look, to Act, for alerts, purge and rebuild also the http://
-address of a running engine. Left out: $TANIST_LOG, $TANIST_URL, the log of ./tanist.toml,
-./tanist.db. Exit: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the log cannot be
-used. More about a command: tanist COMMAND --help
+LOG is a file or an sqlite:/// URL; to Look, to Act, to Account (but for report), for purge and
+rebuild also the http:// address of a running engine. Left out: $TANIST_LOG, $TANIST_URL, the log of
+./tanist.toml, ./tanist.db. Exit: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the
+log cannot be used. More about a command: tanist COMMAND --help
 Example: tanist init && tanist check tanist.toml && tanist run tanist.toml
 """
 

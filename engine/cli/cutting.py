@@ -55,9 +55,9 @@ def incident(
     Example: tanist incident 1842 --out friday.incident --redact
     """
     from engine.answers.folds import state_at
-    from engine.cli.accounting import incident_at
     from engine.log.excerpt import cut
     from engine.log.place import log_path
+    from engine.service.accounting import incident_at
     from engine.whatif.redacting import redacted
 
     before_us = duration_us(before, option="--before")

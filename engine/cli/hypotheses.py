@@ -123,7 +123,7 @@ def _around(log: "SqliteLog", incident: int) -> "tuple[Stretch, Callable[[WhatIf
         ConfigurationError: There is no such incident.
     """
     from engine.answers.hypotheses import stretch
-    from engine.cli.accounting import incident_at
+    from engine.service.accounting import incident_at
 
     row = incident_at(log, incident)
     last = next(iter(log.read(row.events[-1] - 1, row.events[-1])), None)

@@ -1,16 +1,15 @@
 """Account: what went wrong, how long it took to be seen and mended, and how often."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from engine.cli import output, places
-from engine.cli.options import File, FilePlace, Json
+from engine.cli.options import Json, LogOption, Place
 
 
 def incidents(
-    place: FilePlace = None,
+    place: Place = None,
     /,
     *,
     at: Annotated[
@@ -25,7 +24,7 @@ def incidents(
             help="Only those of this master or group; repeatable.",
         ),
     ] = (),
-    log: File = None,
+    log: LogOption = None,
     json: Json = False,
 ) -> None:
     """What went wrong: from the first symptom to the recovery.
@@ -37,51 +36,36 @@ def incidents(
 
     Example: tanist incidents tanist.db --subject cache-a
     """
-    from engine.cli.accounting import incident_rows, incidents_at
-    from projections.records import records
+    from engine.cli.statuses import asked
 
     target, _ = places.split((place,), log, most=0)
-    with places.open_for_reading(target) as opened:
-        view = incidents_at(opened, at)
-    rows = [
-        row
-        for row in incident_rows(view)
-        if not subject or {row["subject"], row["group"]} & set(subject)
-    ]
-    found = [
-        record
-        for record in records(view)
-        if not subject or {record.master, record.group} & set(subject)
-    ]
+    found = asked(target, "incidents", at=at, subject=",".join(subject) or None)
     if json:
-        output.document({"rows": rows, "masters": found})
+        output.document(found)
         return
-    _show(rows)
-    _show_records(found)
+    _show(found["rows"])
+    _show_records(found["masters"])
 
 
-def _show(rows: list[dict[str, object]]) -> None:
+def _show(rows: list[dict[str, Any]]) -> None:
     from engine.answers.words import lasting, spent
 
-    def took(us: object) -> str:
-        return lasting(us) if isinstance(us, int) else "-"
+    def took(us: int | None) -> str:
+        return "-" if us is None else lasting(us)
 
-    cells = []
-    for row in rows:
-        times = row["phases"]
-        assert isinstance(times, dict)
-        cells.append(
-            (
-                row["id"],
-                row["subject"],
-                row["kind"],
-                output.moment(row["started_at"]),
-                took(row["detect_us"]),
-                took(row["failover_us"]),
-                took(row["recover_us"]) if row["recovered_at"] else row["ended"] or "lasts",
-                spent(times) if row["subject"] == row["group"] else _seen(row["classes"]),
-            )
+    cells = [
+        (
+            row["id"],
+            row["subject"],
+            row["kind"],
+            output.moment(row["started_at"]),
+            took(row["detect_us"]),
+            took(row["failover_us"]),
+            took(row["recover_us"]) if row["recovered_at"] else row["ended"] or "lasts",
+            spent(row["phases"]) if row["subject"] == row["group"] else _seen(row["classes"]),
         )
+        for row in rows
+    ]
     columns = (
         *("id.", "subject", "kind", "began", "detected in.", "failed over in."),
         *("recovered in.", "phases, or what was seen"),
@@ -89,33 +73,28 @@ def _show(rows: list[dict[str, object]]) -> None:
     output.console().print(output.table(columns, cells))
 
 
-def _seen(classes: object) -> str:
-    assert isinstance(classes, dict)
+def _seen(classes: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in classes.items())
 
 
-def _show_records(found: Sequence[object]) -> None:
+def _show_records(found: list[dict[str, Any]]) -> None:
     from engine.answers.words import lasting
-    from projections.records import Record
 
     def took(us: int | None) -> str:
         return "-" if us is None else lasting(us)
 
-    cells = []
-    for record in found:
-        assert isinstance(record, Record)
-        recovery = (record.recovery_us_min, record.recovery_us_mean, record.recovery_us_max)
-        cells.append(
-            (
-                record.master,
-                record.failures,
-                record.failures_24h,
-                record.degradations,
-                _seen(record.classes),
-                took(record.between_us),
-                *map(took, recovery),
-            )
+    cells = [
+        (
+            one["master"],
+            one["failures"],
+            one["failures_24h"],
+            one["degradations"],
+            _seen(one["classes"]),
+            took(one["between_us"]),
+            *(took(one[f"recovery_us_{which}"]) for which in ("min", "mean", "max")),
         )
+        for one in found
+    ]
     columns = (
         *("master", "failures.", "24 h.", "degraded.", "what was seen", "mean time between."),
         *("recovery, shortest.", "mean.", "longest."),

@@ -1,11 +1,12 @@
 """A running engine, asked over HTTP with nothing but the standard library."""
 
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any, Final, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -70,27 +71,70 @@ def command(url: str, name: str, body: Document, *, token: str, wait: bool = Fal
 
 
 def _ask(request: urllib.request.Request, *, limit_s: float = ANSWER_S) -> object:
-    url = request.full_url
+    url = _base(request.full_url)
     # A proxy of the environment has no business between two processes of one operator.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=limit_s) as answer:
-            return msgspec.json.decode(answer.read())
+            said = answer.read()
     except urllib.error.HTTPError as err:
         raise _refused(url, err) from err
-    except (OSError, HTTPException, ValueError) as err:
-        reason = getattr(err, "reason", None) or err
-        raise LogError(f"the engine at {url} does not answer: {reason}") from err
+    except (OSError, HTTPException) as err:
+        reason = getattr(err, "reason", err)
+        said_why = _why_silent(reason if isinstance(reason, Exception) else err, limit_s)
+        raise LogError(f"the engine at {url} does not answer: {said_why}") from err
+    try:
+        return msgspec.json.decode(said)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise LogError(f"what answers at {url} is no engine of Tanist") from err
+
+
+def _base(url: str) -> str:
+    """Return the address of the engine that `url` belongs to.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    base = url.partition("/api/")[0]
+    try:
+        parts = urlsplit(base)
+        is_one = bool(parts.hostname) and parts.port != 0  # which refuses what is no port
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ConfigurationError([f"expected http://HOST:PORT, found {base!r}"])
+    return base
+
+
+def _why_silent(err: Exception, limit_s: float) -> str:
+    """Return why there was no answer, and what would help."""
+    match err:
+        case ConnectionRefusedError():
+            return (
+                "connection refused, so no tanist run listens there; a log is asked by the name "
+                "of its file, whether an engine runs or not"
+            )
+        case TimeoutError():
+            return f"nothing came within {limit_s:g} s"
+        case socket.gaierror():
+            return "its host is not known"
+        case HTTPException():
+            return "what listens there speaks no HTTP"
+        case OSError() if err.strerror:
+            return err.strerror.lower()
+    return str(err)
 
 
 def _refused(url: str, err: urllib.error.HTTPError) -> Exception:
     """Return what an answer that says no means."""
     try:
         said = msgspec.json.decode(err.read())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         said = None
     fields = said if isinstance(said, dict) else {}
     if err.code == 409 and fields.get("reasons"):
         return CommandRefused([str(reason) for reason in fields["reasons"]])
     text = f"the engine at {url} says {err.code}: {fields.get('error') or err.reason}"
+    if err.code == 401:
+        text += "; $TANIST_TOKEN says it"
     return LogError(text) if err.code >= 500 else ConfigurationError([text])

@@ -12,7 +12,6 @@ from engine.answers.telling import sentence
 from engine.answers.times import iso
 from engine.answers.why import why
 from engine.answers.words import figures, harmless, lasting, moment, spent
-from engine.cli.accounting import incident_at, incidents_at, uptime_at
 from engine.config.describing import fence_sentence
 from engine.config.groups import sum_spelled
 from engine.core.errors import ConfigurationError
@@ -20,6 +19,7 @@ from engine.core.events import Recorded
 from engine.core.policy import GroupPolicy
 from engine.log.copying import chain_at
 from engine.log.protocol import Log
+from engine.service.accounting import incident_at, incidents_at, uptime_at
 from projections.incidents import Row, rows
 from projections.records import Record, records
 

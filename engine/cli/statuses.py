@@ -1,10 +1,13 @@
 """Where a status comes from: the engine that runs the log, or the fold of the log."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.cli import output, places, remote
 from engine.core.errors import ConfigurationError, LogError
+
+if TYPE_CHECKING:
+    from engine.log.protocol import Log
 
 ANSWER_S: Final = 5.0  # what an engine may take to answer; then the log itself is read [s]
 
@@ -31,7 +34,7 @@ def status_now(target: str) -> Document:
     except (LogError, ConfigurationError) as err:
         if places.is_address(target):
             raise
-        output.note(f"process {engine.pid} has this log, and does not answer: {err}")
+        output.note(f"process {engine.pid} has this log: {err}")
         found = {**_of_log(target), "paused_by_file": _file_beside(target)}
     not_heard = {"failure": None, "disk_full": None}
     return {**not_heard, **found, "engine": {"url": engine.url, "pid": engine.pid or None}}
@@ -72,11 +75,11 @@ def brief_at(target: str, position: str | None) -> Document:
 
 
 def asked(target: str, name: str, **params: str | None) -> Document:
-    """Return the answer to a question (engine.answers.asked), of a log or of a running engine.
+    """Return the answer to a question, of a log or of a running engine.
 
     Args:
         target: The log, or the address of an engine.
-        name: Which question.
+        name: Which question: of engine.answers.asked or engine.service.accounting.
         params: Its parameters; None: it is not there.
 
     Raises:
@@ -86,10 +89,18 @@ def asked(target: str, name: str, **params: str | None) -> Document:
     given = {key: value for key, value in params.items() if value is not None}
     if places.is_address(target):
         return remote.ask(target.rstrip("/"), name, given, token=places.token(target))
-    from engine.answers.asked import ask
-
     with places.open_for_reading(target) as opened:
-        return ask(opened, name, given)
+        return _question(name)(opened, given)
+
+
+def _question(name: str) -> "Callable[[Log, Mapping[str, str]], Document]":
+    from engine.answers.asked import QUESTIONS
+
+    if name in QUESTIONS:
+        return QUESTIONS[name]
+    from engine.service.accounting import ACCOUNTS  # the projections, which take time to load
+
+    return ACCOUNTS[name]
 
 
 def _heard(target: str, url: str) -> Document:

@@ -3,6 +3,7 @@
 - `GET /api/NAME?…` for each of the questions (engine.answers.asked): why-not, diff, messages,
   weights, config, brief, alerts; their parameters are in the query. With a configuration in `text`,
   `config` is a POST of an object of the same texts.
+- `GET /api/uptime`, `/api/incidents`, `/api/audit`: what the projections say (accounting.py).
 - `GET /api/why` and `GET /api/why/WHAT`: the causal chain of an event, a failover, a subject.
 - `/api/status?at=POSITION` is here too, and `?foresee=1`, what would happen if each master failed.
 
@@ -26,6 +27,7 @@ from engine.config.loading import FILE_BYTES_MAX
 from engine.core.errors import ConfigurationError, LogError
 from engine.embed import Engine
 from engine.log.protocol import Log
+from engine.service.accounting import ACCOUNTS
 from engine.service.intake import read
 from engine.service.reasons import ask_why
 
@@ -43,7 +45,7 @@ class Looking:
         """Return where they are found; the status has a handler of its own."""
         named = [
             Route(f"/api/{name}", self._handler(ask), methods=["GET"])
-            for name, ask in QUESTIONS.items()
+            for name, ask in {**QUESTIONS, **ACCOUNTS}.items()
             if name != "status"
         ]
         return [

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from engine.answers.times import iso
 from engine.core import events as ev
 from engine.core.policy import ALERTS
 from engine.embed import Engine
-from tests.engine.answers.stories import GROUP, failed_over
+from tests.engine.answers.stories import BEGIN_US, GROUP, STEP_US, failed_over
 from tests.engine.cli.shell import Done, complaint, environment, stored, tanist
 from tests.engine.real import run
 from tests.engine.service.api import Api, api_on
@@ -25,6 +26,7 @@ mode = "active-standby"
 id = "a"
 address = "http://127.0.0.1:1"
 """
+BEGUN, THEN = (iso(BEGIN_US + steps * STEP_US) for steps in (1, 20))
 # Of a moment that is over, so that no event that comes meanwhile makes a difference.
 QUESTIONS = (
     ("why-not", "a", "--at", "then"),
@@ -40,9 +42,21 @@ QUESTIONS = (
     ("why", "40"),
     ("why", "30"),
     ("alerts", "--at", "then"),
+    ("uptime", "--to", THEN),
+    ("uptime", "--by", "group", "--from", BEGUN, "--to", THEN, "--unknown", "down"),
+    ("incidents", "--at", "then"),
+    ("incidents", "--at", "then", "--subject", "g", "--subject", "b"),
 )
 # Of now: the engine goes on, so that only the kind of answer can be compared.
-OF_NOW = (("why",), ("why", "c"), ("alerts", "--all"), ("weights",), ("status", "--brief"))
+OF_NOW = (
+    ("why",),
+    ("why", "c"),
+    ("alerts", "--all"),
+    ("weights",),
+    ("status", "--brief"),
+    ("audit",),
+    ("uptime",),
+)
 
 
 def asked(tmp_path: Path, ask: Callable[[Api, Asking], Coroutine[Any, Any, None]]) -> None:
@@ -83,7 +97,7 @@ def test_an_engine_far_away_says_what_would_happen(tmp_path: Path) -> None:
         for words in OF_NOW:
             of_log = json.loads((await tell(*words, "--log", "t.db", "--json")).stdout)
             of_engine = json.loads((await tell(*words, "--log", api.url, "--json")).stdout)
-            assert of_engine.keys() >= {"seq", "alerts"} & of_log.keys(), words
+            assert of_engine.keys() >= {"seq", "alerts", "rows"} & of_log.keys(), words
         done = await tell("status", api.url)
         assert done.returncode == 0, done.stderr
         assert "takes over" in done.stdout or "waits" in done.stdout, done.stdout
@@ -101,6 +115,8 @@ def test_an_engine_far_away_says_what_would_happen(tmp_path: Path) -> None:
         (("messages", "--group", "z"), "no group 'z'"),
         (("weights", "--at", "nowhere"), "no checkpoint 'nowhere'"),
         (("why", "999999"), "999999"),
+        (("incidents", "--at", "nowhere"), "no checkpoint 'nowhere'"),
+        (("uptime", "--from", THEN, "--to", BEGUN), "before"),
     ],
 )
 def test_what_an_engine_cannot_answer_is_one_line(
@@ -119,6 +135,15 @@ def test_a_question_that_lacks_something_or_is_none_is_refused(tmp_path: Path) -
         for path in ("/api/why-not", "/api/diff"):
             code, said = await api.get(path)
             assert (code, "expected a value, found none" in str(said)) == (400, True)
+        for path, found in (
+            ("/api/uptime?by=moon", "by: expected one of master, group, fleet, found 'moon'"),
+            ("/api/uptime?from=soon", "from: expected a time"),
+            ("/api/uptime?unknwon=down", "unknwon: expected a parameter of by, from, to, unknown"),
+            ("/api/incidents?until=3", "until: expected a parameter of at, subject"),
+            ("/api/audit?at=3", "at: expected a parameter of none"),
+        ):
+            code, said = await api.get(path)
+            assert (code, found in str(said)) == (400, True), said
         for raw in (b"[", b"[]", b'{"text": 1}', b"[" * 100_000):
             code, _ = await api.post("/api/config", None, raw)
             assert code == 400

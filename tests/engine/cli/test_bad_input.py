@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -209,7 +211,7 @@ def test_an_unknown_master_is_named_with_its_line(tmp_path: Path) -> None:
         (("checkpoint", "x.db"), "expected a name"),
         (("rollback", "x.db"), "expected a position"),
         (("rollback", "x.db", "1", "--group", "g"), "no group g at position 1"),
-        (("uptime", "http://127.0.0.1:9"), "name its log with --log"),
+        (("replay", "http://127.0.0.1:9"), "name its log with --log"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_one_line_and_exit_2(
@@ -224,7 +226,42 @@ def test_a_question_that_makes_no_sense_is_one_line_and_exit_2(
 def test_an_engine_that_does_not_answer_is_exit_3(tmp_path: Path) -> None:
     for words in (("status",), ("events",), ("pause", "--reason", "r")):
         done = tanist(*words, "--log", "http://127.0.0.1:9", cwd=tmp_path)
-        assert "does not answer" in complaint(done, 3)
+        said = complaint(done, 3)
+        assert said.startswith("the engine at http://127.0.0.1:9 does not answer: ")
+        assert "no tanist run listens there" in said
+
+
+@pytest.mark.parametrize("url", ["http://:9", "http://h:x", "http://h:99999"])
+def test_an_address_that_is_none_is_exit_2(url: str, tmp_path: Path) -> None:
+    said = complaint(tanist("status", url, cwd=tmp_path), 2)
+    assert said == f"expected http://HOST:PORT, found '{url}'"
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """What listens at an address where no engine does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if "status" in self.path else 404)
+        self.end_headers()
+        self.wfile.write(b"<html>hello</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_what_answers_and_is_no_engine_is_named(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}"
+            said = complaint(tanist("status", url, cwd=tmp_path), 3)
+            assert said == f"what answers at {url} is no engine of Tanist"
+            said = complaint(tanist("weights", url, cwd=tmp_path), 2)
+            assert said == f"the engine at {url} says 404: Not Found"
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def test_what_was_changed_in_a_log_is_named_and_exit_1(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(
     assert list(tmp_path.iterdir()) == []
 
 
-READING = ("uptime", "audit", "replay", "verify", "run")
+READING = ("report", "replay", "verify", "run")
 ASKING = (
     "why",
     "why-not",
@@ -88,6 +88,10 @@ ASKING = (
     "config",
     "status",
     "events",
+    "uptime",
+    "incidents",
+    "audit",
+    "alerts",
     "pause",
     "failover",
     "rollback",

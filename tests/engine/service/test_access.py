@@ -56,6 +56,9 @@ def test_each_role_may_what_those_before_it_may(tmp_path: Path) -> None:
             all_ = {**looks, "report": 200, "operate": 200, "admin": 400}
             assert await codes(api, "admin") == all_
             assert await api.get("/livez") == (200, {"alive": True})
+            for path in ("/api/uptime", "/api/incidents", "/api/audit"):
+                assert (await api.get(path))[0] == 401
+                assert (await api.get(path, **bearer("read")))[0] == 200
 
     run(main())
 

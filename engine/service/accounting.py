@@ -1,9 +1,12 @@
 """Questions to the projections, asked of a log: of the stored view and what follows it.
 
-Without a stored view, sealed blocks are folded by their columns. The answers are the same.
+Without a stored view, sealed blocks are folded by their columns. The answers are the same. ACCOUNTS
+has those that are asked by a name and parameters that are texts, as the questions of
+engine.answers.asked are, from the command line and over HTTP.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -17,6 +20,7 @@ from projections.base import fold
 from projections.incidents import INCIDENTS, Incidents
 from projections.incidents import Row as Incident
 from projections.incidents import rows as incidents
+from projections.records import records
 from projections.uptime import (
     UPTIME,
     By,
@@ -30,6 +34,10 @@ from projections.uptime import (
 
 SHOWN_MAX: Final = 10  # incidents that are named in place of one that there is not
 
+Document: TypeAlias = dict[str, Any]
+Params: TypeAlias = Mapping[str, str]
+T = TypeVar("T", bound=str)
+
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The answer about one window."""
@@ -38,9 +46,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int
     rows: list[Row]
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> Document:
         """Return what `uptime --json` prints."""
-        return {"from": iso(self.from_us), "to": iso(self.to_us), "rows": self.rows}
+        rows = msgspec.to_builtins(self.rows)
+        return {"from": iso(self.from_us), "to": iso(self.to_us), "rows": rows}
 
 
 def uptime_at(
@@ -62,8 +71,8 @@ def uptime_at(
     Raises:
         ConfigurationError: The window ends before it begins, or a time is none.
     """
-    from_us = _time("--from", from_)
-    to_us = _time("--to", to)
+    from_us = _time("from", from_)
+    to_us = _time("to", to)
     view = _view(log, UPTIME)
     if to_us is not None and to_us > view.last_us:
         view = fold(UPTIME, stale_until(state_at(log, view.position), to_us), view)
@@ -100,11 +109,11 @@ def _view(log: Log, projection: Projection[V]) -> V:
         raise
 
 
-def _time(option: str, text: str | None) -> int | None:
+def _time(name: str, text: str | None) -> int | None:
     try:
         return None if text is None else microseconds(text)
     except ConfigurationError as err:
-        raise ConfigurationError([f"{option}: {err}"]) from err
+        raise ConfigurationError([f"{name}: {err}"]) from err
 
 
 def incidents_at(log: Log, position: str | None = None) -> Incidents:
@@ -132,7 +141,7 @@ def incident_at(log: Log, number: int) -> Incident:
     return row
 
 
-def incident_rows(view: Incidents) -> list[dict[str, object]]:
+def incident_rows(view: Incidents) -> list[Document]:
     """Return every incident with its times, as `incidents --json` prints it."""
     return [
         {
@@ -143,3 +152,62 @@ def incident_rows(view: Incidents) -> list[dict[str, object]]:
         }
         for row in incidents(view)
     ]
+
+
+def _of_uptime(log: Log, params: Params) -> Document:
+    """Return the time in every state: `by`, `from`, `to`, and what counts as what."""
+    _known(params, ("by", "from", "to", "unknown", "degraded", "maintenance"))
+    by: By = _one_of(params, "by", get_args(By), "master")
+    unknown: UnknownAs = _one_of(params, "unknown", get_args(UnknownAs), "exclude")
+    degraded: DegradedAs = _one_of(params, "degraded", get_args(DegradedAs), "up")
+    maintenance: MaintenanceAs = _one_of(params, "maintenance", get_args(MaintenanceAs), "exclude")
+    found = uptime_at(
+        log,
+        by=by,
+        from_=params.get("from"),
+        to=params.get("to"),
+        unknown=unknown,
+        degraded=degraded,
+        maintenance=maintenance,
+    )
+    return found.document()
+
+
+def _of_incidents(log: Log, params: Params) -> Document:
+    """Return what went wrong as of `at`, and the record of each master; of a `subject` or all."""
+    _known(params, ("at", "subject"))
+    view = incidents_at(log, params.get("at"))
+    rows, masters = incident_rows(view), msgspec.to_builtins(records(view))
+    if "subject" in params:
+        wanted = set(params["subject"].split(","))
+        rows = [row for row in rows if wanted & {row["subject"], row["group"]}]
+        masters = [one for one in masters if wanted & {one["master"], one["group"]}]
+    return {"rows": rows, "masters": masters}
+
+
+def _of_audit(log: Log, params: Params) -> Document:
+    _known(params, ())
+    return {"rows": audit_rows(log)}
+
+
+ACCOUNTS: Final[dict[str, Callable[[Log, Params], Document]]] = {
+    "uptime": _of_uptime,
+    "incidents": _of_incidents,
+    "audit": _of_audit,
+}
+
+
+def _known(params: Params, names: tuple[str, ...]) -> None:
+    """Refuse what is no parameter: a slip in its name would give a figure that looks right."""
+    unknown = sorted(set(params) - set(names))
+    if unknown:
+        those = ", ".join(names) or "none"
+        raise ConfigurationError([f"{unknown[0]}: expected a parameter of {those}"])
+
+
+def _one_of(params: Params, name: str, values: tuple[T, ...], default: T) -> T:
+    given = params.get(name, default)
+    found = next((value for value in values if value == given), None)
+    if found is None:
+        raise ConfigurationError([f"{name}: expected one of {', '.join(values)}, found {given!r}"])
+    return found
