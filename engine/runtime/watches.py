@@ -22,7 +22,11 @@ GOLDEN_PPM: Final = 618_034
 
 Look: TypeAlias = tuple[str, str, Probe]  # for which group, where, and how
 
-_DECLARING: Final = frozenset({ev.PolicyAdopted, ev.MasterAdded, ev.MasterRemoved})
+# After these other masters may have to be watched. A removal that was on its way when the log said
+# no has never been: the master is there as before.
+_DECLARING: Final = frozenset(
+    {ev.PolicyAdopted, ev.MasterAdded, ev.MasterRemoved, ev.EngineResumed}
+)
 
 
 class Watches(Mapping[str, Watch]):

@@ -1,15 +1,23 @@
 """A running engine watches who is there: masters come, go, move, or are looked at otherwise."""
 
 import asyncio
+import threading
+from collections.abc import Mapping, Sequence
 
 import msgspec
+import pytest
 
 from engine.config import Configuration
 from engine.core import events as ev
+from engine.core.errors import LogError
+from engine.core.events import Recorded
 from engine.core.policy import MS, Automation
+from engine.core.terms import Keyed
 from engine.embed import Engine
+from engine.log.append_keys import Appended
 from engine.log.memory import MemoryLog
-from tests.engine.real import GROUP, configuration, of, only, policy_of, run, seen
+from engine.log.protocol import NO_BODIES
+from tests.engine.real import GROUP, FullLog, configuration, of, only, policy_of, run, seen
 from tests.engine.runtime.peers import answer, says, server
 
 ONE = says(answer('{"status":"ok","boot":"one"}'))
@@ -129,5 +137,60 @@ def test_a_way_of_looking_that_lacks_something_is_said_and_stops_nobody() -> Non
             seq = await adopt(engine, declared({"a": one}))
             await seen(engine, of(ev.ProbeOk, "a"), after=seq)
         assert [line for line in said if f'@engine.probe("{GROUP}")' in line]
+
+    run(main())
+
+
+class Gated(FullLog):
+    """A log that waits with each append until it may; after `passes` more of them it is full."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+        self.may.set()
+        self.passes = -1  # -1: any number
+
+    def append(
+        self,
+        events: Sequence[Recorded],
+        *,
+        bodies: Mapping[bytes, bytes] = NO_BODIES,
+        key: str = "",
+        keyed: Sequence[Keyed] = (),
+    ) -> Appended:
+        self.may.wait()
+        self.is_full = self.passes == 0
+        self.passes -= self.passes > 0
+        return super().append(events, bodies=bodies, key=key, keyed=keyed)
+
+
+def test_a_master_whose_removal_was_lost_is_watched_again() -> None:
+    async def main() -> None:
+        log = Gated()
+        async with server(ONE) as one, server(TWO) as two:  # noqa: SIM117
+            async with Engine(declared({"a": one, "b": two}), log=log) as engine:
+                await seen(engine, of(ev.ProbeOk, "a"))
+                await seen(engine, of(ev.MasterHealthy, "b"))
+                log.may.clear()
+                adding = asyncio.create_task(
+                    adopt(engine, declared({"a": one, "b": two, "c": "http://127.0.0.1:1"}))
+                )
+                while not (  # noqa: ASYNC110
+                    engine._turning.driver.is_appending
+                    and "c" in engine._turning.driver.working.cache.places
+                ):
+                    await asyncio.sleep(0)
+                removing = asyncio.create_task(engine.remove_master("a", author="ann"))
+                while "a" in engine._turning.driver.working.cache.places:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                log.passes = 1
+                log.may.set()
+                await adding
+                with pytest.raises(LogError, match="no space"):
+                    await removing
+                log.passes = -1
+                resumed = await seen(engine, ev.EngineResumed)
+                assert "a" in engine.state.cache.places
+                await seen(engine, of(ev.ProbeOk, "a"), after=resumed.seq)
 
     run(main())
