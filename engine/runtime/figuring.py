@@ -97,7 +97,12 @@ class Figuring:
 
     async def _tell_budgets(self, look: Callable[[], Awaitable[Mapping[str, Figures]]]) -> None:
         self._is_burning = False
-        for group, figures in (await look()).items():
+        try:
+            found = await look()
+        except BaseException:
+            self._is_burning = True  # or may be: nobody has seen it
+            raise
+        for group, figures in found.items():
             if group in self._working.groups:
                 self._is_burning |= dict(figures)["burn_5m"] > 0
                 self._tell(group, gauges.BUDGET, figures)

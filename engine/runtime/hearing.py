@@ -91,8 +91,8 @@ class Hearing:
         """
         place = self._place(master)
         link = self._beats.get(master)
-        if link is None:
-            kind = self._turning.driver.working.policy_of(place.group).probe.kind
+        kind = self._turning.driver.working.policy_of(place.group).probe.kind
+        if link is None or kind != "push":  # a link may be of before, and nobody listens to it
             raise CommandRefused(
                 (f"{master} is probed by {kind}: only probe.kind = push waits for beats",)
             )

@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import Configuration
 from engine.core import events as ev
-from engine.core.errors import LogError
+from engine.core.errors import CommandRefused, LogError
 from engine.core.events import Recorded
 from engine.core.policy import MS, Automation
 from engine.core.terms import Keyed
@@ -120,6 +120,9 @@ def test_another_way_of_looking_takes_over_at_once() -> None:
             beat = await seen(engine, of(ev.ProbeOk, "a"), after=missed.seq)
             assert isinstance(beat.event, ev.ProbeOk)
             assert beat.event.boot == "beat"
+            await adopt(engine, declared({"a": one}))
+            with pytest.raises(CommandRefused, match="a is probed by http"):
+                engine.hearing.beat("a", b"")
         assert numbers(log, "a") == sorted(set(numbers(log, "a")))
 
     run(main())

@@ -146,6 +146,22 @@ def test_a_budget_is_looked_at_when_somebody_was_left_and_while_it_burns() -> No
     assert looks == 4
 
 
+def test_a_budget_that_could_not_be_looked_at_is_looked_at_in_the_next_minute() -> None:
+    looks = 0
+
+    async def budgets() -> dict[str, Figures]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise LogError("the log cannot be read, as the test wants it")
+        return {}
+
+    desk = Desk(budgets=budgets)
+    for _ in range(3):
+        assert desk.minute() == []
+    assert looks == 2
+
+
 def test_a_minute_that_fails_is_told_and_the_next_one_is_counted() -> None:
     async def main() -> None:
         looks: list[str] = []
