@@ -5,7 +5,8 @@ A role may do what those before it may:
 - `read`: look, and compare a configuration with what is in force;
 - `report`: tell what a master or another observer has to tell;
 - `operate`: give commands;
-- `admin`: commands that change the policy or the fleet, or remove what was accepted for good.
+- `admin`: commands that change the policy or the fleet, or remove what was accepted for good;
+  `rollback` is one where it takes the policy back, too.
 
 The token that lies beside the log is an admin's, who is called as the command says: it is this
 machine's, where whoever may read it may do more than that. A name of `[auth]` stands in the log for
@@ -30,6 +31,7 @@ NO_TOKEN: Final = "expected the token that lies beside the log"  # noqa: S105
 NO_NAME: Final = "expected the token of a name in [auth], or the one that lies beside the log"
 # What checks of load balancers ask for; it says nothing of the fleet.
 OPEN: Final = frozenset({"/livez", "/readyz"})
+# Whether `rollback` is one more, its body says: commanding.changes_policy.
 ADMIN: Final = frozenset({"apply", "add-master", "remove-master", "purge"})
 COMMANDS: Final = "/api/commands/"
 LOOKS: Final = frozenset({"/api/config"})  # a POST only because a file is no part of an address

@@ -35,8 +35,8 @@ from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
-from engine.service.access import Access
-from engine.service.commanding import COMMANDS, Body
+from engine.service.access import Access, Caller, Role
+from engine.service.commanding import COMMANDS, Body, changes_policy
 from engine.service.guard import Guard
 from engine.service.intake import Intake, read
 from engine.service.looking import Looking
@@ -55,8 +55,9 @@ def _error(code: int, text: str) -> JSONResponse:
 class _Api:
     """The handlers of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, access: Access) -> None:
         self.engine: Final = engine
+        self._access: Final = access
         self._status: Final = Paced(lambda: status(engine.state))
         self._viewing: Final = Viewing(self._kept)
         self.looking: Final = Looking(engine)
@@ -67,7 +68,9 @@ class _Api:
     async def _body(self, request: Request, key: str = "", *, most: int = BODY_BYTES_MAX) -> Body:
         data = await read(request, most)
         try:
-            return Body(json.loads(data or b"{}"), key, author=request.state.author)
+            caller: Caller | None = request.state.caller
+            author = "" if caller is None else caller.name
+            return Body(json.loads(data or b"{}"), key, author=author)
         except RecursionError as err:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
 
@@ -123,6 +126,11 @@ class _Api:
         try:
             most = FILE_BYTES_MAX if name == "apply" else BODY_BYTES_MAX
             body = await self._body(request, key or "", most=most)
+            if changes_policy(name, body):
+                what = f"{name} with the policy of then"
+                refused = self._access.refused(request.state.caller, Role.ADMIN, what)
+                if refused is not None:
+                    return _error(*refused)
             return JSONResponse({"seq": await command(self.engine, body)})
         except KeyReused as err:
             return _error(422, str(err))
@@ -168,7 +176,7 @@ def _row(recorded: Recorded) -> dict[str, object]:
 
 def application(engine: Engine, *, access: Access, host: str) -> Starlette:
     """Return the HTTP interface of `engine`, which listens on `host`."""
-    api = _Api(engine)
+    api = _Api(engine, access)
     return Starlette(
         routes=[
             Route("/api/status", api.status),

@@ -159,6 +159,11 @@ async def _rollback(engine: Engine, body: Body) -> int:
     )
 
 
+def changes_policy(name: str, body: Body) -> bool:
+    """Return whether a command that need not be an admin's changes the policy as it is given."""
+    return name == "rollback" and body.flag("all", default=False) and not body.texts("groups")
+
+
 async def _rebuild(engine: Engine, body: Body) -> int:
     return await engine.rebuild(body.text("view"), retry=body.flag("retry", default=False))
 

@@ -70,7 +70,7 @@ class Guard:
         if role is None:
             return None
         caller = self._access.caller(request)
-        request.state.author = "" if caller is None else caller.name
+        request.state.caller = caller
         if role is Role.READ and self._is_local and not self._access.has_names:
             return None
         return self._access.refused(caller, role, path_of(request))

@@ -63,6 +63,38 @@ def test_each_role_may_what_those_before_it_may(tmp_path: Path) -> None:
     run(main())
 
 
+def test_who_may_not_change_the_policy_may_not_take_it_back_either(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        async with (
+            Engine(nobody(), log=log) as engine,
+            api_on(engine, tmp_path, named=LADDER) as api,
+        ):
+            back = {"position": 3, "author": "ann", "wait": False}
+            all_ = {**back, "all": True}
+            said = await api.post("/api/commands/rollback", all_, **bearer("operate"))
+            assert said == (
+                403,
+                {
+                    "error": "operateer may operate: rollback with the policy of then needs the "
+                    "role admin"
+                },
+            )
+            assert only(log, ev.FleetRollbackRequested) == []
+            # Where the policy stays as it is, it is a command as any other, whatever comes of it.
+            named = {**all_, "groups": [GROUP]}
+            own = {**back, "group": GROUP}
+            for body in (named, own):
+                code, _ = await api.post("/api/commands/rollback", body, **bearer("operate"))
+                assert code not in (401, 403)
+            code, _ = await api.post("/api/commands/rollback", all_, **bearer("admin"))
+            assert code not in (401, 403)
+            code, _ = await api.post("/api/commands/rollback", all_)
+            assert code not in (401, 403)
+
+    run(main())
+
+
 def test_what_is_refused_says_who_may_what(tmp_path: Path) -> None:
     async def main() -> None:
         async with (
