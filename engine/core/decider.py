@@ -7,6 +7,7 @@ asked, and `consider` says what else there is to do. Live running, a dry run, wh
 call the same functions. Neither reads a clock: time is an argument.
 """
 
+import functools
 import heapq
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
@@ -39,7 +40,8 @@ from engine.core.detection import decide_silence
 from engine.core.dues import FAR_US, Due
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve as evolve
-from engine.core.failover import consider, consider_asked
+from engine.core.failover import consider, consider_asked, consider_messages
+from engine.core.fencing import Todo
 from engine.core.fleet import Health, Role
 from engine.core.healing import healing_due
 from engine.core.leading import strays_from
@@ -56,6 +58,7 @@ from engine.core.state import (
 )
 from engine.core.step import Evolve, Step
 
+Consider: TypeAlias = Callable[[State, GroupState, int], Todo | None]
 Decide: TypeAlias = Callable[[Step, Observation], None]
 
 SILENCE: Final = "unknown_after"
@@ -402,26 +405,26 @@ def _take(
     if is_judged and type(event) in _WORK:
         # What only passes through a queue moves the condition of its length and no other.
         assert own is not None
-        _settle(sheet, decide, own)
+        _settle(sheet, decide, own, consider=consider_messages)
         if gauges.queue_moves(state, own):
             _settle_alerts(sheet, own)
         return
+    finds = functools.partial(consider_asked, asked=sheet.seq) if at_rest else consider
     for group in [own] if own is not None else list(state.groups.values()):
-        _settle(sheet, decide, group, asked_only=at_rest)
+        _settle(sheet, decide, group, consider=finds)
         if is_judged:
             _settle_alerts(sheet, group)
     if is_judged:
         _settle_alerts(sheet, None)
 
 
-def _settle(sheet: Step, decide: Decide, group: GroupState, *, asked_only: bool = False) -> None:
-    """Do what there is to do for `group` until nothing is left."""
+def _settle(
+    sheet: Step, decide: Decide, group: GroupState, *, consider: Consider = consider
+) -> None:
+    """Do what there is to do for `group`, as `consider` says, until nothing is left."""
     state = sheet.state
     while True:
-        if asked_only:
-            todo = consider_asked(state, group, state.at_us, asked=sheet.seq)
-        else:
-            todo = consider(state, group, state.at_us)
+        todo = consider(state, group, state.at_us)
         if todo is not None:
             sheet.emit(todo[1], subject=todo[0])
         elif not _assume(sheet, decide, group):

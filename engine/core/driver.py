@@ -354,17 +354,20 @@ class Driver:
         """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
         self.sending.ended(deliver, again_us=retry_at_us)
 
-    def wake_at_us(self) -> int | None:
-        """Return when something is due that no event announces [us]; None: nothing is."""
-        return min(self._waits(), default=None)
+    def wake_at_us(self, *, sends: bool = True) -> int | None:
+        """Return when something is due that no event announces [us]; None: nothing is.
 
-    def _waits(self) -> Iterator[int]:
+        Unless it `sends`, no message is waited for.
+        """
+        return min(self._waits(sends=sends), default=None)
+
+    def _waits(self, *, sends: bool) -> Iterator[int]:
         due_us = next_due_us(self.working)
         if due_us is not None:
             yield due_us
         if self._pending and self._in_flight is None:
             yield self._since_us + (0 if self._is_urgent else self._flush_us)
-        for each in (self.issuing.next_us(), self.sending.next_us()):
+        for each in (self.issuing.next_us(), self.sending.next_us() if sends else None):
             if each is not None:
                 yield each
 

@@ -57,6 +57,18 @@ def consider(state: State, group: GroupState, at_us: int) -> Todo | None:
     return todo or consider_healing(state, group, at_us) or _consider_queue(state, group)
 
 
+def consider_messages(state: State, group: GroupState, at_us: int) -> Todo | None:
+    """Return what `consider` does, after an event that only passed through the queue.
+
+    Nothing else was left to do before it, and nothing else reads the queue but who waits until
+    somebody has emptied it.
+    """
+    is_waited_for = group.saga is not None or group.rollback is not None
+    if is_waited_for or not is_active_standby(state, group):
+        return consider(state, group, at_us)
+    return _consider_queue(state, group)
+
+
 def consider_asked(state: State, group: GroupState, at_us: int, *, asked: int) -> Todo | None:
     """Return what the command at the seq `asked`, to a stopped log, calls for at once.
 

@@ -18,18 +18,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiters:
-    """The futures of events that are not durable yet, by seq."""
+    """The futures of events that are not durable yet, by seq.
+
+    Each who waits has one of its own: who gives up cancels it for nobody else.
+    """
 
     def __init__(self) -> None:
-        self._futures: dict[int, asyncio.Future[Answer]] = {}
+        self._futures: dict[int, list[asyncio.Future[Answer]]] = {}
 
     def add(self, seq: int, future: "asyncio.Future[Answer]") -> None:
         """Answer `future` when the event at `seq` is durable."""
-        self._futures[seq] = future
-
-    def get(self, seq: int) -> "asyncio.Future[Answer] | None":
-        """Return the future that waits for the event at `seq`, if one does."""
-        return self._futures.get(seq)
+        self._futures.setdefault(seq, []).append(future)
 
     def settle(self, events: tuple[Recorded, ...]) -> None:
         """Answer everybody who waits for one of `events`, which are durable."""
@@ -39,15 +38,20 @@ class Waiters:
         for recorded in events:
             caused.setdefault(recorded.cause, []).append(recorded)
         for recorded in events:
-            future = self._futures.pop(recorded.seq, None)
-            if future is not None and not future.done():
-                own = tuple(caused.get(recorded.seq, ()))
-                reasons = refusal(own, recorded.seq)
-                future.set_result(Answer(seq=recorded.seq, reasons=reasons, decisions=own))
+            waiting = self._futures.pop(recorded.seq, None)
+            if waiting is None:
+                continue
+            own = tuple(caused.get(recorded.seq, ()))
+            reasons = refusal(own, recorded.seq)
+            answer = Answer(seq=recorded.seq, reasons=reasons, decisions=own)
+            for future in waiting:
+                if not future.done():
+                    future.set_result(answer)
 
     def fail(self, error: LogError) -> None:
         """Fail everybody: what they wait for was thrown away."""
-        futures, self._futures = self._futures, {}
-        for future in futures.values():
-            if not future.done():
-                future.set_exception(error)
+        waiting, self._futures = self._futures, {}
+        for futures in waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)

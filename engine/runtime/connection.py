@@ -248,7 +248,10 @@ class Connection(asyncio.Protocol, Generic[R]):
             self._finish(Evidence.PROTOCOL, str(err))
 
     def eof_received(self) -> None:
-        """Complete an answer that ends with the connection; the transport closes itself."""
+        """Complete an answer that ends with the connection, and tell of its end at once.
+
+        That the transport is closed is said a turn of the loop later.
+        """
         if self._is_quiet:
             return
         try:
@@ -258,6 +261,7 @@ class Connection(asyncio.Protocol, Generic[R]):
             return
         if response is not None:
             self._hand_out(response)
+        self._finish(Evidence.CLOSED, "closed by the master")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell how it ended, unless that is known."""

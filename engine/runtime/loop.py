@@ -29,6 +29,7 @@ from engine.runtime.clock import Clock
 from engine.runtime.control import LINES_MAX
 from engine.runtime.failpoints import Failpoint, nothing
 from engine.runtime.pausing import PauseFile
+from engine.runtime.precedence import Precedence
 from engine.runtime.recovering import Recovering
 from engine.runtime.space import Space
 
@@ -36,6 +37,7 @@ STALL_US: Final = 1_000_000  # the engine stood still for longer than this: it s
 HEARTBEAT_US: Final = 200_000
 COMPANY_EVENTS: Final = 1_000  # so many good probes wait for no more: a batch costs 0.2 ms
 _STARTS: Final = (ev.EngineStarted, ev.EngineResumed)  # what was missed is decided upon first
+_MESSAGES: Final = (ev.MessageAccepted, ev.MessageAcked)  # they begin nothing but what is due
 
 
 class Hands(Protocol):
@@ -72,6 +74,7 @@ class Turning:
         # Set once it has ended by itself, because the log is another's; `failure` says so.
         self.ended: Final = asyncio.Event()
         self.on_ended: Callable[[], None] = lambda: None  # called when that happens
+        self.precedence: Final = Precedence(clock.at_us, self._kick)
         self.appending = ""  # the kinds of the batch that the log has now, for its failpoints
         self._writer: Final = writer
         self._failpoint: Final = failpoint
@@ -116,6 +119,7 @@ class Turning:
         """Let what was observed become durable, then turn no more: `ask` fails from then on."""
         self._is_stopping = True
         self._unwind()
+        self.precedence.end()
         self._idle = self._loop.create_future()
         if self.failure is None:
             self._kick()
@@ -193,7 +197,7 @@ class Turning:
         """Take an observation, whatever it is; return its seq, 0 if the log cannot be written."""
         if self.failure is not None:
             return 0
-        if type(event) not in _STARTS and not self._is_calm(event, subject):
+        if not self._begins_nothing(event, subject):
             self._heed_file()
         seq = 0
         self._kick()  # also if it is refused: what was due by now was decided upon before it
@@ -202,6 +206,7 @@ class Turning:
             seq = self.driver.observe(
                 event, subject=subject, at_us=at_us, bodies=bodies, terms=terms
             )
+            self.precedence.observed(self.driver.working, event, subject)
             self._failpoint("observe.after", type(event).__name__)
         return seq
 
@@ -211,6 +216,13 @@ class Turning:
             return False
         place = self.driver.working.cache.places.get(subject)
         return place is not None and subject in place.calm
+
+    def _begins_nothing(self, event: Observation, subject: str) -> bool:
+        """Return whether no failover can begin by `event`, so that a pause need not be known."""
+        if type(event) in _MESSAGES:
+            due_us = next_due_us(self.driver.working)
+            return due_us is None or due_us > self.clock.at_us()
+        return type(event) in _STARTS or self._is_calm(event, subject)
 
     def _heed_file(self) -> None:
         """Record that the file that pauses came or went, before anything else is decided upon."""
@@ -248,22 +260,19 @@ class Turning:
             future.set_exception(self.failure)
             return future
         self._waiters.add(seq, future)
-        # Others may wait for the same event: who gives up must not cancel it for them.
-        return asyncio.shield(future)
+        return future
 
     def durable(self, seq: int) -> "asyncio.Future[Answer]":
         """Return a future that is done when the event at `seq` is durable, or fails as in `ask`."""
-        future = self._waiters.get(seq)
-        if future is None:
-            future = self._loop.create_future()
-            if seq <= self.state.seq:
-                future.set_result(Answer(seq=seq, reasons=(), decisions=()))
-            elif self.failure is not None:
-                # It was thrown away: another event will have this seq.
-                future.set_exception(self.failure)
-            else:
-                self._waiters.add(seq, future)
-        return asyncio.shield(future)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        if seq <= self.state.seq:
+            future.set_result(Answer(seq=seq, reasons=(), decisions=()))
+        elif self.failure is not None:
+            # It was thrown away: another event will have this seq.
+            future.set_exception(self.failure)
+        else:
+            self._waiters.add(seq, future)
+        return future
 
     def outcome(self, effect: Effect, outcome: ev.Outcome) -> None:
         """Take the one outcome of an effect.
@@ -408,6 +417,7 @@ class Turning:
                     {"message": f"the listener {listener!r} failed", "exception": err}
                 )
         self._waiters.settle(events)
+        self.precedence.published(self.state)
 
     def _hand_out(self, at_us: int) -> None:
         if self._hands is None or self._is_stopping:
@@ -416,6 +426,8 @@ class Turning:
         is_paused = self.driver.has_first and self.pause_file.look() is not None
         for effect in self.driver.due_effects(at_us, is_paused=is_paused):
             self._hands.start(effect)
+        if self.precedence.is_held:
+            return
         # As many as there are connections to one master: none of them waits for another.
         for deliver in self.driver.due_deliveries(at_us, under_way_max=LINES_MAX):
             self._hands.deliver(deliver)
@@ -425,7 +437,7 @@ class Turning:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wake_us = self.driver.wake_at_us()
+        wake_us = self.driver.wake_at_us(sends=not self.precedence.is_held)
         if wake_us is not None and not self._is_stopping:
             delay_s = max(0.0005, (wake_us - self.clock.at_us()) / 1e6)
             self._timer = self._loop.call_later(delay_s, self._pump)
@@ -472,6 +484,7 @@ class Turning:
         failure = error if isinstance(error, LogError) else LogError(str(error) or repr(error))
         self.failure = failure
         self.space.unsaid()
+        self.precedence.end()
         self._waiters.fail(failure)
         if self._is_stopping:
             self._end()

@@ -127,6 +127,7 @@ class Requests:
         """
         digest = hashlib.sha256(body).digest()
         bodies = self._hands.bodies
+        await self._turning.precedence.turn_of_messages()
         offer = self._turning.driver.offer(group, key=key, lane=lane, size=len(body), digest=digest)
         if offer.event is None:
             if offer.seq:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from engine.core.decider import deadlines
 from engine.core.dues import FAR_US
 from engine.core.events import FLEET
+from engine.core.failover import consider
 from engine.core.issuing import key_of
 from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, FleetPolicy
@@ -40,12 +41,19 @@ def look(state: State) -> None:
     assert dues.stirred.are_all or firsts.keys() - known.keys() <= dues.stirred.parts
 
 
+def look_left(state: State) -> None:
+    """Find nothing to do that the last step should have done, whichever rules it asked."""
+    for group in state.groups.values():
+        assert consider(state, group, state.at_us) is None, group.id
+
+
 class Looking(Rim):
     """Looks at all caches before whatever it does."""
 
     def _pump(self) -> None:
         driver, state = self.driver, self.driver.durable_state
         look(driver.working)
+        look_left(driver.working)
         next_us = driver.issuing.next_us()
         kept = sorted(driver.issuing._owing.items())
         assert [each for _, owing in kept for each in owing.effects] == list(owed(state))

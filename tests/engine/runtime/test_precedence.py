@@ -1,0 +1,148 @@
+import asyncio
+
+import pytest
+
+from engine.core import events as ev
+from engine.core.events import Evidence, Result
+from engine.core.owed import Deliver, Effect
+from engine.log.memory import MemoryLog
+from engine.runtime.precedence import GO_ON, HOLD_US, Precedence
+from tests.engine.core import drive
+from tests.engine.real import GROUP, At, run, turning_on
+from tests.engine.runtime.turned import DECLARED, Jumping, accept
+
+CLOSED = ev.ConnectionClosed(evidence=Evidence.CLOSED)
+
+
+class Hands:
+    """Carries every effect out at once, and keeps what it is to deliver."""
+
+    def __init__(self, at: At) -> None:
+        self.at = at
+        self.delivers: list[Deliver] = []
+
+    def start(self, effect: Effect) -> None:
+        saga = self.at.turning.state.groups[GROUP].saga
+        outcome = ev.Outcome(
+            step=effect.step,
+            failover=effect.failover,
+            epoch=effect.epoch,
+            result=Result.OK,
+            digest="" if saga is None else saga.transfer_digest,
+        )
+        asyncio.get_running_loop().call_soon(self.at.turning.outcome, effect, outcome)
+
+    def deliver(self, deliver: Deliver) -> None:
+        self.delivers.append(deliver)
+
+
+async def serving(at: At, hands: Hands) -> None:
+    """Let "a" serve."""
+    at.turning.start(hands)
+    await at.answered("a", "b")
+    await at.published.kind(ev.Switched)
+    assert at.turning.state.groups[GROUP].assigned == "a"
+
+
+def fail(at: At, name: str) -> None:
+    """Let a probe of a master be refused."""
+    n = at.turning.driver.working.cache.places[name].master.observers.get("", 0) + 1
+    at.turning.record(ev.ProbeFailed(n=n, evidence=Evidence.REFUSED), subject=name)
+
+
+async def durable(at: At) -> None:
+    """Wait until everything that was observed is durable."""
+    await at.turning.durable(at.turning.driver.working.seq)
+
+
+def test_messages_wait_from_the_first_sign_until_the_switch() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            hands = Hands(at)
+            await serving(at, hands)
+            precedence = at.turning.precedence
+            at.turning.record(CLOSED, subject="a")
+            assert precedence.is_held
+            waiting = asyncio.create_task(precedence.turn_of_messages())
+            await durable(at)
+            await accept(at, "m")  # by somebody who did not wait
+            assert precedence.is_held
+            assert not waiting.done()
+            fail(at, "a")
+            await at.published.next(
+                lambda it: isinstance(it.event, ev.Switched) and it.subject == "b"
+            )
+            await waiting
+            assert not precedence.is_held
+            await durable(at)
+            assert [(each.master, each.key) for each in hands.delivers] == [("b", "m")]
+
+    run(main())
+
+
+def test_messages_go_on_when_the_master_answers() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            hands = Hands(at)
+            await serving(at, hands)
+            at.turning.record(CLOSED, subject="a")
+            n = at.turning.driver.working.cache.places["a"].master.observers.get("", 0) + 1
+            epoch = at.turning.state.groups[GROUP].epoch
+            answer = ev.ProbeOk(n=n, latency_us=100, boot="a", epoch=epoch, role="active")
+            await at.turning.ask(answer, subject="a")
+            assert not at.turning.precedence.is_held
+
+    run(main())
+
+
+@pytest.mark.parametrize("who", ["b", GROUP])
+def test_nothing_waits_for_what_is_no_failure_of_an_active(who: str) -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            await serving(at, Hands(at))
+            if who == GROUP:
+                pause = ev.Paused(until_us=0, reason="", author="ann")
+                await at.turning.ask(pause, subject=GROUP)
+            else:
+                at.turning.record(CLOSED, subject=who)
+            assert not at.turning.precedence.is_held
+            await at.turning.precedence.turn_of_messages()
+
+    run(main())
+
+
+def test_a_failure_that_is_not_settled_holds_messages_up_for_a_moment_only() -> None:
+    async def main() -> None:
+        clock, overs = Jumping(), list[int]()
+        engine = drive.serving()
+        state, active = engine.driver.working, engine.driver.working.groups["g"].assigned
+        precedence = Precedence(clock, lambda: overs.append(clock.us))
+        engine.see(CLOSED, active)
+        precedence.observed(state, CLOSED, active)
+        precedence.published(state)
+        assert precedence.is_held
+        clock.us += HOLD_US
+        # The loop's own clock ends it: who waits is let go with no event at all.
+        await precedence.turn_of_messages()
+        assert (precedence.is_held, overs) == (False, [clock.us])
+        clock.us += GO_ON * HOLD_US - 1
+        precedence.observed(state, CLOSED, active)
+        assert not precedence.is_held
+        clock.us += 1
+        precedence.observed(state, CLOSED, active)
+        assert precedence.is_held
+
+    run(main())
+
+
+def test_whoever_waits_is_let_go_when_the_engine_stops() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            await serving(at, Hands(at))
+            at.turning.record(CLOSED, subject="a")
+            waiting = asyncio.create_task(at.turning.precedence.turn_of_messages())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+
+    run(main())
