@@ -457,12 +457,13 @@ class Sending:
         await asyncio.gather(*self._tasks)
         await self._at.until(lambda: not self._at.group.ledger.open)
 
+    def _has_room(self) -> bool:
+        return len(self._at.group.ledger.open) < OPEN_MAX
+
     async def _send(self, sender: int) -> None:
         engine, number = self._at.engine, 0
         while not self._is_over:
-            if len(self._at.group.ledger.open) >= OPEN_MAX:
-                await asyncio.sleep(LOOK_S)
-                continue
+            await self._at.until(self._has_room)
             number += 1
             try:
                 await engine.accept(GROUP, BODY, key=f"{sender}-{number}", lane=f"lane-{sender}")
