@@ -73,7 +73,8 @@ def _verdict(recorded: Recorded) -> str:
         case ev.Activated():
             return f"{who} is active, under epoch {event.epoch} ({event.rule})"
         case ev.ActivationLost() if event.found == event.epoch:
-            return f"{who} lost its activation: it says that it does not act, and another does"
+            other = ", and another does" if len(event.evidence) > 1 else ""
+            return f"{who} lost its activation: it says that it does not act{other}"
         case ev.ActivationLost():
             return (
                 f"{who} lost its activation: it answers under epoch {event.found} instead of "
@@ -170,7 +171,8 @@ def _failover(recorded: Recorded) -> str:
         case ev.TransferStarted():
             return f"{who} gets the state that is kept ({event.count} pieces)"
         case ev.PromotionStarted():
-            return f"{who} confirmed the state and is promoted"
+            lost = f"; {event.lacks} bytes that another has are lost" if event.lacks else ""
+            return f"{who} confirmed the state and is promoted{lost}"
         case ev.VerificationStarted():
             return f"{who} was promoted and does real work"
         case ev.Switched():

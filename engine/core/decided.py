@@ -154,10 +154,14 @@ class TransferStarted(Event, frozen=True, kw_only=True):
 
 
 class PromotionStarted(Event, frozen=True, kw_only=True):
-    """The subject confirmed the state `digest` and is promoted under `epoch`."""
+    """The subject confirmed the state `digest` and is promoted under `epoch`.
+
+    `lacks`: so much of what another master has is lost with it, as the policy allows [bytes].
+    """
 
     epoch: int
     digest: str
+    lacks: int = 0
 
 
 class VerificationStarted(Event, frozen=True, kw_only=True):

@@ -112,6 +112,8 @@ class Outcome(Event, frozen=True, kw_only=True):
     digest: str = ""  # of the state that the receiver confirmed
     detail: str = ""
     elapsed_us: int = 0
+    # What an heir lacks of the data that another master has, where the policy lets that go [bytes].
+    lacks: int = 0
 
 
 class Paused(Event, frozen=True, kw_only=True):

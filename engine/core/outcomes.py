@@ -100,7 +100,8 @@ def _next_step(step: Step, saga: Saga, done: str) -> None:
 def _begin(step: Step, saga: Saga, what: str) -> None:
     match what:
         case "promote":
-            step.emit(ev.PromotionStarted(epoch=saga.epoch, digest=saga.transfer_digest))
+            digest, lacks = saga.transfer_digest, saga.lacks
+            step.emit(ev.PromotionStarted(epoch=saga.epoch, digest=digest, lacks=lacks))
         case "verify":
             step.emit(ev.VerificationStarted())
         case _:

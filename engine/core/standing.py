@@ -11,6 +11,12 @@ unless it knows an older epoch than the heir, whose data are of a later activati
 Rule 3: while a fenced member takes writes still, nobody knows how much it will have.
 
 Rule 4: an heir without any data, in a group that was served, stands in for nobody who is silent.
+
+Rule 5: what an heir was let with it must have still when nobody can take it away any more: whom it
+replicates from may have been started again without its data meanwhile.
+
+Rule 6: an heir leaves at once whom it replicates from if that one knows an older epoch: it has lost
+its data, and what it sends would take the place of the heir's own.
 """
 
 from collections.abc import Iterable
@@ -63,6 +69,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """A member of the group, beside the heir, that answered."""
 
     name: str
+    place: str  # its host and port, as others say whom they follow
     role: Role  # as the log has it
     standing: Standing
     is_fenced: bool  # a primary that says it takes no writes
@@ -112,3 +119,16 @@ def lack(
     if is_served and not epoch and not heir.holds_data and names:
         detail = detail or f"it has no data, and {names} may have some: no answer from there"
     return Lack(detail=detail, bytes=size, is_moving=is_moving) if detail else None
+
+
+def is_misled(heir: Standing, epoch: int, heard: Iterable[Heard]) -> bool:
+    """Return whether whom an heir replicates from has lost its data; `epoch` is what it knows."""
+    return any(other.place == heir.follows and other.knows < epoch for other in heard)
+
+
+def is_kept(before: Standing, after: Standing) -> bool:
+    """Return whether an heir has all still that it had before."""
+    shared = after.shared(before)
+    if shared is None:
+        return not before.holds_data
+    return shared[0] >= shared[1]

@@ -181,6 +181,7 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     preflight: str = ""  # the result of looking at the target first; "": not yet known
     preflight_detail: str = ""
     transfer_digest: str = ""
+    lacks: int = 0  # what the heir does not have, and the policy lets go [bytes]
     spent: list[str] = msgspec.field(default_factory=list)  # heirs that failed in this failover
     phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
     hook: str = ""  # what the next step waits for; "": no program

@@ -177,6 +177,7 @@ class EffectHands:
                 digest=carried.digest,
                 detail=carried.detail,
                 elapsed_us=elapsed_us,
+                lacks=carried.lacks,
             ),
         )
 

@@ -118,7 +118,7 @@ def attempt_started(state: State, recorded: Recorded) -> None:
         state.fleet.counted.append((recorded.at_us, saga.id))  # it counts from when it begins
     state.cache.idle.discard(saga.id)
     saga.attempt, saga.heir, saga.epoch, saga.waits = event.n, event.heir, event.epoch, ""
-    saga.hook, saga.hooks = "", []
+    saga.hook, saga.hooks, saga.lacks = "", [], 0
     group.epoch = event.epoch
 
 
@@ -249,6 +249,9 @@ def outcome(state: State, recorded: Recorded) -> None:
     if event.step == "preflight":
         if saga is not None and (saga.id, saga.phase) == (event.failover, Phase.SELECTING):
             saga.preflight, saga.preflight_detail = event.result.value, event.detail
+    elif event.step == "transfer":
+        if saga is not None and (saga.id, saga.epoch) == (event.failover, event.epoch):
+            saga.lacks = event.lacks
     elif event.step == "recover" and master.recovery is not None:
         if event.failover == master.recovery.seq:
             master.recovery.is_running = False

@@ -65,6 +65,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     digest: str = ""  # of the state that the receiver confirmed
     reports: tuple[tuple[str, LoadReported], ...] = ()
+    lacks: int = 0  # what an heir does not have, and the policy lets go [bytes]
 
 
 class Carrier(Protocol):

@@ -7,7 +7,7 @@ What each step does there:
 - detach: a replica leaves the server that was left, so that the lease of that one runs out.
 - transfer: the heir must have the newest data of all members that answer. One that has lost
   its data has a history of its own, and does not stand in for those that have theirs, nor for those
-  that do not answer and may have theirs.
+  that do not answer and may have theirs. Then it replicates from nobody, so that it keeps them.
 - promote: it replicates from nobody, and keeps the epoch in a key, which never goes back.
 - verify: it is a primary under the epoch, and takes a write that can be read.
 - switch: it demands as many replicas as it did before.
@@ -30,7 +30,7 @@ import msgspec
 
 from engine.core.events import Result
 from engine.core.fleet import Health, Role
-from engine.core.standing import Heard, Standing, lack
+from engine.core.standing import Heard, Standing, is_kept, is_misled, lack
 from engine.runtime.carriers.access import OPEN, AccessOf
 from engine.runtime.carriers.asked import Asked, Carried, Member, line
 from engine.runtime.carriers.redis_facts import (
@@ -227,16 +227,23 @@ class _Step:
             self._look(), asyncio.gather(*(self._standing_of(member) for member in others))
         )
         standing, epoch = heir
-        if standing.is_loading:
-            raise _Again(_refused("it is in the middle of a full copy"))
         answers = [
             Heard(
-                name=member.id, role=member.role, standing=theirs, is_fenced=is_fenced, knows=knows
+                name=member.id,
+                place=":".join(self._place_of(member)),
+                role=member.role,
+                standing=theirs,
+                is_fenced=is_fenced,
+                knows=knows,
             )
             for member, answer in zip(others, found, strict=True)
             if answer is not None
             for theirs, is_fenced, knows in (answer,)
         ]
+        if is_misled(standing, epoch, answers):
+            self._hold(await self._change(("REPLICAOF", *NOWHERE)))
+        if standing.is_loading:
+            raise _Again(_refused("it is in the middle of a full copy"))
         heard = {asked.master, *(answer.name for answer in answers)}
         lacks = lack(
             standing,
@@ -247,13 +254,36 @@ class _Step:
         )
         if lacks is None or asked.allow_loss:
             detail = f"at {standing.position}"
-            return Carried(result=Result.OK, detail=detail, digest=asked.digest)
+            if lacks is not None:
+                detail = f"{detail}, and that is lost: {lacks.detail}"
+            await self._stand_still(standing)
+            return Carried(
+                result=Result.OK,
+                detail=line(detail),
+                digest=asked.digest,
+                lacks=0 if lacks is None else lacks.bytes,
+            )
         reports = [(asked.master, standing.report())]
         reports += [(answer.name, answer.standing.report()) for answer in answers]
         no = Carried(result=Result.REFUSED, detail=line(lacks.detail), reports=tuple(reports))
         if lacks.is_moving:  # it may still come
             raise _Again(no)
         return no
+
+    async def _stand_still(self, before: Standing) -> None:
+        """Let the heir replicate from nobody, and hold it to what it was let with.
+
+        Whom it follows may be started again without its data, and would take its own away.
+
+        Raises:
+            _Said: It has less now, and that does not come back.
+        """
+        if before.is_primary:
+            return
+        replies = await self._change(("REPLICAOF", *NOWHERE), _INFO)
+        self._hold(replies)
+        if not is_kept(before, standing_of(replies[-1])):
+            raise _Said(_refused("its data were taken away while it was held against others"))
 
     async def _promote(self) -> Carried:
         asked, server = self._asked, self._server

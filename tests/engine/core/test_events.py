@@ -175,12 +175,12 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     ),
     (
         11,
-        "97a566656e63650906a26f6ba0a000",
+        "98a566656e63650906a26f6ba0a00000",
         ev.Outcome(step="fence", failover=9, epoch=6, result=Result.OK),
     ),
     (
         11,
-        "97a87472616e736665720906a7756e6b6e6f776ea164a363757404",
+        "98a87472616e736665720906a7756e6b6e6f776ea164a36375740400",
         ev.Outcome(
             step="transfer",
             failover=9,
@@ -371,7 +371,7 @@ STORED: list[tuple[int, str, AnyEvent]] = [
     (116, "9207a8616e737765726564", ev.FenceConfirmed(epoch=7, how="answered")),
     (117, "9107", ev.MasterRejoined(epoch=7)),
     (118, "92a16400", ev.TransferStarted(digest="d", count=0)),
-    (119, "9206a164", ev.PromotionStarted(epoch=6, digest="d")),
+    (119, "9306a16400", ev.PromotionStarted(epoch=6, digest="d")),
     (120, "90", ev.VerificationStarted()),
     (121, "9106", ev.Switched(epoch=6)),
     (122, "9106", ev.SwitchDone(epoch=6)),

@@ -58,6 +58,28 @@ def test_a_failed_step_says_how_it_ended(detail: str) -> None:
     assert failed.reason == f"transfer: refused {detail}".strip()
 
 
+def test_what_a_policy_lets_go_is_said_with_the_promotion() -> None:
+    tale = fenced()
+    saga = tale.group.saga
+    assert saga is not None
+    digest, more = saga.transfer_digest, {"result": Result.OK, "lacks": 30}
+    late = ev.Outcome(step="transfer", failover=saga.id, epoch=9, digest=digest, **more)
+    assert kinds(tale.see(late, "b")) == []
+    outcome = ev.Outcome(step="transfer", failover=saga.id, epoch=2, digest=digest, **more)
+    assert only(tale.see(outcome, "b"), ev.PromotionStarted).lacks == 30
+
+
+def test_the_next_heir_lacks_nothing_of_what_the_one_before_did() -> None:
+    tale = fenced()
+    saga = tale.group.saga
+    assert saga is not None
+    outcome = ev.Outcome(
+        step="transfer", failover=saga.id, epoch=2, result=Result.REFUSED, lacks=30
+    )
+    tale.see(outcome, "b")
+    assert only(tale.answers("transfer"), ev.PromotionStarted).lacks == 0
+
+
 def test_where_no_effect_is_sent_a_whole_failover_is_one_append() -> None:
     tale = Story(made(effects="none"))
     tale.ok("a", "b", "c")

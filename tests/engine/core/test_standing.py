@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from engine.core.events import LoadReported
 from engine.core.fleet import Role
-from engine.core.standing import Heard, Lack, Standing, lack
+from engine.core.standing import Heard, Lack, Standing, is_kept, is_misled, lack
 
 HEIR = Standing(
     is_primary=False,
@@ -29,7 +29,14 @@ def heard(
     knows: int = 1,
     name: str = "b",
 ) -> Heard:
-    return Heard(name=name, role=role, standing=standing, is_fenced=is_fenced, knows=knows)
+    return Heard(
+        name=name,
+        place=f"{name}:1",
+        role=role,
+        standing=standing,
+        is_fenced=is_fenced,
+        knows=knows,
+    )
 
 
 def lacks(
@@ -92,3 +99,19 @@ def test_who_is_empty_in_a_group_that_was_served_stands_in_for_nobody_who_is_sil
 
 def test_what_a_master_says_of_its_data_is_what_the_log_keeps() -> None:
     assert HEIR.report() == LoadReported(position=100, follows="a:1")
+
+
+def test_an_heir_leaves_whom_it_follows_if_that_one_has_lost_its_data() -> None:
+    empty = replace(HEIR, history="else", position=0, is_primary=True)
+    assert is_misled(HEIR, 1, [heard(empty, name="a", knows=0)])
+    assert not is_misled(HEIR, 1, [heard(empty, name="a", knows=1)])
+    assert not is_misled(HEIR, 1, [heard(empty, name="b", knows=0)])
+
+
+def test_an_heir_that_was_copied_over_has_not_kept_what_it_was_let_with() -> None:
+    assert is_kept(HEIR, HEIR)
+    assert is_kept(HEIR, replace(HEIR, position=120))
+    assert is_kept(HEIR, replace(PROMOTED, position=130))
+    assert not is_kept(HEIR, replace(HEIR, position=90))
+    assert not is_kept(HEIR, replace(HEIR, history="else", position=500))
+    assert is_kept(replace(HEIR, position=0), replace(HEIR, history="else", position=500))

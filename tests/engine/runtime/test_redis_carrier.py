@@ -489,3 +489,57 @@ def commandstats(server: RedisProcess, name: str) -> int:
     """Return how often a command was called."""
     fields = server.info("commandstats")[f"cmdstat_{name}"].split(",")
     return int(fields[0].removeprefix("calls="))
+
+
+def test_an_heir_keeps_what_it_has_although_its_primary_comes_back_without_data(
+    servers: Servers,
+) -> None:
+    a, b, c = servers.values()
+    for n in range(20):
+        a.ask("SET", f"k{n}", "x" * 100)
+    for each in (b, c):
+        until(lambda e=each: e.info()["slave_repl_offset"] == a.info()["master_repl_offset"])
+    had = b.ask("DBSIZE")
+    a.kill()
+    assert carried(servers, "transfer", "b", healths={"a": Health.FAILED}).result is Result.OK
+    (a.directory / "dump.rdb").unlink(missing_ok=True)
+    a.start_again()
+    until(lambda: c.ask("DBSIZE") == 0)  # which is what would have befallen the heir as well
+    assert b.ask("DBSIZE") == had
+    assert carried(servers, "promote", "b", epoch=2).result is Result.OK
+    assert b.ask("GET", "k1") == b"x" * 100
+
+
+def test_an_heir_whose_data_are_taken_away_while_others_are_waited_for_is_none(
+    servers: Servers,
+) -> None:
+    a, b, c = servers.values()
+    for n in range(20):
+        a.ask("SET", f"k{n}", "x" * 100)
+    for each in (b, c):
+        until(lambda e=each: e.info()["slave_repl_offset"] == a.info()["master_repl_offset"])
+    a.kill()
+    (a.directory / "dump.rdb").unlink(missing_ok=True)
+    c.strike(signal.SIGSTOP)
+
+    async def main() -> Carried:
+        async with carrier() as at:
+            roles, healths = {"a": Role.FENCED}, {"a": Health.FAILED}
+            waiting = asyncio.create_task(
+                at.carry(
+                    asked(
+                        servers, "transfer", "b", roles=roles, healths=healths,
+                        timeout_us=9 * SECOND, served=1,
+                    )
+                )
+            )  # fmt: skip
+            await asyncio.to_thread(a.start_again)
+            await asyncio.to_thread(until, lambda: b.ask("DBSIZE") == 0)
+            return await waiting
+
+    try:
+        found = asyncio.run(main())
+    finally:
+        c.strike(signal.SIGCONT)
+    said = "its data were taken away while it was held against others"
+    assert (found.result, found.detail) == (Result.REFUSED, said)
