@@ -16,7 +16,7 @@ Rule 5: answers that are slow or complain, `fall` of them in a row, make a maste
 does what `ailing` has; it is healthy again after `rise` good ones without any of that.
 
 Rule 6: a master that answers under another epoch than it was activated with has lost its
-activation, however well it is.
+activation, however well it is; so has one that was started again and says that it does not act.
 """
 
 from collections.abc import Iterator
@@ -108,25 +108,32 @@ def _judge_health(step: Step, place: Place, event: ev.ProbeOk | ev.ProbeDegraded
 
 
 def _judge_activation(step: Step, group: GroupState, master: MasterState) -> None:
-    """An active that answers under another epoch knows nothing of its activation: it is lost."""
+    """An active that knows another epoch has lost its activation; so has one that does not act."""
     if (
         master.role not in (Role.ACTIVE, Role.DRAINING)
-        or master.reported_epoch in (None, master.epoch)
+        or (master.reported_epoch in (None, master.epoch) and not _rests(master, step.seq))
         or master.excused_seq == step.seq
         or master.lost_seq
     ):
         return
-    assert master.reported_epoch is not None
-    if master.promote_owed and master.reported_epoch < master.epoch:
+    found = master.epoch if master.reported_epoch is None else master.reported_epoch
+    if master.promote_owed and found <= master.epoch:
         return  # it was not told yet; one that knows a newer epoch would refuse this one for ever
     policy = step.state.policy_of(group)
     if policy.effects == "none":
         return  # nobody ever told it under which epoch it serves
     if policy.automation is Automation.OBSERVE and not is_active_standby(step.state, group):
         return  # its activation is a note of ours, of which it knows nothing
-    step.emit(
-        ev.ActivationLost(epoch=master.epoch, found=master.reported_epoch, evidence=(step.seq,))
-    )
+    step.emit(ev.ActivationLost(epoch=master.epoch, found=found, evidence=(step.seq,)))
+
+
+def _rests(master: MasterState, seq: int) -> bool:
+    """Return whether a master was started again and says, from then on, that it does not act.
+
+    One whose process goes on was told so by somebody, who may be about to promote another one.
+    """
+    is_other = master.restart_seq > 0 and master.restart_seq in (seq, master.excused_seq)
+    return is_other and master.reported_role in (Role.STANDBY.value, Role.FENCED.value)
 
 
 def decide_probe_failed(step: Step) -> None:

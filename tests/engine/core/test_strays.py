@@ -94,6 +94,35 @@ def test_one_that_says_it_stands_by_keeps_its_place_while_nobody_else_acts() -> 
     assert kinds(tale.ok("a", "b", "c")) == []
 
 
+@pytest.mark.parametrize("says", ["standby", "fenced"])
+def test_one_that_was_started_again_and_does_not_act_has_lost_its_activation(says: str) -> None:
+    """A server whose file says that it is a replica, and whose data have the epoch still."""
+    tale = served()
+    tale.roles["a"], tale.boots["a"] = says, "a2"
+    taken = tale.ok("a")
+    assert only(taken, ev.ActivationLost).found == 1
+    assert only(taken, ev.AttemptStarted).heir == "b"
+
+
+def test_one_that_was_started_again_and_acts_keeps_its_place() -> None:
+    tale = served()
+    tale.roles["a"], tale.boots["a"] = "active", "a2"
+    assert kinds(tale.ok("a", "a")) == []
+    tale.roles["a"] = "standby"  # which somebody told the process that goes on
+    assert kinds(tale.ok("a")) == []
+
+
+def test_one_that_was_started_again_right_after_its_activation_is_judged_by_its_next_answer() -> (
+    None
+):
+    tale = served()
+    switch(tale, "b")
+    tale.work()
+    tale.roles["b"], tale.boots["b"] = "standby", "b2"
+    assert kinds(tale.ok("b")) == []  # it may have been sent before
+    assert kinds(tale.ok("b"))[0] == "ActivationLost"
+
+
 def test_what_was_said_before_an_activation_replaces_nobody() -> None:
     tale = served()
     switch(tale, "b")
