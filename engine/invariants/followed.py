@@ -12,8 +12,9 @@ class Followed:
     """One master, as the events tell of it."""
 
     __slots__ = (
-        "acts", "fence", "good_us", "group", "healings", "heals_again_us", "health", "is_excluded",
-        "is_out", "maintenance", "n", "name", "observers", "role",
+        "acts", "boot", "fence", "good_us", "group", "healings", "heals_again_us", "health",
+        "is_excluded", "is_out", "lag_us", "maintenance", "n", "name", "observers", "position",
+        "role",
     )  # fmt: skip
 
     def __init__(self, name: str, group: "FollowedGroup") -> None:
@@ -31,6 +32,9 @@ class Followed:
         self.is_out = False  # it is ejected
         self.healings = 0  # attempts to heal it since it was well [count]
         self.heals_again_us = 0  # the next one comes no earlier
+        self.boot = ""  # of the process that said how fresh its data is
+        self.position = -1  # of its data; -1: it does not say
+        self.lag_us = -1
 
     def is_in_order(self, n: int, observer: str) -> bool:
         """Return whether a probe of this number counts, and take note of it."""
@@ -40,6 +44,17 @@ class Followed:
         newest = self.observers.get(observer, 0)
         self.observers[observer] = max(newest, n)
         return n > newest
+
+    def answers(self, boot: str) -> None:
+        """Take which process answers; another one may not have what the last one said it had."""
+        if boot and self.boot and boot != self.boot:
+            self.position = self.lag_us = -1
+        self.boot = boot or self.boot
+
+    def reports(self, event: ev.LoadReported) -> None:
+        """Take how fresh its data is."""
+        self.position = event.position if event.position >= 0 else self.position
+        self.lag_us = event.lag_us if event.lag_us >= 0 else self.lag_us
 
 
 class FollowedGroup:
@@ -169,6 +184,9 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
         found.healings = master.recovery.n
         found.heals_again_us = master.recovery.again_at_us
     found.maintenance = list(master.maintenance)
+    found.boot = master.boot
+    if master.report is not None:
+        found.position, found.lag_us = master.report.position, master.report.lag_us
     return found
 
 
@@ -193,3 +211,24 @@ def unfit(heir: Followed, at_us: int, book: Book, *, is_asked: bool, is_forced: 
     if not is_asked and at_us - heir.good_us > 2 * probe.interval_us + probe.timeout_us:
         reasons.append(f"last good {at_us - heir.good_us} us ago")
     return reasons
+
+
+def stale(heir: Followed, at_us: int, book: Book) -> str:
+    """Return why the data of an heir is too old, beside those of others who are ready; "" if not.
+
+    A master of which something is expected, and that says nothing, is as far behind as can be.
+    """
+    failover = heir.group.policy.failover
+    if failover.allow_loss:
+        return ""
+    if failover.lag_us_max and heir.lag_us > failover.lag_us_max:
+        return f"it lags by {heir.lag_us} us"
+    if failover.behind_max < 0:
+        return ""
+    for other in heir.group.masters.values():
+        behind = other.position - heir.position
+        if behind <= failover.behind_max or other.name in heir.group.spent:
+            continue
+        if not unfit(other, at_us, book, is_asked=False, is_forced=False):
+            return f"{other.name} is ready, and {behind} ahead"
+    return ""

@@ -17,7 +17,7 @@ from engine.core.fleet import Mode
 from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
 from engine.core.policy import Automation, FenceKind
 from engine.invariants import beside, queues
-from engine.invariants.followed import Book, Followed, FollowedGroup, unfit
+from engine.invariants.followed import Book, Followed, FollowedGroup, stale, unfit
 
 COUNTED_MAX: Final = 1_000  # starts that are remembered; more than any limit allows
 
@@ -27,6 +27,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "epochs ascend": "Every epoch of a group is drawn once, above all that were drawn before.",
     "fence before promote": "Nobody takes over before whoever served is fenced, as its kind asks.",
     "heirs are fit": "Nobody is made heir who is fenced, serves, is out, unwell or unheard of.",
+    "heirs are fresh": "No heir is further behind, or lags more, than the policy lets it.",
     "one failover": "A group has one failover open at most, and what ends is what was open.",
     "every move is a row": "Every move of a machine is a row of its table.",
     "messages are done once": "What is done was accepted and assigned, and neither happens twice.",
@@ -71,10 +72,12 @@ class Invariants:
         self._cause = 0  # of the events that were decided last
         self._caused = 0  # how many they are
         self._is_refused = False
+        self._is_said = False  # somebody says how fresh its data is
         self._on: Final[dict[type[AnyEvent], Callable[[Recorded, Any], None]]] = {
             ev.LogBased: self._based,
             ev.ProbeDegraded: self._good,
             ev.ProbeFailed: self._failed,
+            ev.LoadReported: self._reported,
             ev.PolicyAdopted: lambda _, event: self._book.adopt(event),
             ev.MasterAdded: lambda recorded, event: self._book.add(recorded.subject, event),
             ev.MasterRemoved: lambda recorded, _: self._book.remove(recorded.subject),
@@ -123,6 +126,8 @@ class Invariants:
                 self._good(recorded, event)
             elif event.n > master.n:
                 master.n, master.good_us = event.n, recorded.at_us
+                if self._is_said:
+                    master.answers(event.boot)
             return
         if recorded.cause:
             self._decided(recorded)
@@ -151,6 +156,9 @@ class Invariants:
             self._book.begin(st.restore(event.state))
         except msgspec.DecodeError as err:
             self._break("gapless", recorded, f"the state it begins with: {err}")
+        self._is_said = any(
+            max(one.position, one.lag_us) >= 0 for one in self._book.masters.values()
+        )
 
     def _decided(self, recorded: Recorded) -> None:
         evidence = getattr(recorded.event, "evidence", ())
@@ -235,6 +243,14 @@ class Invariants:
         master = self._book.masters.get(recorded.subject)
         if master is not None and master.is_in_order(event.n, event.observer):
             master.good_us = recorded.at_us
+            if not event.observer:
+                master.answers(event.boot)
+
+    def _reported(self, recorded: Recorded, event: ev.LoadReported) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None and max(event.position, event.lag_us) >= 0:
+            self._is_said = True
+            master.reports(event)
 
     def _failed(self, recorded: Recorded, event: ev.ProbeFailed) -> None:
         master = self._book.masters.get(recorded.subject)
@@ -349,6 +365,10 @@ class Invariants:
         if reasons:
             found = f"{event.heir} is heir and {', '.join(reasons)}"
             self._break("heirs are fit", recorded, found)
+        if heir is not None and self._limits and not is_asked:
+            why_not = stale(heir, recorded.at_us, self._book)
+            if why_not:
+                self._break("heirs are fresh", recorded, f"{event.heir} is heir, and {why_not}")
 
     def _within_budget(
         self, recorded: Recorded, group: FollowedGroup, failover: ev.FailoverStarted

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from engine.core.blocking import RETRY_US as HEADLESS_US
 from engine.core.flapping import CHANGES
 from engine.core.issuing import BACKOFF_US, BACKOFF_US_MAX
 from engine.core.policy import GroupPolicy, Hooks, sums
@@ -83,6 +84,7 @@ def bounds(
     detected_us = begins_us + max(_proved_us(group, setting) for group in setting.groups())
     served_us = detected_us + (fleet.window_us if fleet is not None else 0)
     served_us += max(_served_us(group.policy, setting, faulty_us) for group in setting.groups())
+    served_us += max(_replicated_us(group) for group in setting.groups())
     served_us += max(
         (max(0, part.retry_at_us - state.at_us) for part in state.groups.values()), default=0
     )
@@ -106,6 +108,19 @@ def _proved_us(group: GroupSetting, setting: Setting) -> int:
     suspected_us = probe.phi.suspicion_us_max if probe.phi is not None else 0
     voted_us = policy.observers.vote_ttl_us if policy.observers is not None else 0
     return checks * one_us + suspected_us + voted_us
+
+
+def _replicated_us(group: GroupSetting) -> int:
+    """Return how long it takes until all have the data of one, and an heir was held against all.
+
+    Where no heir stands in for all, people have to copy data, and the group tries once more.
+    """
+    said = group.replication
+    if said is None or not group.replicates:
+        return 0
+    copied_us = said.silent_us + said.reconnect_us + said.copy_us + 2 * said.lag_us
+    tries_us = group.policy.failover.attempts_max * group.policy.failover.step_timeout_us
+    return 2 * (copied_us + tries_us + HEADLESS_US)
 
 
 def _served_us(policy: GroupPolicy, setting: Setting, faulty_us: int) -> int:

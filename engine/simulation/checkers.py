@@ -27,9 +27,45 @@ from engine.simulation.schedule import GroupSetting
 Law = Callable[[Run], Iterator[Violation]]
 
 
+PROMISES: Final[dict[str, str]] = {
+    "acknowledged writes are kept": "Nobody is promoted without a write that a replica acknowledged"
+    " and that somebody who answers has, unless the policy lets it go.",
+    "old primaries are fenced": "Nobody who was left takes a write once another one serves.",
+}
+
+
 def watched(run: Run) -> Iterator[Violation]:
     """What the world saw: live and replayed state differ, two believe themselves active."""
-    yield from run.seen
+    yield from (one for one in run.seen if one.law not in PROMISES)
+
+
+def _promised(law: str, doc: str) -> Law:
+    """Return the law that a promise holds, which was judged while the world ran."""
+
+    def promised(run: Run) -> Iterator[Violation]:
+        yield from (one for one in run.seen if one.law == law)
+
+    promised.__name__ = law.replace(" ", "_")
+    promised.__doc__ = doc
+    return promised
+
+
+PROMISED: Final[dict[str, Law]] = {name: _promised(name, doc) for name, doc in PROMISES.items()}
+
+
+def losses_are_said(run: Run) -> Iterator[Violation]:
+    """What a policy lets go is in the log, with the promotion, and no less than it was."""
+    said = {
+        (recorded.subject, recorded.event.epoch): recorded.event.lacks
+        for recorded in (*run.lost, *run.log)
+        if isinstance(recorded.event, ev.PromotionStarted)
+    }
+    for promises in run.promises.values():
+        for loss in promises.losses:
+            found = said.get((loss.master, loss.epoch), 0)
+            if found < loss.bytes or not found:
+                what = f"{loss.master} lacks {loss.bytes} bytes, and the log says {found}"
+                yield _violation("losses are said", what)
 
 
 def _judged(law: str, doc: str) -> Law:
@@ -299,6 +335,8 @@ LAWS: Final[tuple[Law, ...]] = (
     rollbacks_are_exact,
     what_is_kept_is_enough,
     standbys_follow,
+    *PROMISED.values(),
+    losses_are_said,
     comes_to_rest,
 )
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.core.policy import MS, SECOND, GroupPolicy
-from engine.simulation.fleets import INTERVAL_US, NO_SIZES, drawn_setting
+from engine.simulation.fleets import INTERVAL_US, NO_SIZES, drawn_setting, replicating
 from engine.simulation.histories import History
 from engine.simulation.network import LATENCY_US
 from engine.simulation.schedule import (
     ALL_KINDS,
     CLOCK_FAULTS,
+    DATA_FAULTS,
     KEEPING,
     LOG_FAULTS,
     PARTITIONS,
@@ -51,6 +52,15 @@ THEMES: Final[tuple[tuple[str, ...], ...]] = (
     ("calls", "crash", "restart", "hang", "continue", "drain", "undrain", "engine-crash"),
     ("thin", "sweep", "engine-crash", "accept", "keep", "switchover", "checkpoint", "rollback"),
 )
+# The same of masters that replicate: primaries that go while a replica is behind; that come back
+# without data; that are left while others follow them still; beside an engine that crashes.
+DATA_THEMES: Final[tuple[tuple[str, ...], ...]] = (
+    ("crash", "restart", "lacks", "severed", "rejoined", "rest"),
+    ("emptied", "crash", "restart", "gray", "open", "hang", "continue"),
+    ("switchover", "lacks", "severed", "rejoined", "hang", "continue", "cut", "join"),
+    ("emptied", "lacks", "engine-crash", "stall", "crash", "restart"),
+    ("hang", "continue", "severed", "rejoined", "stray", "isolate", "mend", "claim"),
+)
 THEMED: Final = 0.25  # share of the seeds that draw one of them
 WITHOUT_SUBJECT: Final = frozenset(
     (
@@ -82,9 +92,13 @@ def swarm(
         kinds: Of turns that there are; (): that is drawn.
     """
     rng = random.Random(seed)  # noqa: S311
+    more = random.Random(f"{seed} replicates")  # noqa: S311
     if setting is None:
         setting = drawn_setting(rng, policies, masters, sizes)
+        setting = replicating(more, setting, is_drawn=policies is None)
     mix = dict.fromkeys(kinds, 1) or _mix(rng)
+    if setting.replication is not None and not kinds:
+        mix = _mix_of_data(more, mix)
     weights = tuple(mix.values())
     gaps_us = _gaps(rng, setting)
     subjects = setting.names()
@@ -143,11 +157,22 @@ def _mix(rng: random.Random) -> dict[str, int]:
     if rng.random() < THEMED:
         return dict.fromkeys(rng.choice(THEMES), 1)
     share = rng.choice((0.05, 0.15, 0.4))
-    mix = {kind: rng.choice((1, 1, 3, 10)) for kind in ALL_KINDS if rng.random() < share}
+    kinds = (kind for kind in ALL_KINDS if kind not in DATA_FAULTS)
+    mix = {kind: rng.choice((1, 1, 3, 10)) for kind in kinds if rng.random() < share}
     for fault, heal in HEALS.items():
         if fault in mix:
             mix.setdefault(heal, mix[fault])
     return mix or {"crash": 1, "restart": 1}
+
+
+def _mix_of_data(rng: random.Random, mix: dict[str, int]) -> dict[str, int]:
+    """Return the same where masters keep data: one of their themes, or `mix` with their faults."""
+    if rng.random() < 0.5:
+        return dict.fromkeys(rng.choice(DATA_THEMES), 1)
+    more = {kind: rng.choice((1, 3)) for kind in DATA_FAULTS if rng.random() < 0.4}
+    if "severed" in more:
+        more.setdefault("rejoined", more["severed"])
+    return mix | more
 
 
 def _gaps(rng: random.Random, setting: Setting) -> tuple[int, ...]:
@@ -222,6 +247,8 @@ def _count(rng: random.Random, kind: str, setting: Setting, scale: int) -> int:
             return rng.choice((1, 10, 100))
         case "fill":
             return rng.choice((1, 5, 40))
+        case "lacks":
+            return rng.choice((20 * MS, 300 * MS)) * scale
         case "lags":
             return rng.choice((0, 10 * MS, SECOND))
         case "halves" | "bridge":

@@ -27,6 +27,7 @@ from engine.core.policy import (
     renews_lease,
 )
 from engine.simulation.schedule import GROUP, GroupSetting, Setting, policy
+from engine.simulation.streams import Replication
 
 PROGRAM: Final = ("a program",)
 STEPS: Final = ("fence", "transfer", "promote", "verify", "switch")
@@ -34,6 +35,7 @@ INTERVAL_US: Final = 20 * MS  # of the probes of a fleet that is drawn, which ti
 
 SIZES: Final = (1, 2, 3, 4, 5)  # masters of a group that is drawn
 SIZE_WEIGHTS: Final = (1, 4, 8, 3, 1)
+REPLICATES: Final = 0.3  # share of the fleets that are drawn, where their first group may
 NO_SIZES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -211,3 +213,42 @@ def _eyes(rng: random.Random, timeout_us: int) -> dict[str, Any]:
         )
     degraded = Degraded(silent_after_us=0, queue=rng.choice((0, 4))) if rng.random() < 0.1 else None
     return {"observers": observers, "degraded": degraded}
+
+
+def replicating(rng: random.Random, setting: Setting, *, is_drawn: bool) -> Setting:
+    """Return a fleet whose first group replicates data, as some do.
+
+    Args:
+        rng: Of its own, so that all else is drawn as it would be without.
+        setting: The fleet.
+        is_drawn: Whether its policies are drawn as well; else only one for Redis replicates.
+    """
+    replace = msgspec.structs.replace
+    share = rng.random()
+    group = setting.groups()[0]
+    if not (group.is_standby and group.acts):
+        return setting
+    made, scale = group.policy, max(1, group.policy.probe.interval_us // INTERVAL_US)
+    if is_drawn and share < REPLICATES:
+        fence = replace(made.fence, clients="route")
+        if fence.kind is FenceKind.LEASE:
+            fence = replace(fence, lease_us=REDIS_SLACK_US + 100 * MS)
+        if fence.kind is not FenceKind.GATE:
+            fence = replace(fence, clients=rng.choice(("direct", "route")))
+        failover = replace(
+            made.failover,
+            behind_max=rng.choice((-1, 0, 50)),
+            allow_loss=rng.random() < 0.15,
+        )
+        made = replace(made, effects="redis", fence=fence, failover=failover)
+    elif is_drawn or made.effects != "redis":
+        return setting
+    said = Replication(
+        write_every_us=rng.choice((2 * MS, 10 * MS)) * scale,
+        lag_us=rng.choice((MS, 3 * MS, 10 * MS)) * scale,
+        copy_us=rng.choice((5 * MS, 50 * MS)) * scale,
+        reconnect_us=rng.choice((5 * MS, 30 * MS)) * scale,
+        silent_us=rng.choice((50 * MS, 500 * MS)) * scale,
+        keeps=rng.choices(("all", "data", "nothing"), weights=(4, 1, 1))[0],
+    )
+    return replace(setting, policy=made, replication=said)

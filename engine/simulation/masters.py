@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from engine.core.events import LoadReported
+from engine.core.standing import Standing
 from engine.core.transfer import kept_digest
 
 
@@ -25,6 +27,7 @@ class Status(enum.Enum):
     ERROR = 500  # it may have been done
     STALE = 409
     REFUSED = 423
+    AGAIN = 503  # not yet: it is tried again within its time
     CLOSED = 0  # the connection ended without an answer
 
 
@@ -37,6 +40,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     role: str = ""
     is_poor: bool = False
+    # Of one that keeps data and is held against others.
+    standing: Standing | None = None
+    is_fenced: bool = False
+    holds: frozenset[int] = frozenset()  # the writes that it has, for whoever looks on
 
 
 Request = Callable[[], Answer | None]  # None: there will be no answer
@@ -308,6 +315,11 @@ class SimulatedMaster:
     def reported_epoch(self) -> int:
         """Return the epoch that it acts under, or else the newest that it knows."""
         return self.epoch if self.role == "active" else self._newest
+
+    def report(self) -> LoadReported:
+        """Return what it says of its data, and of the lease that it keeps."""
+        follows = f"{self.follows}:1" if self.follows else ""
+        return LoadReported(lag_us=self.lag_us, lease_us=self.lease_us, follows=follows)
 
     def health(self) -> Answer:
         """Return its boot, the epoch that it acts under or else the newest it knows, its role."""

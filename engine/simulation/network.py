@@ -163,6 +163,8 @@ class Network:
         self._later: Final = later
         self.pairs: Final = {name: Pair(later) for name in masters}  # of the engine
         self.posts: Final = {name: Way(later) for name in observers}  # to the engine
+        self.severed: Final[set[str]] = set()  # masters that no other master reaches
+        self._part: Callable[[str, str], bool] = _is_whole
         # Of the other observers.
         self.beside: Final = {
             (observer, name): Pair(later) for observer in self.posts for name in self.pairs
@@ -216,6 +218,7 @@ class Network:
                 case _:
                     raise AssertionError(kind)
 
+        self._part = _is_whole if kind == "mend" else is_blocked
         for name, pair in self.pairs.items():
             pair.block(is_blocked(ENGINE, name))
         for (observer, name), pair in self.beside.items():
@@ -223,10 +226,21 @@ class Network:
         for observer, way in self.posts.items():
             way.block(is_blocked(observer, ENGINE))
 
+    def reach(self, one: str, other: str) -> bool:
+        """Return whether two masters reach each other."""
+        is_severed = one in self.severed or other in self.severed
+        return not is_severed and not self._part(one, other)
+
     def heal(self) -> None:
         """End every fault."""
         self.part("mend", "", 0)
+        self.severed.clear()
         for pair in (*self.pairs.values(), *self.beside.values()):
             pair.heal()
         for way in self.posts.values():
             way.heal()
+
+
+def _is_whole(_: str, __: str) -> bool:
+    """Return that nothing is blocked between two nodes."""
+    return False

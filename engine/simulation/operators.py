@@ -45,6 +45,8 @@ def asked_by(turn: Turn, state: State, world: Outside) -> tuple[Observation, str
                 # Who vouches for a fence has looked: the process is gone.
                 if world.masters[turn.subject].phase is not Phase.DOWN:
                     return None
+                if turn.subject in world.servers:
+                    world.servers[turn.subject].retire()
                 return ev.Released(scope="fence", author=AUTHOR), turn.subject
             scope = "limit" if turn.count % 2 else "hold-down"
             return ev.Released(scope=scope, author=AUTHOR), group

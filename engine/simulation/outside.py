@@ -1,6 +1,6 @@
 """The world, as the simulated engine meets it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
 from engine.core.events import Recorded
@@ -11,6 +11,7 @@ from engine.simulation.masters import Answer, Request, SimulatedMaster
 from engine.simulation.network import Network
 from engine.simulation.programs import Programs
 from engine.simulation.schedule import Setting
+from engine.simulation.servers import Server
 from engine.simulation.tape import Tape
 
 RETRY_US: Final = 15 * MS  # between two tries of a step or a message
@@ -32,6 +33,13 @@ class Outside(Protocol):
     @property
     def masters(self) -> dict[str, SimulatedMaster]:
         """Return the masters by id."""
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Return those of them that keep data."""
+
+    def compared(self, effect: Effect, answers: Mapping[str, Answer]) -> None:
+        """Take note of what each of those who answered had when an heir was let."""
 
     def policy_of(self, group: str) -> GroupPolicy:
         """Return the policy that the file has for `group`."""

@@ -36,6 +36,8 @@ class Replicas:
         self._ends: Final[dict[str, int]] = {}  # by primary, which lease is running out
         self._count = 0  # of leases that ran out, or began to
         for name, group in self._groups.items():
+            if group.replicates:
+                continue  # they keep leases of their own
             masters[name].speaks = group.policy.effects in FOLLOWING
             if renews_lease(group.policy):
                 masters[name].lease_us = max(0, group.policy.fence.lease_us - REDIS_SLACK_US)
@@ -43,7 +45,7 @@ class Replicas:
     def changed(self, name: str) -> None:
         """Look who renews whose lease, now that something happened to a master."""
         group = self._groups[name]
-        if not renews_lease(group.policy) or not group.is_standby:
+        if not renews_lease(group.policy) or not group.is_standby or group.replicates:
             return
         for primary in group.names():
             self._look(primary, group)

@@ -106,7 +106,7 @@ def _is_served(part: GroupState, masters: dict[str, SimulatedMaster]) -> bool:
         return False
     master = part.masters[active]
     is_told = part.switch_epoch == master.epoch and not master.promote_owed
-    if not is_told or masters[active].epoch != master.epoch:
+    if not is_told or masters[active].epoch != master.epoch or masters[active].role != "active":
         return False
     return not any(strays(part, active, name, masters[name]) for name in part.masters)
 

@@ -19,9 +19,11 @@ from engine.core.owed import Deliver, Effect, owed_of
 from engine.core.policy import MS, Policy, content_digest
 from engine.core.replay import replay
 from engine.core.scarcity import matters
-from engine.core.state import State
+from engine.core.standing import Heard, Lack
+from engine.core.state import GroupState, State
 from engine.core.step import Evolve
 from engine.log.shortage import Shortage
+from engine.simulation.comparing import lack_of
 from engine.simulation.masters import Answer, Status
 from engine.simulation.outside import RETRY_US, Outside
 from engine.simulation.owntime import OwnTime
@@ -394,6 +396,22 @@ class Rim(OwnTime):
         """Return whom the standbys of `group` have to follow; "": nobody just now."""
         state = self.driver.durable_state
         return leader(state, state.groups[group])
+
+    def part(self, group: str) -> GroupState:
+        """Return the durable state of `group`."""
+        return self.driver.durable_state.groups[group]
+
+    def lack(
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+    ) -> Lack | None:
+        """Return what an heir lacks that somebody has."""
+        return lack_of(heir, heard, silent=silent, is_served=is_served)
+
+    def learnt(self, answers: Mapping[str, Answer]) -> None:
+        """Take what masters said when an heir was held against them."""
+        for name, answer in answers.items():
+            if answer.standing is not None and name in self.driver.working.cache.places:
+                self._observe(answer.standing.report(), name)
 
     def _deliver(self, deliver: Deliver) -> None:
         if deliver.digest not in self._outside.tape.bodies:

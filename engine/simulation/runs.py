@@ -8,6 +8,7 @@ from engine.core.state import State
 from engine.invariants import Invariants
 from engine.simulation.bounds import Bounds, Settled
 from engine.simulation.masters import SimulatedMaster, Sink
+from engine.simulation.promises import Promises
 from engine.simulation.schedule import Schedule
 
 
@@ -56,6 +57,7 @@ class Run(msgspec.Struct, kw_only=True):
     bodies: dict[bytes, bytes]  # of messages and kept state, by digest
     judged: Invariants  # what was judged event by event
     figures: Figures
+    promises: dict[str, Promises]  # by group, of those that replicate
     bounds: Bounds  # how soon all had to be well once faults had stopped
     settled: Settled  # and when it was
     kept: list[Recorded]  # what of the log is there to be folded, after all that was dropped

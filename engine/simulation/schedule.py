@@ -22,6 +22,7 @@ from engine.core.policy import (
     GroupPolicy,
     preset,
 )
+from engine.simulation.streams import Replication
 
 GROUP: Final = "g"  # the first one, where nobody says otherwise
 WEIGHTS: Final = 26  # different ones in a group [count]
@@ -122,6 +123,11 @@ PROGRAM_FAULTS: Final = (  # of the next `count` programs, around steps and to h
     "program-lies",  # they say that it is done, and did nothing
 )
 REPLICA_FAULTS: Final = ("stray",)  # it replicates from the `count`-th other master
+DATA_FAULTS: Final = (  # of masters that keep data, where a group replicates it
+    "emptied",  # it is started again, and has lost its data
+    "lacks",  # for `count` [us] nothing more comes to it
+    "severed", "rejoined",  # no other master reaches it
+)  # fmt: skip
 SPACE_FAULTS: Final = (
     "fill",  # the disk; of what is kept for it each step lasts `count` appends
     "free",
@@ -147,10 +153,10 @@ MORE_KINDS: Final = (
     *SITE_FAULTS,
     *MORE_COMMANDS,
 )
-ALL_KINDS: Final = (*KINDS, *MORE_KINDS)
+ALL_KINDS: Final = (*KINDS, *MORE_KINDS, *DATA_FAULTS)
 # The same, by what they concern, for whoever shows them to people.
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "masters": (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *REPLICA_FAULTS),
+    "masters": (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *REPLICA_FAULTS, *DATA_FAULTS),
     "ways": (*LINK_FAULTS, *PARTITIONS),
     "the engine and its clocks": (*ENGINE_FAULTS, *CLOCK_FAULTS),
     "the log and its disk": (*LOG_FAULTS, *SPACE_FAULTS, *KEEPING),
@@ -189,6 +195,7 @@ class GroupSetting(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     policy: GroupPolicy
     masters: int = 3  # [count, >= 1]
+    replication: Replication | None = None  # None: its masters keep no data
 
     @property
     def is_standby(self) -> bool:
@@ -199,6 +206,11 @@ class GroupSetting(msgspec.Struct, frozen=True, kw_only=True):
     def acts(self) -> bool:
         """Return whether the engine does what it decides."""
         return self.policy.automation is not Automation.OBSERVE
+
+    @property
+    def replicates(self) -> bool:
+        """Return whether its masters keep data, which the engine has to look after."""
+        return self.replication is not None and self.is_standby and self.acts
 
     def names(self) -> tuple[str, ...]:
         """Return the ids of the masters, in order of priority: a, b, c ... in the first group."""
@@ -222,10 +234,17 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     observers: int = 0  # besides the engine, named o1, o2 ... [count]
     fleet: FleetPolicy | None = None  # what brakes all groups together
     alerts: AlertPolicy | None = ALERTS  # when people have to hear of something
+    replication: Replication | None = None  # of the first group
 
     def groups(self) -> tuple[GroupSetting, ...]:
         """Return all groups, the first one first."""
-        return (GroupSetting(id=self.first, policy=self.policy, masters=self.masters), *self.more)
+        first = GroupSetting(
+            id=self.first,
+            policy=self.policy,
+            masters=self.masters,
+            replication=self.replication,
+        )
+        return (first, *self.more)
 
     def names(self) -> tuple[str, ...]:
         """Return the ids of all masters, group by group."""

@@ -11,6 +11,7 @@ from engine.simulation.replicas import Replicas
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import (
     CLOCK_FAULTS,
+    DATA_FAULTS,
     ENGINE_FAULTS,
     LINK_FAULTS,
     LOG_FAULTS,
@@ -25,6 +26,7 @@ from engine.simulation.schedule import (
     Setting,
     Turn,
 )
+from engine.simulation.servers import Server
 from engine.simulation.tape import Tape
 
 STROBE_US: Final = 10_000  # between two swings of a wall clock that goes forth and back
@@ -53,6 +55,10 @@ class Struck(Protocol):
     @property
     def masters(self) -> dict[str, SimulatedMaster]:
         """Return the masters by id."""
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Return those of them that keep data."""
 
     @property
     def network(self) -> Network:
@@ -108,6 +114,8 @@ class Strikes:
             self._space(turn)
         elif turn.subject not in world.masters:
             return False
+        elif kind in DATA_FAULTS:
+            self._data(turn)
         elif kind in REPLICA_FAULTS:
             world.replicas.stray(turn.subject, turn.count)
         elif kind in _PROCESS:
@@ -161,6 +169,24 @@ class Strikes:
             master.restart()
         if was_up:
             self._close(master)
+
+    def _data(self, turn: Turn) -> None:
+        world = self._world
+        server = world.servers.get(turn.subject)
+        if server is None:
+            return
+        match turn.kind:
+            case "emptied":
+                was_up = server.phase is not Phase.DOWN
+                server.empty()
+                if was_up:
+                    self._close(server)
+            case "lacks":
+                server.stalled_until_us = world.now_us + turn.count
+            case "severed":
+                world.network.severed.add(turn.subject)
+            case _:
+                world.network.severed.discard(turn.subject)
 
     def _close(self, master: SimulatedMaster) -> None:
         rim = self._world.rim

@@ -248,9 +248,6 @@ class Probes:
 
     def _report(self, watched: Watched) -> None:
         """Take what the master says of its data along with its answer."""
-        master = watched.master
-        follows = f"{master.follows}:1" if master.follows else ""
-        said = ev.LoadReported(lag_us=master.lag_us, lease_us=master.lease_us, follows=follows)
-        rim = self._rim
+        said, rim = watched.master.report(), self._rim
         if is_worth_recording(rim.driver.working, watched.name, said, rim.now_us):
             rim.seen(said, watched.name)

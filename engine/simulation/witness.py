@@ -93,10 +93,10 @@ class Witness:
         shadow = self._shadow
         for name, state in (("durable", driver.durable_state), ("working", driver.working)):
             if state.seq == shadow.seq and not _is_same(state, shadow):
-                self._violated("live is replayed", f"the {name} state is not the fold of the log")
+                self.violated("live is replayed", f"the {name} state is not the fold of the log")
         wrong = shares_are_exact(shadow)
         if wrong:
-            self._violated("shares are exact", wrong)
+            self.violated("shares are exact", wrong)
 
     def follow(self, log: Sequence[Recorded]) -> None:
         """Judge and fold what was stored since."""
@@ -144,11 +144,11 @@ class Witness:
         silent_us = recorded.at_us - self._left_out_us[recorded.subject]
         if 0 <= silent_us < after_us:  # what was left out after the verdict was not what it lacked
             found = f"{recorded.subject} is unknown, {silent_us} us after an answer left out"
-            self._violated("what is left out is not missed", found)
+            self.violated("what is left out is not missed", found)
 
     def missing(self, digest: bytes) -> None:
         """Take note that a body is needed and is not there."""
-        self._violated("bodies are there", f"{digest.hex()[:12]} is needed, and removed")
+        self.violated("bodies are there", f"{digest.hex()[:12]} is needed, and removed")
 
     def issued(self, effect: Effect, *, seq: int) -> None:
         """Take note of an effect that is issued after the event `seq`."""
@@ -156,7 +156,7 @@ class Witness:
 
     def spins(self) -> None:
         """Take note of a timer that is due for ever."""
-        self._violated("the timer rests", "it is due at once, and nothing comes of it")
+        self.violated("the timer rests", "it is due at once, and nothing comes of it")
 
     # Who believes itself active.
 
@@ -175,7 +175,7 @@ class Witness:
             found.forgotten.discard(master.name)
         names = found.names - found.forgotten
         if found.are_one and len(names) > 1:
-            self._violated("one believes itself active", f"{', '.join(sorted(names))} do")
+            self.violated("one believes itself active", f"{', '.join(sorted(names))} do")
 
     def _charge(self, found: Believers, at_us: int) -> None:
         spent_us, found.since_us = at_us - found.since_us, at_us
@@ -194,7 +194,8 @@ class Witness:
         for found in {id(one): one for one in self._believers.values()}.values():
             self._charge(found, at_us)
 
-    def _violated(self, law: str, found: str) -> None:
+    def violated(self, law: str, found: str) -> None:
+        """Take note that a law does not hold, once for each."""
         violation = Violation(law=law, seq=self._head(), found=found)
         if not any(other.law == law for other in self.violations):
             self.violations.append(violation)

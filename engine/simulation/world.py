@@ -11,7 +11,7 @@ Invariant: nothing here draws a random number or reads a clock. The same schedul
 run, to the byte.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 from engine.core import events as ev
@@ -20,7 +20,7 @@ from engine.core.events import Recorded
 from engine.core.evolve import evolve
 from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
-from engine.core.policy import MS, GroupPolicy
+from engine.core.policy import MS, GroupPolicy, renews_lease
 from engine.core.replay import replay
 from engine.core.step import Evolve
 from engine.simulation.bounds import Settled, bounds
@@ -30,17 +30,21 @@ from engine.simulation.network import Network
 from engine.simulation.observing import Observer
 from engine.simulation.people import People
 from engine.simulation.programs import Programs
+from engine.simulation.promises import promises_of
 from engine.simulation.replicas import Replicas
+from engine.simulation.replication import followings
 from engine.simulation.rest import is_detected, is_drained, is_served, lift
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
+from engine.simulation.servers import Server
 from engine.simulation.strikes import Strikes
 from engine.simulation.tape import Tape
 from engine.simulation.timeline import Crash, Timeline
 from engine.simulation.witness import Witness
 
 SPENT_US: Final = 20 * MS  # between two looks whether an engine may begin on a full disk
+RECONCILED_US: Final = 200 * MS  # between two looks of people at data that nobody stands in for
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
 
@@ -124,14 +128,15 @@ class World(Timeline):
         self.network: Final = Network(setting.names(), observers=setting.beside(), later=self.later)
         self.programs: Final = Programs()
         self._replicas: Replicas | None = None
+        self.promises: Final = promises_of(setting, broken=self._witness.violated)
+        self.servers: Final[dict[str, Server]] = {}
         self.masters: Final = {
-            name: master(
-                name, self.sinks[group.id], acks_later=setting.acks_later, believed=self._believed
-            )
+            name: self._made(name, group, master)
             for group in setting.groups()
             for name in group.names()
         }
         self._replicas = self.replicas = Replicas(setting, self.masters, later=self.later)
+        self._followings: Final = followings(self, self.servers, self.promises)
         self._strikes: Final = Strikes(self)
         self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
@@ -140,6 +145,24 @@ class World(Timeline):
         self._settled: Final = Settled()
         self._boundaries = 0
         self._crashes = 0
+
+    def _made(
+        self, name: str, group: GroupSetting, master: type[SimulatedMaster]
+    ) -> SimulatedMaster:
+        sink, acks_later = self.sinks[group.id], self.setting.acks_later
+        promises = self.promises.get(group.id)
+        if promises is None or group.replication is None:
+            return master(name, sink, acks_later=acks_later, believed=self._believed)
+        made = self.servers[name] = Server(
+            name,
+            sink,
+            acks_later=acks_later,
+            believed=self._believed,
+            replication=group.replication,
+            lease_us=group.policy.fence.lease_us if renews_lease(group.policy) else 0,
+            promoted=promises.promoted,
+        )
+        return made
 
     # The clocks.
 
@@ -289,6 +312,12 @@ class World(Timeline):
         """Take note that nothing is recorded from here on, so that nothing was heard."""
         self._witness.heard_nothing()
 
+    def compared(self, effect: Effect, answers: Mapping[str, Answer]) -> None:
+        """Take note of what each of those who answered had when an heir was let."""
+        promises = self.promises[effect.group]
+        holds = {name: answer.holds for name, answer in answers.items()}
+        promises.compared(effect.master, effect.failover, effect.epoch, holds)
+
     def spins(self) -> None:
         """Take note of a timer that is due for ever."""
         self._witness.spins()
@@ -299,6 +328,8 @@ class World(Timeline):
         """Start the engine and the clients."""
         self._do(self._start_engine)
         self._clients.begin()
+        for following in self._followings:
+            following.begin()
         for group in self.setting.groups():
             if group.is_standby and not group.acts:
                 self.masters[group.names()[0]].claim(1)
@@ -366,6 +397,7 @@ class World(Timeline):
             bounds=most,
             settled=self._settled,
             figures=self._witness.figures,
+            promises=self.promises,
         )
 
     def _take(self, turn: Turn) -> None:
@@ -401,6 +433,8 @@ class World(Timeline):
 
     def _heal(self) -> None:
         self._clients.stop()
+        for following in self._followings:
+            following.stop()
         self._crash_in.clear()
         self._strikes.heal()
         self._people.declare_all()
@@ -415,11 +449,18 @@ class World(Timeline):
                     master.follow(acting[0].name)
         self._do(self._start_engine)
         self._lift()
+        if self._followings:
+            self._reconcile()
 
     def _was_activated(self, group: str) -> bool:
         """Return whether the log, perhaps an older copy, has ever had an active of `group`."""
         part = replay(self.tape.log, evolve=self._evolve).groups.get(group)
         return part is not None and part.epoch > 0
+
+    def _reconcile(self) -> None:
+        for following in self._followings:
+            following.reconcile()
+        self.later(RECONCILED_US, self._reconcile)
 
     def _lift(self) -> None:
         rim = self.rim

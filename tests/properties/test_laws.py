@@ -24,12 +24,15 @@ from engine.core.policy import (
     Hooks,
     Recover,
 )
+from engine.core.standing import Heard, Lack
 from engine.core.state import Ledger, State, copy, digest
 from engine.core.step import Evolve, Step
 from engine.simulation import checkers
 from engine.simulation.checkers import Law, violations
+from engine.simulation.masters import Answer
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import KINDS, Schedule, Setting, Turn, policy
+from engine.simulation.streams import Replication
 from engine.simulation.world import run
 
 FAST = settings(
@@ -96,7 +99,13 @@ def found_by(
     return [str(one) for one in law(made)]
 
 
-@pytest.mark.parametrize("law", checkers.LAWS, ids=lambda law: law.__name__)
+# What these are about is in tests/simulation/test_replication.py: no master here keeps data.
+OF_DATA = {*checkers.PROMISED.values(), checkers.losses_are_said}
+
+
+@pytest.mark.parametrize(
+    "law", [law for law in checkers.LAWS if law not in OF_DATA], ids=lambda law: law.__name__
+)
 @FAST
 @given(schedule=SCHEDULES)
 def test_the_law_holds(law: Law, schedule: Schedule) -> None:
@@ -283,6 +292,18 @@ def _never_out(state: State, recorded: Recorded) -> None:
     ejected.is_out = False
 
 
+def _as_fresh(state: State, recorded: Recorded) -> None:
+    report = state.groups["g"].masters[recorded.subject].report
+    assert report is not None
+    report.position = 1_000_000
+
+
+def _unsaid(state: State, recorded: Recorded) -> None:
+    saga = state.groups["g"].saga
+    if saga is not None:
+        saga.lacks = 0
+
+
 def _lapsed_before(state: State, recorded: Recorded) -> None:
     state.groups["g"].masters[recorded.subject].left_at_us -= SECOND
 
@@ -314,6 +335,15 @@ class Stingy(Rim):
 
     def passes_over(self, event: Observation, subject: str) -> bool:
         return isinstance(event, ev.ProbeOk)
+
+
+class Careless(Rim):
+    """Holds no heir against anybody."""
+
+    def lack(
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+    ) -> Lack | None:
+        return None
 
 
 class Sweeping(Rim):
@@ -424,6 +454,33 @@ EJECTED = story(
         ),
     ),
 )  # fmt: skip
+
+
+def replicated(
+    *turns: tuple[int, str, str, int],
+    fence: Fence | None = None,
+    behind_max: int = -1,
+    allow_loss: bool = False,
+) -> Schedule:
+    """Return a schedule of three masters that keep data, of which b may be left behind."""
+    base = policy(fall=1, rise=1)
+    failover = msgspec.structs.replace(base.failover, behind_max=behind_max, allow_loss=allow_loss)
+    made = msgspec.structs.replace(
+        base, effects="redis", failover=failover, fence=fence or base.fence
+    )
+    return story(*turns, policy=made, replication=Replication(), message_every_us=0)
+
+
+LEFT_BEHIND = (
+    (100, "severed", "b", 0), (200, "crash", "a", 0), (300, "restart", "a", 0),
+)  # fmt: skip
+BEHIND = replicated(*LEFT_BEHIND, behind_max=0)
+LACKING = replicated(*LEFT_BEHIND)
+LET_GO = replicated(*LEFT_BEHIND, allow_loss=True)
+OUT_OF_REACH = replicated(
+    (100, "gray", "c", 0), (50, "cut", "a", 0), (300, "join", "a", 0), (0, "open", "c", 0),
+    fence=Fence(kind=FenceKind.CONFIRMED, clients="direct"),
+)  # fmt: skip
 FULL = story((100, "fill", "", 500), (900, "free", "", 0), (100, "rest", "", 0))
 SWEPT = story((100, "hang", "a", 0), (10, "accept", "", 3), (5, "sweep", "", 0),
               (20, "continue", "a", 0))  # fmt: skip
@@ -527,6 +584,26 @@ MUTANTS: list[Mutant] = [  # at least one for each law
         LEASED,
         about="lease",
     ),
+    Mutant(
+        checkers.JUDGED["heirs are fresh"],
+        lambda: decide,
+        after(ev.LoadReported, _as_fresh),
+        BEHIND,
+    ),
+    Mutant(
+        checkers.PROMISED["acknowledged writes are kept"],
+        lambda: decide,
+        lambda: evolve,
+        LACKING,
+        Careless,
+    ),
+    Mutant(
+        checkers.PROMISED["old primaries are fenced"],
+        lambda: decide,
+        after(ev.MasterFenced, _believed),
+        OUT_OF_REACH,
+    ),
+    Mutant(checkers.losses_are_said, lambda: decide, after(ev.Outcome, _unsaid), LET_GO),
     Mutant(checkers.watched, lambda: decide, lambda: evolve, FULL, Stingy, "space"),
     Mutant(checkers.watched, lambda: decide, lambda: evolve, SWEPT, Sweeping, "bodies"),
 ]

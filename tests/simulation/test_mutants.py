@@ -9,12 +9,16 @@ from engine.core.errors import LogCorrupted
 from engine.core.policy import Automation, FenceKind
 from engine.simulation import Schedule, Setting, policy, simplify, swarm
 from tests.properties.test_laws import (
+    BEHIND,
     EJECTED,
     FOLLOWED,
     HEALED,
     HELD_UP,
+    LACKING,
     LEASED,
+    LET_GO,
     MUTANTS,
+    OUT_OF_REACH,
     Mutant,
     found_by,
     name_of,
@@ -34,6 +38,10 @@ SETTINGS: dict[str, Setting] = {
     "enough_serve": EJECTED.setting,
     "standbys_follow": FOLLOWED.setting,
     "watched-lease": LEASED.setting,
+    "heirs_are_fresh": BEHIND.setting,
+    "acknowledged_writes_are_kept": LACKING.setting,
+    "old_primaries_are_fenced": OUT_OF_REACH.setting,
+    "losses_are_said": LET_GO.setting,
     "budgets_are_kept": Setting(policy=policy(fall=1, rise=1, limit=1)),
 }
 # Where the whole mix has it too seldom.
