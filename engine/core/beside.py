@@ -6,7 +6,7 @@ Each of these is there only where a policy asks for it.
 import msgspec
 
 
-class Hook(msgspec.Struct, kw_only=True):
+class Hook(msgspec.Struct, kw_only=True, gc=False):
     """A program that is run after a step; its outcome ends it."""
 
     hook: str
@@ -15,7 +15,7 @@ class Hook(msgspec.Struct, kw_only=True):
     epoch: int
 
 
-class Recovery(msgspec.Struct, kw_only=True):
+class Recovery(msgspec.Struct, kw_only=True, gc=False):
     """How often a failed master was tried to be healed since it was well."""
 
     seq: int  # the decision for the newest attempt, which its outcome is known by

@@ -32,7 +32,7 @@ class Role(enum.Enum):
     FENCED = "fenced"
 
 
-class Master(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Master(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One instance that serves, as declared; ids are unique in the whole fleet."""
 
     id: str

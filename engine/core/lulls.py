@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from engine.core.events import Recorded
-from engine.core.state import State
+from engine.core.state import MasterState, State
 
 EVENTS_MIN: Final = 32  # a shorter one costs as much as its events
 PATIENCE_EVENTS: Final = 64  # taken one by one where there is no lull, before it is looked again
@@ -84,6 +84,40 @@ def known_of(state: State, masters: Iterable[str]) -> dict[str, Known] | None:
         said = (master.boot, master.reported_epoch, master.reported_role)
         found[name] = (master.observers.get(_OWN, 0), said)
     return found
+
+
+def settle(state: State) -> None:
+    """Note of a restored state which masters have nothing to be settled.
+
+    An answer like the last one moves nothing but the counters of these, as it did not when the
+    state was stored. Whoever was not heard since an engine started is none of them: the next answer
+    may be what is waited for.
+    """
+    started_us, places = state.fleet.started_us, state.cache.places
+    for group in state.groups.values():
+        probe = state.policy_of(group).probe
+        if probe.phi is not None or probe.slow_us:
+            continue
+        for name, master in group.masters.items():
+            if _OWN in master.observers and master.good_us > started_us and not _is_open(master):
+                place = places[name]
+                place.is_plain = place.is_steady = True
+
+
+def _is_open(master: MasterState) -> bool:
+    """Return whether a good answer settles something of `master`."""
+    return bool(
+        master.failures
+        or master.poor
+        or master.question
+        or master.is_unjudged
+        or master.refused
+        or master.failing_us
+        or master.gone_us
+        or master.is_hard
+        or master.is_claim_known
+        or (master.flaps is not None and master.flaps.bad)
+    )
 
 
 def follows(state: State, stretch: Stretch, begin: int, end: int) -> bool:

@@ -23,7 +23,7 @@ FIGURES: Final = (
 )
 
 
-class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Report(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What a master said of itself last, figure by figure: the fields are those of the event."""
 
     seq: int = 0  # the newest report
@@ -46,7 +46,7 @@ class Report(msgspec.Struct, kw_only=True, omit_defaults=True):
     hot: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class Derived(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Derived(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Figures that the engine has counted, as of a time."""
 
     seq: int
@@ -54,7 +54,7 @@ class Derived(msgspec.Struct, kw_only=True, omit_defaults=True):
     figures: tuple[tuple[str, int], ...] = ()
 
 
-class Ejected(msgspec.Struct, kw_only=True):
+class Ejected(msgspec.Struct, kw_only=True, gc=False):
     """That a master gets no traffic for what its requests met, or that it was so the last time."""
 
     until_us: int
@@ -62,7 +62,7 @@ class Ejected(msgspec.Struct, kw_only=True):
     is_out: bool  # until then; False: it gets traffic again
 
 
-class Eye(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Eye(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What another observer saw of one master; the engine's own eye is in the master's fields."""
 
     heard_us: int = 0  # its last result, by arrival
@@ -75,7 +75,7 @@ class Eye(msgspec.Struct, kw_only=True, omit_defaults=True):
     gone_seq: int = 0  # the refusal that answered a closed connection
 
 
-class Gaps(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Gaps(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """How regularly good answers come: moving averages over the intervals between them."""
 
     count: int = 0  # intervals seen, up to the warm-up [count]
@@ -83,7 +83,7 @@ class Gaps(msgspec.Struct, kw_only=True, omit_defaults=True):
     variance: int = 0  # [us^2]
 
 
-class Flaps(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Flaps(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The last changes between answered and failed, as the lengths of the runs between them."""
 
     runs: list[int] = msgspec.field(default_factory=list)  # ended ones, the newest last [count]

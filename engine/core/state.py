@@ -46,7 +46,7 @@ class Phase(enum.Enum):
     COMPLETED = "completed"
 
 
-class Fence(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Fence(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What keeps a master out; owed to it until it confirms `confirm_at`."""
 
     confirm_at: int  # the epoch that it has to confirm
@@ -56,7 +56,7 @@ class Fence(msgspec.Struct, kw_only=True, omit_defaults=True):
     failover: int = 0  # the id that the effect's key carries
 
 
-class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
+class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """All that is known of one master."""
 
     declared: Master
@@ -122,7 +122,7 @@ class MasterState(msgspec.Struct, kw_only=True, omit_defaults=True):
     gone_us: int = 0
 
 
-class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Alert(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A condition that people have to hear of, once it has held for long enough."""
 
     kind: str
@@ -134,7 +134,7 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
     figures: tuple[tuple[str, int], ...] = ()
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An accepted message that is not done."""
 
     key: str
@@ -145,7 +145,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     epoch: int = 0
 
 
-class Ledger(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Ledger(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The messages of one group: accepted, assigned, done."""
 
     open: dict[int, Message] = msgspec.field(default_factory=dict)  # by seq, in accept order
@@ -160,7 +160,7 @@ class Ledger(msgspec.Struct, kw_only=True, omit_defaults=True):
     requeued: int = 0
 
 
-class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Saga(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The open failover of a group."""
 
     id: int
@@ -188,7 +188,7 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True):
     hooks: list[str] = msgspec.field(default_factory=list)  # done before steps of this attempt
 
 
-class Scheduled(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Scheduled(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A switchover that a person wants later."""
 
     seq: int
@@ -197,7 +197,7 @@ class Scheduled(msgspec.Struct, kw_only=True, omit_defaults=True):
     author: str
 
 
-class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A rollback that was accepted and has not ended."""
 
     seq: int  # of its RollbackAccepted
@@ -207,7 +207,7 @@ class Rollback(msgspec.Struct, kw_only=True, omit_defaults=True):
     switching: int = 0  # the failover that it started; 0: none yet
 
 
-class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The part of one group."""
 
     id: str
@@ -245,7 +245,7 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True):
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
 
-class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
+class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The part that all groups read."""
 
     version: int = 0  # what was decided or asked for in this part [count]
@@ -275,17 +275,14 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True):
     )  # figures, by what they are of
 
 
-class Place:
+class Place(msgspec.Struct, eq=False, gc=False):
     """Where an event about a master belongs; a cache."""
 
-    __slots__ = ("calm", "group", "is_plain", "is_steady", "master")
-
-    def __init__(self, group: GroupState, master: MasterState, calm: set[str]) -> None:
-        self.group = group
-        self.master = master
-        self.calm = calm  # masters of the group whose good probes call for no decision
-        self.is_steady = False  # an answer like the last one moves nothing but counters
-        self.is_plain = False  # and the policy asks nothing more of it
+    group: GroupState
+    master: MasterState
+    calm: set[str]  # masters of the group whose good probes call for no decision
+    is_steady: bool = False  # an answer like the last one moves nothing but counters
+    is_plain: bool = False  # and the policy asks nothing more of it
 
 
 class Cache:
@@ -413,13 +410,15 @@ def digest(state: State) -> str:
 
 def reindex(state: State) -> None:
     """Derive the caches again."""
-    state.cache = Cache()
+    cache = state.cache = Cache()
+    places, failing, sound = cache.places, cache.failing, cache.sound
     for group in state.groups.values():
-        state.cache.calm[group.id] = set()
+        calm = cache.calm[group.id] = set()
         if group.saga is not None and not group.saga.attempt:
-            state.cache.idle.add(group.saga.id)
-        for name in group.masters:
-            index(state, group, name)
+            cache.idle.add(group.saga.id)
+        for name, master in group.masters.items():
+            places[name] = Place(group, master, calm)
+            (failing if fails_softly(master) else sound).add(name)
 
 
 def index(state: State, group: GroupState, name: str) -> None:

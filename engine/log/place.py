@@ -64,7 +64,7 @@ def network_type(path: Path, mounts: str) -> str | None:
 
     `mounts` is the text of /proc/mounts; of two mounts on one place the later one counts.
     """
-    best, found = -1, ""
+    best, found, text = -1, "", f"{path}/"
     for line in mounts.splitlines():
         fields = line.split(" ")
         if len(fields) < 3:
@@ -72,7 +72,7 @@ def network_type(path: Path, mounts: str) -> str | None:
         place = fields[1]
         for escape, character in _ESCAPES.items():
             place = place.replace(escape, character)
-        if path.is_relative_to(place) and len(place) >= best:
+        if text.startswith(f"{place.rstrip('/')}/") and len(place) >= best:
             best, found = len(place), fields[2]
     return found if found in NETWORK_TYPES else None
 

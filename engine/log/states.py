@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from engine.core import lulls
 from engine.core import state as st
 from engine.core.replay import replay, replay_stretches
 from engine.core.state import FOLD_VERSION, State
@@ -65,6 +66,7 @@ def _believed(snapshot: Snapshot) -> State:
         raise ValueError(f"the snapshot at {snapshot.seq} is damaged: {err}") from err
     if (state.seq, state.fleet.policy_digest) != (snapshot.seq, snapshot.policy_digest):
         raise ValueError(f"the snapshot at {snapshot.seq} is that of another position")
+    lulls.settle(state)
     return state
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import events as ev
+from engine.core import lulls
 from engine.core import state as states
 from engine.core.decider import Decide, decide, step
 from engine.core.events import Evidence, Observation, Recorded
@@ -170,6 +171,29 @@ def test_a_state_that_was_stored_and_read_at_every_turn_decides_the_same(
     copied, third = run(schedule, policy, between=states.copy)
     assert third == log
     assert copied == once
+
+
+def settled(state: State) -> State:
+    """Return the state as it is read back for the events that follow it."""
+    restored = states.restore(states.dump(state))
+    lulls.settle(restored)
+    return restored
+
+
+def asking_no_more(policy: GroupPolicy) -> GroupPolicy:
+    """Return the policy that asks nothing of an answer but that it is there."""
+    probe = msgspec.structs.replace(policy.probe, phi=None, slow_us=0)
+    return msgspec.structs.replace(policy, probe=probe)
+
+
+@given(SCHEDULES, POLICIES.map(asking_no_more))
+def test_who_is_settled_in_a_stored_state_has_nothing_to_be_decided(
+    schedule: Schedule, policy: GroupPolicy
+) -> None:
+    once, log = run(schedule, policy)
+    again, other = run(schedule, policy, between=settled)
+    assert other == log
+    assert again == once
 
 
 @given(SCHEDULES, POLICIES)

@@ -8,7 +8,8 @@ from engine.core import lulls
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
-from engine.core.policy import MS, SECOND
+from engine.core.evolve import evolve
+from engine.core.policy import MS, SECOND, Phi
 from engine.core.replay import replay, replay_stretches
 from tests.engine.core.build import Story, story
 from tests.engine.core.columns import stretches
@@ -141,3 +142,94 @@ def test_a_probe_that_a_decision_caused_is_none_of_a_lull() -> None:
     known = {name: (0, said) for name, (_, said) in known.items()}
     assert stretch.lull(99, 140, known) is None
     assert stretch.lull(100, 140, known) is not None
+
+
+def settled(tale: Story, cut: int) -> st.State:
+    """Return the fold of the first events of a story as who restores it takes it up."""
+    state = st.restore(st.dump(replay(tale.log[:cut])))
+    lulls.settle(state)
+    return state
+
+
+def plain_of(tale: Story) -> set[str]:
+    state = settled(tale, len(tale.log))
+    return {name for name, place in state.cache.places.items() if place.is_plain}
+
+
+def test_a_restored_state_folds_on_alike_whoever_is_settled_in_it() -> None:
+    tale = eventful()
+    found = set()
+    for cut in range(len(tale.log)):
+        state = settled(tale, cut)
+        found.add(sum(place.is_plain for place in state.cache.places.values()))
+        assert st.digest(replay(tale.log[cut:], state=state)) == st.digest(tale.state)
+    assert found == {0, 1, 2, 3}
+
+
+def test_the_next_answer_of_who_is_settled_moves_nothing_but_counters() -> None:
+    tale = eventful()
+    asked = 0
+    for cut in range(0, len(tale.log), 3):
+        state, other = settled(tale, cut), replay(tale.log[:cut])
+        for name, place in state.cache.places.items():
+            if place.is_plain:
+                asked += 1
+                other.cache.places[name].is_plain = other.cache.places[name].is_steady = False
+                master = place.master
+                same = ev.ProbeOk(
+                    n=master.observers[""] + 1,
+                    latency_us=1,
+                    boot=master.boot,
+                    epoch=master.reported_epoch,
+                    role=master.reported_role,
+                )
+                recorded = Recorded(state.seq + 1, state.at_us, name, 0, same)
+                evolve(state, recorded)
+                evolve(other, recorded)
+                assert state == other
+    assert asked > len(tale.log) // 3
+
+
+def test_whoever_answers_as_before_is_settled() -> None:
+    tale = Story()
+    assert plain_of(tale) == set()
+    calm(tale)
+    assert plain_of(tale) == {"a", "b", "c"}
+
+
+def test_who_answers_next_settles_what_is_open() -> None:
+    tale = story("bench")
+    calm(tale)
+    tale.fails("b")
+    tale.closes("c")
+    assert plain_of(tale) == {"a"}
+    tale.ok("b", "c")
+    assert "c" not in tale.state.cache.failing
+    tale.ok("b", "c")
+    assert plain_of(tale) == {"a", "b", "c"}
+    tale.degraded("b")
+    assert plain_of(tale) == {"a", "c"}
+
+
+def test_nobody_is_settled_who_was_not_heard_since_a_start_or_whom_only_others_heard() -> None:
+    tale = story("bench")
+    calm(tale)
+    tale.wait(MS)
+    tale.see(ev.EngineStarted(release="2", stopped_at_us=tale.at_us))
+    assert plain_of(tale) == set()
+    tale.wait(MS)
+    tale.ok("a")
+    tale.ok("b", observer="o2")
+    assert plain_of(tale) == {"a"}
+
+
+PHI = Phi(threshold_milli=8_000, deviation_us_min=5 * MS, warm_up=10)
+
+
+@pytest.mark.parametrize("setting", [{"phi": PHI}, {"slow_us": 50 * MS}])
+def test_where_the_policy_asks_more_of_an_answer_nobody_is_settled(
+    setting: dict[str, object],
+) -> None:
+    tale = story("bench", **setting)
+    calm(tale)
+    assert plain_of(tale) == set()
