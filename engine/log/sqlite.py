@@ -202,7 +202,11 @@ class SqliteLog(WithViews):
     def _draw_epoch(self, writer: Connection) -> None:
         try:
             with writer.transaction():
-                ((stored, _),) = writer.cursor.execute(_CHECK)
+                stored, _ = writer.cursor.execute(_CHECK).fetchone() or (None, 0)
+                if not isinstance(stored, int):
+                    raise LogError(
+                        f"{self.path}: damaged: expected the epoch of its writer in the table meta"
+                    )
                 if self._epochs and stored not in self._epochs:
                     raise LogConflict(f"{self.path}: another writer took the log over")
                 self._epochs.update((stored, stored + 1))  # this may fail, and be tried again

@@ -176,6 +176,15 @@ def test_a_truncated_file_says_so(path: Path, kept: float) -> None:
     assert f"truncated: expected {size} bytes, found {int(size * kept)}" in line
 
 
+def test_a_log_without_the_epoch_of_its_writer_says_so(path: Path) -> None:
+    other = driver_connect(path.as_uri())
+    other.execute("DELETE FROM meta")
+    other.commit()
+    other.close()
+    with pytest.raises(LogError, match=r"damaged: expected the epoch of its writer"):
+        open_log(path, mode="write")
+
+
 def test_a_file_truncated_in_its_header_says_so(path: Path) -> None:
     os.truncate(path, 99)
     assert "truncated to 99 bytes" in refused(path, LogCorrupted)
