@@ -16,9 +16,11 @@ for any of its tags, where all of these have to hold. If something else is found
 with its `reasons`, as for every command that is refused, and nothing is recorded.
 """
 
+import asyncio
 import contextlib
+import functools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
@@ -35,6 +37,7 @@ from engine.core.errors import CommandRefused, KeyReused, LogError
 from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
+from engine.log.protocol import Log
 from engine.service.access import Access, Caller, Role
 from engine.service.commanding import COMMANDS, Body, changes_policy
 from engine.service.guard import Guard
@@ -45,6 +48,7 @@ from engine.service.viewing import Kept, Viewing
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
+TOGETHER: Final = 16  # of a stream, before whoever else there is has a turn [count]
 SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
 
 
@@ -61,6 +65,7 @@ class _Api:
         self._status: Final = Paced(lambda: status(engine.state))
         self._viewing: Final = Viewing(self._kept)
         self.looking: Final = Looking(engine)
+        self._pages: Final = asyncio.Lock()  # one is made at a time
 
     async def _kept(self) -> Kept:
         return Kept(projections=await self.engine.views(), log=await self.engine.room())
@@ -97,12 +102,36 @@ class _Api:
         after = int(given)
         if follow:
             return StreamingResponse(self._stream(after), media_type="text/event-stream")
-        rows = await self.engine.read(after=after, count_max=EVENTS_MAX)
-        return JSONResponse([_row(recorded) for recorded in rows])
+        until = min(self.engine.state.seq, after + EVENTS_MAX)
+        try:
+            page = await self._page(lambda log: _listed(log.read(after=after, until=until)))
+        except LogError as err:
+            return _error(503, str(err))
+        return Response(page, media_type="application/json")
 
-    async def _stream(self, after: int) -> AsyncIterator[str]:
-        async for recorded in self.engine.follow(after):
-            yield f"id: {recorded.seq}\ndata: {json.dumps(_row(recorded))}\n\n"
+    async def _page(self, make: Callable[[Log], bytes]) -> bytes:
+        """Return what `make` says of the log: in a thread, for a thousand events are work."""
+        async with self._pages:
+            return await self.engine.look(make)
+
+    async def _stream(self, after: int) -> AsyncIterator[bytes]:
+        """Yield the events after a seq, whole pages as long as there are some.
+
+        A crowd that comes back after a restart must not hold up a verdict.
+        """
+        position = after
+        while position + EVENTS_MAX <= self.engine.state.seq:
+            until = position + EVENTS_MAX
+            chunk = await self._page(functools.partial(_streamed, after=position, until=until))
+            if chunk:
+                yield chunk
+            position = until
+        count = 0
+        async for recorded in self.engine.follow(position):
+            yield _sent(recorded)
+            count += 1
+            if count % TOGETHER == 0:
+                await asyncio.sleep(0)
 
     async def route(self, request: Request) -> Response:
         group = request.path_params["group"]
@@ -172,6 +201,22 @@ class _Api:
 
 def _row(recorded: Recorded) -> dict[str, object]:
     return {**jsonable(recorded), "at": iso(recorded.at_us)}
+
+
+def _listed(events: Iterable[Recorded]) -> bytes:
+    # Row by row: while one is written nobody else in the process has a turn.
+    rows = (_row(recorded) for recorded in events)
+    said = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    return f"[{','.join(said)}]".encode()
+
+
+def _streamed(log: Log, *, after: int, until: int) -> bytes:
+    return b"".join(map(_sent, log.read(after=after, until=until)))
+
+
+def _sent(recorded: Recorded) -> bytes:
+    """Return an event as a server sends it by itself."""
+    return f"id: {recorded.seq}\ndata: {json.dumps(_row(recorded))}\n\n".encode()
 
 
 def application(engine: Engine, *, access: Access, host: str) -> Starlette:

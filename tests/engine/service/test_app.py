@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -7,9 +8,12 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.errors import LogError
+from engine.core.events import Recorded
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
-from engine.service.app import EVENTS_MAX
+from engine.service import app
+from engine.service.access import Access
+from engine.service.app import EVENTS_MAX, TOGETHER
 from engine.service.running import served
 from tests.engine.real import (
     GROUP,
@@ -40,6 +44,70 @@ def test_the_status_is_that_of_the_durable_state(tmp_path: Path) -> None:
             assert said["groups"][GROUP]["automation"] == "auto"
             assert set(said["masters"]) == {"a", "b"}
             assert 0 < said["seq"] <= engine.state.seq
+
+    run(main())
+
+
+async def checkpoints(engine: Engine, count: int) -> int:
+    """Mark so many places at once; return the seq of the last."""
+    marked = [ev.CheckpointMarked(name=f"m{n}", author="ann") for n in range(count)]
+    return (await asyncio.gather(*map(engine._turning.ask, marked)))[-1].seq
+
+
+def test_pages_of_events_are_written_beside_the_loop_also_where_they_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[int, int] = {}
+    before = app._row
+
+    def row(recorded: Recorded) -> dict[str, object]:
+        written[recorded.seq] = threading.get_ident()
+        return before(recorded)
+
+    async def main() -> None:
+        monkeypatch.setattr(app, "_row", row)
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            last = await checkpoints(engine, 2 * EVENTS_MAX)
+            code, rows = await api.get("/api/events?after=0")
+            assert (code, [one["seq"] for one in rows]) == (200, [*range(1, EVENTS_MAX + 1)])
+            assert threading.get_ident() not in written.values()
+            written.clear()
+            async with api.http.get(f"{api.url}/api/events?follow=1") as answer:
+                seqs = []
+                while not seqs or seqs[-1] < last:
+                    line = await answer.content.readline()
+                    if line.startswith(b"id: "):
+                        seqs.append(int(line[4:]))
+            assert seqs == [*range(1, last + 1)]
+            own = [seq for seq, thread in written.items() if thread == threading.get_ident()]
+            assert len(own) < EVENTS_MAX  # the last ones, which may come one by one
+
+    run(main())
+
+
+def test_who_follows_lets_others_have_their_turn(tmp_path: Path) -> None:
+    async def main() -> None:
+        turns, is_over = 0, asyncio.Event()
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            if not is_over.is_set():
+                asyncio.get_running_loop().call_soon(count)
+
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            stream = app._Api(engine, Access("secret"))._stream(engine.state.seq)
+            first = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            held = EVENTS_MAX - 1
+            await checkpoints(engine, held)
+            await first
+            count()
+            for _ in range(held - 1):
+                await anext(stream)
+            assert turns >= held // TOGETHER - 1
+            is_over.set()
+            await stream.aclose()
 
     run(main())
 
