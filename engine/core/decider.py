@@ -192,16 +192,18 @@ def _deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool
         yield from _acting(state, group)
 
 
-def _staleness(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
+def _staleness(state: State, group: GroupState, name: str = "") -> Iterator[tuple[bool, Due]]:
+    """Return when the masters of a group become stale; with `name`, that one alone."""
     policy = state.policy_of(group)
+    masters = {name: group.masters[name]} if name else group.masters
     limit_us = policy.probe.unknown_after_us
     if limit_us:
-        for name, master in group.masters.items():
+        for name, master in masters.items():
             if master.health is not Health.UNKNOWN:
                 yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
     silent_us = 0 if policy.degraded is None else policy.degraded.silent_after_us
     if silent_us:
-        for name, master in group.masters.items():
+        for name, master in masters.items():
             report = master.report
             if report is not None and report.load_us and not report.is_silent:
                 yield False, (report.load_us + silent_us, group.id, SILENT, name)
@@ -252,20 +254,18 @@ def nothing_due_before(state: State, upto_us: int) -> int:
     return state.cache.dues.next_us
 
 
-def _unspent(state: State, part: str, *, stale_only: bool = False) -> Due | None:
+def _unspent(state: State, part: str, *, stale: str = "") -> Due | None:
     """Return the first deadline of a part that has not been acted upon in vain; None: it has none.
 
-    `stale_only`: of those that say that something is not known any more.
+    `stale`: of those that say that something is not known any more of this master.
     """
-    spent = state.cache.dues.spent.get(part, ())
-    return min(
-        (
-            due
-            for is_acting, due in _deadlines_of(state, state.groups.get(part))
-            if not (stale_only and is_acting) and due not in spent
-        ),
-        default=None,
-    )
+    spent, group = state.cache.dues.spent.get(part, ()), state.groups.get(part)
+    if stale:
+        assert group is not None
+        found = _staleness(state, group, stale)
+    else:
+        found = _deadlines_of(state, group)
+    return min((due for _, due in found if due not in spent), default=None)
 
 
 def _first_due(state: State, upto_us: int) -> Due | None:
@@ -336,17 +336,24 @@ def _fire_due(sheet: Step, decide: Decide, upto_us: int) -> None:
 
 
 def _fire_stale(sheet: Step, decide: Decide, upto_us: int) -> None:
-    """Fire what became stale, and act upon nothing: so none of it moves another part's."""
+    """Fire what became stale, and act upon nothing: so none of it moves another master's.
+
+    After an hour without an engine that is every master, so the others are not looked at for each.
+    """
     state = sheet.state
     if state.cache.dues.next_us > upto_us:
         return
-    firsts = (_unspent(state, part, stale_only=True) for part in state.groups)
+    firsts = (
+        _unspent(state, group.id, stale=name)
+        for group in state.groups.values()
+        for name in group.masters
+    )
     waiting = [due for due in firsts if due is not None]
     heapq.heapify(waiting)
     while waiting and waiting[0][0] <= upto_us:
         due = heapq.heappop(waiting)
         _fire(sheet, decide, due, idle=True)
-        follower = _unspent(state, due[1], stale_only=True)
+        follower = _unspent(state, due[1], stale=due[3])
         if follower is not None:
             heapq.heappush(waiting, follower)
 
@@ -363,9 +370,12 @@ def _fire(sheet: Step, decide: Decide, due: Due, *, idle: bool = False) -> None:
     at_us = max(due_us, state.at_us)
     _take(sheet, decide, ev.DeadlinePassed(what=what), subject, at_us, idle=idle)
     for name, spent in vain.items():
-        spent.intersection_update(
-            other for _, other in _deadlines_of(state, state.groups.get(name))
-        )
+        group = state.groups.get(name)
+        if group is not None and what in STALENESS and spent == {due}:
+            left = _staleness(state, group, subject)  # those of all others cannot be this one
+        else:
+            left = _deadlines_of(state, group)
+        spent.intersection_update(other for _, other in left)
         if spent:
             state.cache.dues.spent[name] = spent
 

@@ -1,11 +1,15 @@
 """Deadlines: the first is found without a walk, and one that does not clear keeps up nobody."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from engine.core import decider
 from engine.core import events as ev
 from engine.core.decider import SILENCE, decide, next_due_us, step
 from engine.core.driver import Driver
-from engine.core.dues import FAR_US, Earliest
+from engine.core.dues import FAR_US, Due, Earliest
 from engine.core.events import Evidence, Observation, Recorded
 from engine.core.fleet import Health
 from engine.core.policy import SECOND
@@ -110,6 +114,30 @@ def test_after_a_stop_what_does_not_clear_keeps_up_no_start() -> None:
     taken = step(tale.state, started, at_us=tale.at_us, decide=deaf)
     assert silent(tale) == set("abcz")
     assert sorted(passed(taken)) == sorted("abcxyzxy")  # with the start everything is asked anew
+
+
+def test_after_a_stop_a_large_group_is_looked_at_master_by_master(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"m{number:02}" for number in range(50)]
+    tale = Story(made("bench", unknown_after_us=SILENT_US), masters=declared(names))
+    tale.ok(*names)
+    asked = 0
+    staleness = decider._staleness
+
+    def counted(*args: Any) -> Iterator[tuple[bool, Due]]:
+        nonlocal asked
+        for each in staleness(*args):
+            asked += 1
+            yield each
+
+    monkeypatch.setattr(decider, "_staleness", counted)
+    stopped_us = tale.state.at_us
+    tale.wait(10 * SILENT_US)
+    taken = tale.see(ev.EngineStarted(release="1", stopped_at_us=stopped_us))
+    assert passed(taken) == names
+    assert silent(tale) == set(names)
+    assert len(names) <= asked < 10 * len(names)
 
 
 def test_the_other_group_fails_over_meanwhile() -> None:
