@@ -17,7 +17,7 @@ from engine.answers.folds import state_at
 from engine.answers.foresight import with_foresight
 from engine.answers.inforce import in_force
 from engine.answers.passing import why_not
-from engine.answers.positions import resolve
+from engine.answers.positions import bounds, resolve
 from engine.answers.proposals import in_log, with_proposals
 from engine.answers.sharing import messages, shares
 from engine.answers.status import status
@@ -87,6 +87,12 @@ def _status(log: Log, params: Params) -> Document:
     return with_foresight(with_proposals(status(state), in_log(log)), state)
 
 
+def _position(log: Log, params: Params) -> Document:
+    """Return where a position is, for whoever goes through the events by their seq."""
+    first, last = bounds(log, _needed(params, "at"))
+    return {"first": first, "last": last}
+
+
 def _alerts(log: Log, _: Params) -> Document:
     return {"alerts": list(history(log))}
 
@@ -100,4 +106,5 @@ QUESTIONS: Final[dict[str, Callable[[Log, Params], Document]]] = {
     "brief": _brief,
     "status": _status,
     "alerts": _alerts,
+    "position": _position,
 }

@@ -6,6 +6,7 @@ the last event that is not later. Times never go back in a log, so it is found b
 
 from engine.answers.search import events_of
 from engine.answers.times import iso, microseconds
+from engine.config.durations import microseconds as duration
 from engine.core import state as st
 from engine.core.errors import ConfigurationError
 from engine.core.events import CheckpointMarked, LogBased, Refused
@@ -39,6 +40,34 @@ def resolve(log: Log, text: str) -> int:
             ]
         ) from err
     return last_until(log, at_us)
+
+
+def bounds(log: Log, text: str) -> tuple[int, int]:
+    """Return the first event from the position `text` on, and the last one up to it [seq].
+
+    Here it may also say how long before the end of the log it is, as in "10m". The first one may be
+    one that is still to come.
+
+    Raises:
+        ConfigurationError: It is no position, or the log does not reach there.
+    """
+    back_us = duration(text)
+    if back_us is not None:
+        at_us = log.head.at_us - back_us
+    elif text[:1].isalpha() or (text.isascii() and text.isdigit()):
+        seq = resolve(log, text)
+        return max(1, seq), seq
+    else:
+        try:
+            at_us = microseconds(text)
+        except ConfigurationError as err:
+            raise ConfigurationError(
+                [
+                    "expected a position: a seq, a time as 2026-01-31T12:00:00Z, the name of a "
+                    f"checkpoint or how long before the end, as 10m, found {text!r}"
+                ]
+            ) from err
+    return last_until(log, at_us - 1) + 1, last_until(log, at_us)
 
 
 def last_until(log: Log, at_us: int) -> int:

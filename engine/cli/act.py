@@ -205,7 +205,11 @@ def checkpoint(
 def rollback(
     first: Word = None,
     second: Annotated[
-        str | None, Parameter(name="POSITION", help="A position: a seq, a time, a name.")
+        str | None,
+        Parameter(
+            name="POSITION",
+            help="A position: a seq, a time, a checkpoint, or how long before the end, as in 10m.",
+        ),
     ] = None,
     /,
     *,

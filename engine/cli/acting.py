@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.answers.positions import resolve
-from engine.cli import places
+from engine.answers.positions import bounds
+from engine.cli import places, remote
 from engine.config.durations import microseconds
 from engine.core import events as ev
 from engine.core import state as st
@@ -212,12 +212,11 @@ def rollback(
     if all_ and groups:
         raise ConfigurationError(["expected --all or --group, found both"])
     if places.is_address(target):
-        if not text.isdigit():
-            raise ConfigurationError([f"an engine is asked by seq, found {text!r}: use --log"])
-        position = int(text)
+        found = remote.ask(target.rstrip("/"), "position", {"at": text}, token=places.token(target))
+        position = int(found["last"])
     else:
         with places.open_for_reading(target) as log:
-            position = resolve(log, text)
+            _, position = bounds(log, text)
     if all_ or len(groups) > 1:
         return _rollback_all(target, position, groups=groups, force=force)
     return _rollback_one(target, position, group=groups[0] if groups else None, force=force)

@@ -132,8 +132,7 @@ def events(
     """Print the log, or a part of it.
 
     For people, events of probes and of messages are left out and counted; what is named with
-    --kind is always there. JSON is complete. A running engine, asked by its address, takes seqs
-    only.
+    --kind is always there. JSON is complete.
 
     Example: tanist events --since 10m --kind MasterFailed --kind FailoverStarted
     """

@@ -64,7 +64,9 @@ def _command(words: Sequence[str]) -> int:
     try:
         result = _app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as err:
-        return _say([_usage(str(err), words)], USAGE)
+        from engine.cli.usage import said
+
+        return _say([_usage(said(err), words)], USAGE)
     except errors.CommandRefused as err:
         return _say([f"refused: {err}"], NO)
     except (errors.ConfigurationError, errors.ObservationsError) as err:
@@ -111,10 +113,10 @@ def _version() -> str:
 
 
 def _usage(said: str, words: Sequence[str]) -> str:
-    """Return the parser's complaint as one line that says where to read on."""
+    """Return what is wrong with the words, with where to read on."""
     own = next((word for word in words if not word.startswith("-")), "")
     where = f"tanist {own} --help" if own in _names() else "tanist --help"
-    return f"{' '.join(said.split()).rstrip('.')}; see: {where}"
+    return f"{said}{'' if said.endswith('?') else ';'} see: {where}"
 
 
 def _names() -> list[str]:

@@ -1,16 +1,15 @@
 """Events as a stream: of a log or of a running engine, filtered, and followed if asked."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from engine.answers.positions import last_until, resolve
+from engine.answers.positions import bounds
 from engine.answers.search import decoded
 from engine.answers.telling import PLAIN
-from engine.answers.times import iso, microseconds
+from engine.answers.times import iso
 from engine.cli import output, places, remote
 from engine.cli.nearest import nearest
-from engine.config.durations import microseconds as duration
 from engine.core.errors import ConfigurationError
 from engine.core.events import KINDS, READ_AS, codes_of, jsonable
 from engine.log.protocol import Log
@@ -72,8 +71,7 @@ def of_log(
 ) -> Iterator[Row]:
     """Yield the wanted events of a log, as `events --json` prints them."""
     with places.open_for_reading(target) as log:
-        after = 0 if since is None else _before(log, since)
-        end = None if until is None else _position(log, until)
+        after, end = _window(lambda text: bounds(log, text), since, until)
         for low, high in spans(log, after, until=end, wait=_rest if follow else _no_more):
             for row in _rows(log, wanted, low, high):
                 if wanted.has(_NAMES.get(row[2], ""), row[3]):
@@ -103,18 +101,16 @@ def _rows(log: Log, wanted: Filter, after: int, upto: int) -> Iterator[StoredRow
 def of_engine(
     target: str, wanted: Filter, *, since: str | None, until: str | None, follow: bool
 ) -> Iterator[Row]:
-    """Yield the wanted events of a running engine; it is asked by seq only."""
-    positions = []
-    for name, text in (("--since", since), ("--until", until)):
-        if text is not None and not text.isdigit():
-            raise ConfigurationError(
-                [f"{name}: an engine is asked by seq, found {text!r}: name its log with --log"]
-            )
-        positions.append(None if text is None else int(text))
-    token = places.token(target)
-    after, end = (positions[0] or 1) - 1, positions[1]
+    """Yield the wanted events of a running engine."""
+    url, token = target.rstrip("/"), places.token(target)
+
+    def asked(text: str) -> tuple[int, int]:
+        found = remote.ask(url, "position", {"at": text}, token=token)
+        return found["first"], found["last"]
+
+    after, end = _window(asked, since, until)
     while True:
-        found = remote.events(target.rstrip("/"), token=token, after=after)
+        found = remote.events(url, token=token, after=after)
         for row in found:
             after = int(str(row["seq"]))
             if end is not None and after > end:
@@ -127,20 +123,18 @@ def of_engine(
             _rest()
 
 
-def _before(log: Log, since: str) -> int:
-    """Return the seq after which the events from the position `since` on begin."""
-    back_us = duration(since)
-    if back_us is not None:
-        return last_until(log, log.head.at_us - back_us - 1)
-    is_time = not (since.isascii() and since.isdigit()) and not since[:1].isalpha()
-    if is_time:
-        return last_until(log, microseconds(since) - 1)
-    return max(0, resolve(log, since) - 1)
-
-
-def _position(log: Log, until: str) -> int:
-    back_us = duration(until)
-    return resolve(log, until) if back_us is None else last_until(log, log.head.at_us - back_us)
+def _window(
+    where: Callable[[str], tuple[int, int]], since: str | None, until: str | None
+) -> tuple[int, int | None]:
+    """Return the seq after which events are wanted, and the last one; None: there is no end."""
+    found = []
+    for option, text in (("--since", since), ("--until", until)):
+        try:
+            found.append(None if text is None else where(text))
+        except ConfigurationError as err:
+            raise ConfigurationError([f"{option}: {said}" for said in err.mistakes]) from err
+    begin, end = found
+    return 0 if begin is None else begin[0] - 1, None if end is None else end[1]
 
 
 def _row(found: Row, at: str) -> Row:

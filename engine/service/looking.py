@@ -1,8 +1,8 @@
 """What can be asked of a running engine over HTTP about its log: the documents of the command line.
 
 - `GET /api/NAME?…` for each of the questions (engine.answers.asked): why-not, diff, messages,
-  weights, config, brief, alerts; their parameters are in the query. With a configuration in `text`,
-  `config` is a POST of an object of the same texts.
+  weights, config, brief, alerts, position; their parameters are in the query. With a configuration
+  in `text`, `config` is a POST of an object of the same texts.
 - `GET /api/uptime`, `/api/incidents`, `/api/audit`: what the projections say (accounting.py).
 - `GET /api/why` and `GET /api/why/WHAT`: the causal chain of an event, a failover, a subject.
 - `/api/status?at=POSITION` is here too, and `?foresee=1`, what would happen if each master failed.

@@ -1,11 +1,12 @@
 import pytest
 
-from engine.answers.positions import last_until, resolve
+from engine.answers.positions import bounds, last_until, resolve
 from engine.answers.times import iso
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import ConfigurationError
 from engine.core.events import FLEET, Recorded
+from engine.core.policy import DAY
 from engine.log.memory import MemoryLog
 from tests.engine.answers.stories import BEGIN_US, failed_over
 
@@ -24,6 +25,27 @@ def test_a_time_is_the_last_event_not_later() -> None:
         expected = max((event.seq for event in events if event.at_us <= at_us), default=0)
         assert last_until(log, at_us) == expected
         assert resolve(log, iso(at_us)) == expected
+
+
+def test_a_position_is_from_a_first_event_up_to_a_last_one() -> None:
+    log = failed_over().log
+    events = list(log.read())
+    end_us = log.head.at_us
+    middle_us = events[len(events) // 2].at_us
+    for text, at_us in (
+        (iso(middle_us), middle_us),
+        (iso(middle_us - 1), middle_us - 1),
+        (f"{end_us - middle_us}us", middle_us),
+        ("0s", end_us),
+        ("1d", end_us - DAY),
+    ):
+        first = min(event.seq for event in events if event.at_us >= at_us)
+        last = max((event.seq for event in events if event.at_us <= at_us), default=0)
+        assert bounds(log, text) == (first, last), text
+    assert bounds(log, "7") == (7, 7)
+    assert bounds(log, iso(end_us + 1)) == (log.head.seq + 1, log.head.seq)
+    with pytest.raises(ConfigurationError, match="or how long before the end, as 10m, found '10x'"):
+        bounds(log, "10x")
 
 
 def test_an_empty_log_has_the_position_before_everything() -> None:
