@@ -11,6 +11,7 @@ from engine.cli.copies import Force
 from engine.cli.options import File, Json, duration_us
 
 if TYPE_CHECKING:
+    from engine.log.excerpt import Excerpt
     from engine.log.protocol import Log
     from projections.incidents import Row
 
@@ -54,15 +55,25 @@ def incident(
 
     Example: tanist incident 1842 --out friday.incident --redact
     """
+    before_us = duration_us(before, option="--before")
+    after_us = duration_us(after, option="--after")
+    target = places.resolve(log)
+    first, found = _cut(target, number, out, (before_us, after_us), redact=redact, force=force)
+    _show(out, number, first, found, json=json)
+
+
+def _cut(
+    target: str, number: int, out: Path, around_us: tuple[int, int], *, redact: bool, force: bool
+) -> tuple[int, "Excerpt"]:
+    """Write the file; return the seq of the state that it begins with, and what it is known by."""
     from engine.answers.folds import state_at
     from engine.log.excerpt import cut
     from engine.log.place import log_path
     from engine.service.accounting import incident_at
     from engine.whatif.redacting import redacted
 
-    before_us = duration_us(before, option="--before")
-    after_us = duration_us(after, option="--after")
-    with places.open_for_reading(places.resolve(log)) as opened:
+    before_us, after_us = around_us
+    with places.open_for_reading(target) as opened:
         row = incident_at(opened, number)
         first, until = _bounds(opened, row, before_us=before_us, after_us=after_us)
         base, end, told = state_at(opened, first), state_at(opened, until), None
@@ -80,6 +91,12 @@ def incident(
                 force=force,
                 redacted=told,
             )
+    return first, found
+
+
+def _show(out: Path, number: int, first: int, found: "Excerpt", *, json: bool) -> None:
+    from engine.log.place import log_path
+
     size = log_path(out).stat().st_size
     if json:
         output.document(

@@ -92,65 +92,89 @@ def init(
 
     Example: tanist init --redis redis://10.0.0.1:6379 redis://10.0.0.2:6379
     """
-    import msgspec
-
-    from engine.answers.words import harmless
-    from engine.cli.surveying import (
-        described,
-        first,
-        first_said,
-        hints,
-        preset_reason,
-        primary_first,
-        redis_hints,
-    )
+    from engine.cli.surveying import primary_first
     from engine.config import template
     from engine.runtime.survey import fitting_preset
 
-    if file.exists():
-        raise ConfigurationError([f"{file} exists, and is not replaced: name another"])
-    if http and redis:
-        raise ConfigurationError(["expected --http or --redis, found both: a group has one kind"])
-    if password_env and not redis:
-        raise ConfigurationError(["--password-env: expected --redis with it, found none"])
+    _check(file, http=http, redis=redis, password_env=password_env)
     addresses = http or redis
 
     def written(order: tuple[str, ...], preset: str) -> str:
         return template(order or None, preset, redis=bool(redis), password_env=password_env)
 
     written(addresses, preset or "zone")  # what is no address is named before the look
-    is_looked = addresses and (preset is None or redis)
-    seen = (
-        _looked_at(addresses, _asked(password_env, redis=bool(redis)), seconds=look)
-        if is_looked
-        else []
-    )
+    seen: list[Seen] = []
+    if addresses and (preset is None or redis):
+        seen = _looked_at(addresses, _asked(password_env, redis=bool(redis)), seconds=look)
     if redis:
         addresses = primary_first(addresses, seen)
     chosen = preset or fitting_preset(seen)
-    text = written(addresses, chosen)
+    _write(file, written(addresses, chosen))
+    _say_written(file, chosen, addresses, seen, redis=bool(redis), json=json)
+
+
+def _check(file: Path, *, http: tuple[str, ...], redis: tuple[str, ...], password_env: str) -> None:
+    """Refuse what makes no sense before anybody is looked at."""
+    if file.exists():
+        raise ConfigurationError([_there(file)])
+    if http and redis:
+        raise ConfigurationError(["expected --http or --redis, found both: a group has one kind"])
+    if password_env and not redis:
+        raise ConfigurationError(["--password-env: expected --redis with it, found none"])
+
+
+def _there(file: Path) -> str:
+    return f"{file} exists, and is not replaced: name another"
+
+
+def _write(file: Path, text: str) -> None:
     try:
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
-    except FileExistsError as err:
-        raise ConfigurationError([f"{file} exists, and is not replaced: name another"]) from err
-    names = {address: f"m{number}" for number, address in enumerate(addresses, start=1)}
-    begins = first(seen) if seen else (addresses or ("",))[0]
-    name = names.get(begins, "m1" if not addresses else "")
+    except FileExistsError as err:  # somebody else was quicker than the look
+        raise ConfigurationError([_there(file)]) from err
+
+
+def _say_written(
+    file: Path,
+    preset: str,
+    addresses: tuple[str, ...],
+    seen: list["Seen"],
+    *,
+    redis: bool,
+    json: bool,
+) -> None:
+    """Say what was seen, what follows from it, and what to do next."""
+    import msgspec
+
+    from engine.answers.words import harmless
+    from engine.cli.surveying import described, first_said, hints, preset_reason, redis_hints
+
+    name = _first_name(addresses, seen)
     if json:
-        found = {"file": str(file), "preset": chosen, "first": name or None}
+        found = {"file": str(file), "preset": preset, "first": name or None}
         output.document({**found, "seen": msgspec.to_builtins(seen)})
         return
     for one in seen:
         output.text(harmless(described(one)))
     if seen:
-        output.text(preset_reason(chosen, seen))
+        output.text(preset_reason(preset, seen))
     for hint in (redis_hints if redis else hints)(seen, file=str(file)):
         output.text(hint)
     output.text(first_said(name, seen))
     if not addresses:
         output.text(f"the addresses in {file} are examples: write your own")
     output.text(f"{file} is written. Look at it, then: tanist check {file}")
+
+
+def _first_name(addresses: tuple[str, ...], seen: list["Seen"]) -> str:
+    """Return what the file calls the master that would be promoted first; "": nobody would be."""
+    from engine.cli.surveying import first
+
+    if not addresses:
+        return "m1"
+    names = {address: f"m{number}" for number, address in enumerate(addresses, start=1)}
+    return names.get(first(seen) if seen else addresses[0], "")
 
 
 def _asked(password_env: str, *, redis: bool) -> "Probe":
