@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.answers.alerting import says
-from engine.answers.words import figures, harmless, lasting, moment, parts
+from engine.answers.words import counted, figures, harmless, lasting, moment, parts
 from engine.core import events as ev
 from engine.core.events import Recorded
 
@@ -88,10 +88,10 @@ def _verdict(recorded: Recorded) -> str:
         case ev.ObserversAgree():
             return f"observers of {who} contradict no more"
         case ev.MasterEjected():
-            counted = dict(event.figures)
+            calls = dict(event.figures)
             return (
                 f"{who} gets no traffic for a while (time {event.times} in a row): "
-                f"{counted['failed']} of {counted['calls']} requests failed"
+                f"{calls['failed']} of {calls['calls']} requests failed"
             )
         case ev.MasterReadmitted():
             return f"{who} gets traffic again"
@@ -207,7 +207,8 @@ def _fencing(recorded: Recorded) -> str:
     event, who = recorded.event, recorded.subject
     match event:
         case ev.MasterFenced():
-            back = f", {event.requeued} messages back in the queue" if event.requeued else ""
+            messages = counted(event.requeued, "message")
+            back = f", {messages} back in the queue" if event.requeued else ""
             revoked = f"epoch {event.revokes} revoked" if event.revokes else "it had no epoch"
             return f"{who} is fenced: {revoked}{back}"
         case ev.FenceConfirmed():

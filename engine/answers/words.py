@@ -56,6 +56,20 @@ def lasting(duration_us: int) -> str:
     return f"{round(duration_us / SECOND)} s"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things, of which `what` is one.
+
+    Example:
+        >>> counted(1, "message"), counted(2_000, "message"), counted(0, "crash of the engine")
+        ('1 message', '2,000 messages', '0 crashes of the engine')
+    """
+    if count == 1:
+        return f"1 {what}"
+    thing, space, rest = what.partition(" ")
+    plural = f"{thing}{'es' if thing.endswith(('s', 'sh', 'ch', 'x')) else 's'}"
+    return f"{count:,} {plural}{space}{rest}"
+
+
 def parts(count: int, whole: int | None = None) -> str:
     """Return a number of bytes in MiB, and of how many if `whole` is given.
 

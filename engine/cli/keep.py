@@ -62,6 +62,7 @@ def import_(
 
     Example: tanist import probes.jsonl.gz --into past.db --group web --set probe.fall=3
     """
+    from engine.answers.words import counted
     from engine.cli.importing import Import
 
     columns = _columns(map_)
@@ -81,9 +82,12 @@ def import_(
     if json:
         output.document(found)
         return
+    observations, masters, events, duplicates = (
+        counted(int(str(found[name])), name.removesuffix("s"))
+        for name in ("observations", "masters", "events", "duplicates")
+    )
     output.text(
-        f"{found['observations']} observations of {found['masters']} masters became "
-        f"{found['events']} events, {found['duplicates']} duplicates were skipped; the log ends at "
+        f"{observations} of {masters} became {events}, {duplicates} skipped; the log ends at "
         f"{found['seq']}, {output.moment(found['at'])}\ndigest {found['digest']}"
     )
 

@@ -45,7 +45,11 @@ def console() -> "Console":
     """Return where tables go; what is no terminal gets as much width as the longest line needs."""
     from rich.console import Console
 
-    found = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    class Ours(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `run` knows what that means; rich would end with exit 1
+
+    found = Ours(highlight=False, soft_wrap=not sys.stdout.isatty())
     if not found.is_terminal:
         found.width = 240
     return found

@@ -275,10 +275,13 @@ def _say(tally: "Tally", rows: list[dict[str, Any]], *, json: bool) -> None:
             }
         )
         return
+    from engine.answers.words import counted
+
     output.text(
-        f"{tally.runs} runs, {tally.steps} observations in {tally.virtual_us / 1e6:,.0f} s of "
-        f"virtual time: {tally.failovers} failovers, {tally.crashes} crashes of the engine, "
-        f"{tally.struck} appends struck, {tally.applied} messages done"
+        f"{counted(tally.runs, 'run')}, {counted(tally.steps, 'observation')} in "
+        f"{tally.virtual_us / 1e6:,.0f} s of virtual time: {counted(tally.failovers, 'failover')}, "
+        f"{counted(tally.crashes, 'crash of the engine')}, {counted(tally.struck, 'append')} "
+        f"struck, {counted(tally.applied, 'message')} done"
     )
     console = output.console()
     for title, counts in tally.exercised().items():

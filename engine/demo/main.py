@@ -290,7 +290,7 @@ def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
     console = Console(highlight=False)
     console.print("\n[bold]What happened[/bold]")
     for line in story:
-        console.print(f"  {line['ms']:>10} ms  {line['what']}")
+        console.print(f"  {line['ms']:>10} ms  {line['what']}", soft_wrap=True)
     over = (
         "nothing failed over"
         if report["failover_ms"] is None
@@ -305,7 +305,8 @@ def _print(report: dict[str, object], story: list[dict[str, object]]) -> None:
         f"{report['accepted']} messages accepted, {report['applied']} applied, "
         f"[bold]{report['lost']} lost, {report['applied_twice']} applied twice[/bold] "
         f"({report['redelivered']} sent again, {report['refused_stale']} stale ones refused "
-        f"at the sink); the slowest took {report['worst_ms']} ms"
+        f"at the sink); the slowest took {report['worst_ms']} ms",
+        soft_wrap=not console.is_terminal,
     )
     log, tanist = report["log"], os.environ.get("TANIST_COMMAND", "tanist")
     console.print("\n[bold]Look again[/bold]")

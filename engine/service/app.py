@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -78,6 +79,8 @@ class _Api:
             return Body(json.loads(data or b"{}"), key, author=author)
         except RecursionError as err:
             raise TypeError("expected a JSON object, found one nested too deeply") from err
+        except ValueError as err:
+            raise TypeError(f"expected a JSON object, found other bytes ({err})") from err
 
     async def status(self, request: Request) -> Response:
         position = request.query_params.get("at")
@@ -199,6 +202,20 @@ class _Api:
         return JSONResponse({"ready": True, **full, **({"projections": views} if views else {})})
 
 
+async def _not_served(request: Request, err: Exception) -> Response:
+    """Answer what no path or no method is for as everything else: in JSON, with what there is."""
+    assert isinstance(err, HTTPException)
+    allowed = ", ".join(sorted((err.headers or {}).get("Allow", "").split(", ")))
+    path = request.url.path
+    if err.status_code == 405:
+        text = f"{path}: expected {allowed}, found {request.method}"
+    else:
+        text = f"there is no {path} here; the README lists what there is"
+    answer = _error(err.status_code, text)
+    answer.headers.update(err.headers or {})
+    return answer
+
+
 def _row(recorded: Recorded) -> dict[str, object]:
     return {**jsonable(recorded), "at": iso(recorded.at_us)}
 
@@ -235,4 +252,5 @@ def application(engine: Engine, *, access: Access, host: str) -> Starlette:
             Route("/readyz", api.ready),
         ],
         middleware=[Middleware(Guard, host=host, access=access)],
+        exception_handlers={HTTPException: _not_served},
     )

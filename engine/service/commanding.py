@@ -37,7 +37,8 @@ class Body:
         if value is None and default is not None:
             return default
         if not isinstance(value, str) or (default is None and not value):
-            raise TypeError(f"{name}: expected a text, found {json.dumps(value)}")
+            what = "who asks, for the log, as a text" if name == "author" else "a text"
+            raise TypeError(f"{name}: expected {what}, found {json.dumps(value)}")
         value.encode()  # half of a surrogate pair is no text, and no log can hold it
         return value
 

@@ -20,6 +20,8 @@ from engine.simulation.masters import SimulatedMaster, Sink
 from engine.simulation.runs import Figures, Issue, Violation
 from engine.simulation.schedule import GroupSetting, Setting
 
+SHARE: Final = 8  # messages that are compared for each batch, whatever a state has of them [count]
+
 
 class Believers:
     """Who of a group believes itself active, and for how long it was nobody, or two."""
@@ -52,6 +54,9 @@ class Witness:
     ) -> None:
         """Live and replayed state are compared at every `compare_every` ends of a batch.
 
+        Or more seldom, where much is remembered: hours of messages would else take the square of
+        their number.
+
         `head` returns the seq of the last event in the log.
         """
         self.issues: Final[list[Issue]] = []
@@ -72,6 +77,7 @@ class Witness:
         self._left_out_us: Final[dict[str, int]] = {}  # by master, of the engine's time
         self._shadow = State()  # the fold of what was read back from the tape
         self._batches = 0
+        self._due = compare_every  # the end of a batch at which they are compared next
 
     def published(
         self, events: tuple[Recorded, ...], log: Sequence[Recorded], driver: Driver
@@ -85,7 +91,8 @@ class Witness:
             elif type(event) is ev.MasterUnknown and recorded.subject in self._left_out_us:
                 self._look_at_unknown(recorded, driver)
         self._batches += 1
-        if self._batches % self._compare_every == 0:
+        if self._batches >= self._due:
+            self._due = self._batches + max(self._compare_every, _size(self._shadow) // SHARE)
             self.compare(driver)
 
     def compare(self, driver: Driver) -> None:
@@ -199,6 +206,12 @@ class Witness:
         violation = Violation(law=law, seq=self._head(), found=found)
         if not any(other.law == law for other in self.violations):
             self.violations.append(violation)
+
+
+def _size(state: State) -> int:
+    """Return how many messages a state holds, which is what grows with a run [count]."""
+    ledgers = [group.ledger for group in state.groups.values()]
+    return sum(len(ledger.done) + len(ledger.open) for ledger in ledgers)
 
 
 def _is_same(one: State, other: State) -> bool:

@@ -11,7 +11,7 @@ from engine.core import events as ev
 from engine.core.events import KINDS, encode
 from engine.core.fleet import Mode
 from engine.core.policy import HOUR, MS, SECOND, FenceKind, preset
-from engine.core.state import digest
+from engine.core.state import State, digest
 from engine.observations import read
 from engine.simulation import (
     ALL_KINDS,
@@ -35,6 +35,7 @@ from engine.simulation.batches import all_rows
 from engine.simulation.drawing import THEMES
 from engine.simulation.histories import History, of_log, of_observations
 from engine.simulation.schedule import SECTIONS
+from engine.simulation.witness import _is_same
 
 SEEDS = 200
 MORE = 200  # at most, of each theme
@@ -183,6 +184,25 @@ def test_hours_of_failures_and_repairs_keep_every_law() -> None:
     assert violations(made) == []
     assert made.virtual_us > HOUR // 4
     assert sum(isinstance(r.event, ev.Switched) for r in made.log) > 3
+
+
+def test_what_is_compared_grows_with_the_run_and_not_with_its_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+
+    def counting(one: State, other: State) -> bool:
+        compared.append(sum(len(group.ledger.done) for group in other.groups.values()))
+        return _is_same(one, other)
+
+    monkeypatch.setattr("engine.simulation.witness._is_same", counting)
+    setting = Setting(policy=preset_auto("lan"), message_every_us=50 * MS)
+    spent = []
+    for for_us in (20 * SECOND, 80 * SECOND):
+        compared.clear()
+        assert run(endure(1, for_us=for_us, setting=setting)).virtual_us >= for_us
+        spent.append(sum(compared))
+    assert 0 < spent[1] < 8 * spent[0]  # a square would be sixteen
 
 
 def preset_auto(name: str):  # type: ignore[no-untyped-def]

@@ -16,6 +16,25 @@ from tests.engine.answers.stories import failed_over
 from tests.engine.cli.shell import COMMAND, environment, minute, process, stored, tanist
 
 
+@pytest.mark.parametrize("words", [("status",), ("events", "--all"), ("replay", "--json")])
+def test_who_reads_no_further_has_seen_enough(words: tuple[str, ...], tmp_path: Path) -> None:
+    stored(failed_over().log, tmp_path / "x.db")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, *words, "--log", "x.db"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -229,6 +229,20 @@ def test_where_nobody_serves_there_is_no_route(tmp_path: Path) -> None:
     run(main())
 
 
+def test_what_is_not_served_is_said_in_json(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            code, said = await api.get("/api/nothing")
+            assert code == 404
+            assert said == {
+                "error": "there is no /api/nothing here; the README lists what there is"
+            }
+            code, said = await api.post("/api/status", {})
+            assert (code, said) == (405, {"error": "/api/status: expected GET, HEAD, found POST"})
+
+    run(main())
+
+
 def test_it_is_ready_while_the_log_can_be_written_and_says_why_not(tmp_path: Path) -> None:
     async def main() -> None:
         log = FullLog()

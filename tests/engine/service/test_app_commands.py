@@ -125,13 +125,13 @@ def test_an_unknown_command_is_not_found(tmp_path: Path) -> None:
 
 
 BAD = [
-    ("resume", b"", "author: expected a text, found null"),
+    ("resume", b"", "author: expected who asks, for the log, as a text, found null"),
     ("resume", b"[]", "expected a JSON object"),
-    ("resume", b"{", "property name"),
+    ("resume", b"{", "expected a JSON object, found other bytes"),
     ("resume", b"\xff", "utf-8"),
     ("resume", b"[" * 30_000, "nested too deeply"),
-    ("resume", b'{"author":7}', "author: expected a text, found 7"),
-    ("resume", b'{"author":""}', 'author: expected a text, found ""'),
+    ("resume", b'{"author":7}', "author: expected who asks, for the log, as a text, found 7"),
+    ("resume", b'{"author":""}', 'as a text, found ""'),
     ("resume", b'{"author":"\\ud800"}', "surrogate"),
     ("resume", b'{"author":"ann","group":1}', "group: expected a text, found 1"),
     ("pause", b'{"author":"ann","reason":"r","for_us":-1}', "for_us: expected a count, found -1"),
