@@ -9,6 +9,7 @@ call the same functions. Neither reads a clock: time is an argument.
 
 import functools
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
@@ -52,6 +53,7 @@ from engine.core.state import (
     GroupState,
     MasterState,
     Phase,
+    Place,
     State,
     is_active_standby,
     windows,
@@ -276,7 +278,7 @@ def _first_due(state: State, upto_us: int) -> Due | None:
     dues = state.cache.dues
     if dues.next_us > upto_us:
         return None
-    for part in dues.stirred.take((*state.groups, FLEET)):
+    for part in dues.stirred.take(itertools.chain(state.groups, (FLEET,))):
         due = _unspent(state, part)
         dues.bounds.note(part, FAR_US if due is None else due[0])
     while True:
@@ -392,9 +394,10 @@ def _take(
 ) -> None:
     """Place `event`, decide upon it, and do whatever else there is to do."""
     state = sheet.state
-    sheet.observe(event, subject=subject, at_us=at_us)
     if type(event) is ev.ProbeOk:
         place = state.cache.places[subject]
+        _look_whether_calm(state, place, subject)
+        sheet.observe(event, subject=subject, at_us=at_us)
         if subject in place.calm:
             return
         taken = len(sheet.recorded)
@@ -402,11 +405,13 @@ def _take(
         _settle(sheet, decide, place.group)
         _settle_alerts(sheet, place.group)
         _settle_alerts(sheet, None)
+        place.calm.is_settled = True
         if len(sheet.recorded) == taken and is_calm(state, place.group, place.master):
             place.calm.add(subject)
         else:
             state.cache.stir(place.group.id)  # what is waited for may be another thing by now
         return
+    sheet.observe(event, subject=subject, at_us=at_us)
     decide(sheet, event)
     if idle:
         return
@@ -424,6 +429,7 @@ def _take(
         _settle(sheet, decide, group, consider=finds)
         if is_judged:
             _settle_alerts(sheet, group)
+            state.cache.calm[group.id].is_settled = True
     if is_judged:
         _settle_alerts(sheet, None)
 
@@ -500,23 +506,28 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
     return want(group) is None and not (is_told and master.promote_owed)
 
 
+def _look_whether_calm(state: State, place: Place, subject: str) -> bool:
+    """Return whether a master is calm; who is at peace in a group that is settled becomes so."""
+    if subject in place.calm:
+        return True
+    if not place.calm.is_settled or not is_calm(state, place.group, place.master):
+        return False
+    place.calm.add(subject)
+    return True
+
+
 def is_quiet(state: State, event: ev.ProbeOk, *, subject: str, at_us: int) -> bool:
     """Return whether `step` would append this good probe alone; if so, to evolve it is all.
 
     Whoever reads a log back takes nine of ten events so, at half of what a step costs.
     """
     place = state.cache.places.get(subject)
-    if (
-        place is None
-        or subject not in place.calm
-        or not place.is_plain
-        or event.observer
-        or state.cache.dues.next_us <= at_us
-    ):
+    if place is None or not place.is_plain or event.observer or state.cache.dues.next_us <= at_us:
         return False
     master = place.master
     return (
         event.epoch == master.reported_epoch
         and event.boot == master.boot
         and event.role == master.reported_role
+        and _look_whether_calm(state, place, subject)
     )

@@ -25,7 +25,7 @@ from engine.core.decider import Decide, decide, is_quiet, next_due_us, step
 from engine.core.dues import Due
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded
-from engine.core.evolve import evolve
+from engine.core.evolve import evolve, evolve_all
 from engine.core.issuing import Issuing
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import Automation
@@ -298,8 +298,12 @@ class Driver:
         """Take the batch in flight as durable; return its events, to be published."""
         assert self._in_flight is not None
         events = self._in_flight.events
-        self._in_flight = None
-        evolve, state = self._evolve, self.durable_state
+        is_quiet, self._in_flight = self._in_flight.is_quiet, None
+        state = self.durable_state
+        if is_quiet:
+            evolve_all(state, events, each=self._evolve)
+            return events
+        evolve = self._evolve
         for recorded in events:
             if type(recorded.event) is ev.ProbeOk:
                 evolve(state, recorded)

@@ -11,7 +11,8 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 
 from engine.core.events import Recorded
-from engine.core.state import MasterState, State
+from engine.core.folds.watch import is_open
+from engine.core.state import State
 
 EVENTS_MIN: Final = 32  # a shorter one costs as much as its events
 PATIENCE_EVENTS: Final = 64  # taken one by one where there is no lull, before it is looked again
@@ -99,25 +100,9 @@ def settle(state: State) -> None:
         if probe.phi is not None or probe.slow_us:
             continue
         for name, master in group.masters.items():
-            if _OWN in master.observers and master.good_us > started_us and not _is_open(master):
+            if _OWN in master.observers and master.good_us > started_us and not is_open(master):
                 place = places[name]
                 place.is_plain = place.is_steady = True
-
-
-def _is_open(master: MasterState) -> bool:
-    """Return whether a good answer settles something of `master`."""
-    return bool(
-        master.failures
-        or master.poor
-        or master.question
-        or master.is_unjudged
-        or master.refused
-        or master.failing_us
-        or master.gone_us
-        or master.is_hard
-        or master.is_claim_known
-        or (master.flaps is not None and master.flaps.bad)
-    )
 
 
 def follows(state: State, stretch: Stretch, begin: int, end: int) -> bool:

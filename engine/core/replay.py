@@ -14,7 +14,7 @@ from engine.core import lulls
 from engine.core import state as st
 from engine.core.decider import STALENESS, Decide, decide, step
 from engine.core.events import GroupControl, Recorded
-from engine.core.evolve import evolve
+from engine.core.evolve import evolve, evolve_all
 from engine.core.lulls import Stretch
 from engine.core.state import State
 from engine.core.step import Evolve
@@ -37,8 +37,7 @@ def replay(
     """
     state = State() if state is None else state
     if until_seq is None:
-        for recorded in log:
-            evolve(state, recorded)
+        evolve_all(state, log, each=evolve)
         return state
     for recorded in log:
         if recorded.seq > until_seq:
@@ -58,8 +57,7 @@ def replay_stretches(log: Iterable[Stretch], *, state: State | None = None) -> S
     state = State() if state is None else state
 
     def each(events: list[Recorded]) -> None:
-        for recorded in events:
-            evolve(state, recorded)
+        evolve_all(state, events)
 
     def lull(stretch: Stretch, begin: int) -> int:
         end = stretch.good_until(begin)

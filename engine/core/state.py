@@ -275,14 +275,33 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     )  # figures, by what they are of
 
 
+class Calm(set[str]):
+    """The masters of a group whose good probes call for no decision."""
+
+    __slots__ = ("is_settled",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # All that there was to do for the group was done after whatever happened in it: so who is
+        # at peace by its own state is calm, though none of its probes was looked at since.
+        self.is_settled = False
+
+    def clear(self) -> None:
+        """Let nobody be calm before it was looked at what there is to do."""
+        self.is_settled = False
+        if self:
+            super().clear()
+
+
 class Place(msgspec.Struct, eq=False, gc=False):
     """Where an event about a master belongs; a cache."""
 
     group: GroupState
     master: MasterState
-    calm: set[str]  # masters of the group whose good probes call for no decision
+    calm: Calm
     is_steady: bool = False  # an answer like the last one moves nothing but counters
     is_plain: bool = False  # and the policy asks nothing more of it
+    is_awaited: bool = True  # its next answer may be what its group waits for, whatever it says
 
 
 class Cache:
@@ -296,7 +315,7 @@ class Cache:
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
-        self.calm: dict[str, set[str]] = {}  # by group; see Place
+        self.calm: dict[str, Calm] = {}  # by group
         self.failing: set[str] = set()  # masters whose last probe failed and was not refused
         self.sound: set[str] = set()  # all others
         self.idle: set[int] = set()  # failovers that are open and have not begun
@@ -413,7 +432,7 @@ def reindex(state: State) -> None:
     cache = state.cache = Cache()
     places, failing, sound = cache.places, cache.failing, cache.sound
     for group in state.groups.values():
-        calm = cache.calm[group.id] = set()
+        calm = cache.calm[group.id] = Calm()
         if group.saga is not None and not group.saga.attempt:
             cache.idle.add(group.saga.id)
         for name, master in group.masters.items():

@@ -272,7 +272,9 @@ class SimulatedMaster:
         self._believed(self)
 
     def heal(self) -> None:
-        """End every fault."""
+        """End every fault; one that has none is not touched."""
+        if self.is_plain and not (self.is_gray or self.refusals or self.lies or self.lag_us):
+            return
         self.struck += 1
         self.is_poor = self.is_gray = self.is_shy = False
         self.refusals = self.lies = self.repeats = self.deaf = self.lag_us = 0

@@ -97,12 +97,18 @@ class Way:
 class Pair:
     """The two ways between the engine and a master."""
 
-    __slots__ = ("back", "flap_us", "there")
+    __slots__ = ("back", "flap_us", "is_plain", "there")
 
     def __init__(self, later: Later) -> None:
         self.there = Way(later)
         self.back = Way(later)
         self.flap_us = 0
+        self.is_plain = True  # a packet simply arrives, either way
+
+    def _note(self) -> None:
+        for way in (self.there, self.back):
+            way.note()
+        self.is_plain = self.there.is_plain and self.back.is_plain
 
     def strike(self, kind: str, count: int) -> None:
         """Let a fault befall the ways, or end one."""
@@ -138,19 +144,20 @@ class Pair:
                     way.release()
             case _:
                 raise AssertionError(kind)
-        for way in both:
-            way.note()
+        self._note()
 
     def heal(self) -> None:
         """End every fault."""
         self.flap_us = 0
         for way in (self.there, self.back):
             way.heal()
+        self._note()
 
     def block(self, is_blocked: bool) -> None:
         """Let nothing through either way, or let it through again."""
         for way in (self.there, self.back):
             way.block(is_blocked)
+        self._note()
 
 
 class Network:

@@ -48,6 +48,7 @@ class Rim(OwnTime):
         self.is_alive = True
         self.not_before(self.driver.working.at_us)
         self._probes: Final = Probes(self, outside)
+        self._disk: Final = outside.tape.disk
         # Blobs by key that the next acknowledgement asks to be kept: digest and body.
         self._keeps: dict[str, tuple[bytes, bytes]] = {}
         self._shortage: Final = Shortage(lambda: outside.tape.disk.figures)
@@ -55,6 +56,7 @@ class Rim(OwnTime):
         self._taken_up_at: Final = outside.tape.head
         self._has_started = False  # and the log says so
         self._alarm = 0
+        self._alarm_us = 0  # of the world: when it rings; 0: none is set
         self._is_flush_set = False
         self._append_from_us = 0  # of the world: not before
         self._backlog: list[tuple[int, Late]] | None = None  # while it stalls
@@ -126,7 +128,7 @@ class Rim(OwnTime):
             return False
         seq = offer.seq
         if offer.event is not None:
-            if self._is_short:
+            if self._disk.is_short:
                 return False
             seq = self.driver.observe(
                 offer.event, subject=group, at_us=self.now_us, bodies={digest: body}
@@ -165,7 +167,7 @@ class Rim(OwnTime):
     def seen(self, event: Observation, subject: str) -> None:
         """Take what a probe saw; after a good one that changes nothing there is little to do."""
         working = self.driver.working
-        if self._is_short and self.passes_over(event, subject):
+        if self._disk.is_short and self.passes_over(event, subject):
             if not self._outside.tape.is_closed:
                 self._outside.left_out(subject, self.now_us)
             return
@@ -180,10 +182,6 @@ class Rim(OwnTime):
                 self._write()
         else:
             self._pump()
-
-    @property
-    def _is_short(self) -> bool:
-        return self._outside.tape.disk.is_short
 
     def passes_over(self, event: Observation, subject: str) -> bool:
         """Return whether `event` is not worth its space while that is short."""
@@ -256,7 +254,7 @@ class Rim(OwnTime):
             return
         batch = self.driver.take_batch(self.now_us)
         if batch is None:
-            if not self._is_flush_set:
+            if not self._is_flush_set and self.driver.is_pending:
                 self._is_flush_set = True
                 self.later(self._outside.setting.flush_us, self._flush)
             return
@@ -285,7 +283,7 @@ class Rim(OwnTime):
         outside.published(events)
         self._has_started = True
         self._shortage.published(events)
-        news = self._shortage.news() if outside.tape.disk.was_full else None
+        news = self._shortage.news() if self._disk.was_full else None
         if news is not None:
             self._observe(news)
         if self._waiting:
@@ -341,18 +339,21 @@ class Rim(OwnTime):
 
     def _set_alarm(self, *, has_fired: bool = False) -> None:
         """Wake when something is due; one that was set for earlier finds nothing, and sets it."""
-        due_us, now_us = self.driver.wake_at_us(), self.now_us
-        self._alarm += 1
+        due_us, now_us, world_us = self.driver.wake_at_us(), self.now_us, self._outside.now_us
         if self.driver.spent:
             self._outside.spins()
         if due_us is None:
             return
-        waits_us = self._append_from_us - self._outside.now_us
+        waits_us = self._append_from_us - world_us
         if has_fired and due_us <= now_us:
             if waits_us <= 0:
                 self._outside.spins()
             due_us = now_us + max(MS, waits_us)
         after_us = self.world_us(max(0, due_us - now_us))
+        if 0 < self._alarm_us <= world_us + after_us:
+            return
+        self._alarm += 1
+        self._alarm_us = world_us + after_us
         self.later(after_us, self._ring_at(self._alarm))
 
     def _ring_at(self, alarm: int) -> Late:
@@ -360,8 +361,10 @@ class Rim(OwnTime):
             if alarm != self._alarm:
                 return
             if self.starved_us > 0:
+                self._alarm_us = self._outside.now_us + self.starved_us
                 self.later(self.starved_us, ring)
                 return
+            self._alarm_us = 0
             self.driver.tick(self.now_us)
             self._write()
             self._act()

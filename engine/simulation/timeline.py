@@ -2,9 +2,8 @@
 
 import abc
 import heapq
-from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 
 class Crash(Exception):
@@ -19,7 +18,7 @@ class Timeline(abc.ABC):
         self.now_us = begin_us
         # What happens at each time, in its order, and a heap of these times: masters that are
         # looked at together cost one entry, and times are compared sooner than what happens then.
-        self._happens: dict[int, deque[tuple[Callable[[Any], None], Any]]] = {}
+        self._happens: dict[int, list[tuple[Callable[[Any], None], Any]]] = {}
         self._times: list[int] = []
 
     @property
@@ -40,7 +39,7 @@ class Timeline(abc.ABC):
         at_us = self.now_us + after_us
         happens = self._happens.get(at_us)
         if happens is None:
-            self._happens[at_us] = deque(((action, given),))
+            self._happens[at_us] = [(action, given)]
             heapq.heappush(self._times, at_us)
         else:
             happens.append((action, given))
@@ -56,8 +55,8 @@ class Timeline(abc.ABC):
         while times and times[0] <= until_us:
             self.now_us = times[0]
             happens = self._happens[self.now_us]
-            while happens:
-                action, given = happens.popleft()
+            for place, (action, given) in enumerate(happens):  # it may grow meanwhile
+                happens[place] = _OVER  # and what is over is let go at once
                 try:
                     action(given)
                 except Crash:
@@ -65,10 +64,18 @@ class Timeline(abc.ABC):
                 if until_quiet and self.head != looked:
                     looked = self.head
                     if self.is_quiet():
+                        del happens[: place + 1]
                         return True
             del self._happens[heapq.heappop(times)]
         self.now_us = until_us
         return False
+
+
+def _nothing(_: object) -> None:
+    """Do nothing."""
+
+
+_OVER: Final = (_nothing, None)
 
 
 def _called(action: Callable[[], None]) -> None:

@@ -11,7 +11,6 @@ from engine.core.detection import pace
 from engine.core.driver import Driver
 from engine.core.events import Evidence, Observation
 from engine.core.load import is_worth_recording
-from engine.core.state import Place
 from engine.simulation.masters import Answer, SimulatedMaster, Status
 from engine.simulation.network import LATENCY_US, Pair
 from engine.simulation.outside import RETRY_US, Outside
@@ -56,7 +55,9 @@ class Late(Protocol):
 class Watched:
     """One master, as the engine probes it."""
 
-    __slots__ = ("asked", "is_held", "is_silent", "master", "n", "name", "pair")
+    __slots__ = (
+        "asked", "is_held", "is_silent", "master", "n", "name", "pair", "started_us", "struck",
+    )  # fmt: skip
 
     def __init__(self, name: str, master: SimulatedMaster, pair: Pair) -> None:
         self.name = name
@@ -64,6 +65,8 @@ class Watched:
         self.pair = pair
         self.asked = 0  # the probe whose answer is awaited
         self.n = 0
+        self.started_us = 0  # when the last one was sent
+        self.struck = 0  # what had befallen the master by then [count]
         self.is_held = False  # a connection is held open to it
         self.is_silent = False  # its last probe failed
 
@@ -74,6 +77,7 @@ class Probes:
     def __init__(self, rim: Watcher, outside: Outside) -> None:
         """Probe nobody yet."""
         self._rim: Final = rim
+        self._driver: Final = rim.driver
         self._outside: Final = outside
         self._watched: Final = {
             name: Watched(name, master, outside.network.pairs[name])
@@ -82,7 +86,7 @@ class Probes:
 
     def begin(self) -> None:
         """Look at every master; numbers go on where the log has them."""
-        places = self._rim.driver.working.cache.places
+        places = self._driver.working.cache.places
         for name, watched in self._watched.items():
             if name in places:
                 watched.n = max(places[name].master.observers.values(), default=0)
@@ -92,7 +96,7 @@ class Probes:
     def closed(self, name: str, evidence: Evidence) -> None:
         """See the connection held open to a master end; a fresh one is tried at once."""
         watched = self._watched[name]
-        if not watched.is_held or name not in self._rim.driver.working.cache.places:
+        if not watched.is_held or name not in self._driver.working.cache.places:
             return
         watched.is_held = False
         watched.asked += 1  # an answer under way is no answer to it
@@ -102,41 +106,35 @@ class Probes:
     # One probe.
 
     def _probe(self, watched: Watched) -> None:
-        outside = self._outside
-        place = self._rim.driver.working.cache.places.get(watched.name)
+        outside, master = self._outside, watched.master
+        place = self._driver.working.cache.places.get(watched.name)
         if place is None:  # its declaration was not stored
             self._rim.later(RETRY_US, lambda _: self._probe(watched))
             return
-        watched.asked += 1
+        token = watched.asked = watched.asked + 1
         watched.n += 1
-        given = (watched, watched.asked, outside.now_us, watched.master.struck)
+        watched.started_us, watched.struck = outside.now_us, master.struck
         if (
-            watched.pair.there.is_plain
-            and watched.pair.back.is_plain
-            and watched.master.is_plain
-            and self._timeout_us(place) > 2 * LATENCY_US
+            watched.pair.is_plain
+            and master.is_plain
+            and self._driver.working.policy_of(place.group).probe.timeout_us > 2 * LATENCY_US
         ):
-            outside.at(2 * LATENCY_US, self._answered_plainly, given)
+            outside.at(2 * LATENCY_US, self._answered_plainly, (watched, token))
             return
-        if watched.master.hears():
-            self._ask(*given[:3])
-        self._await(*given[:3])
+        if master.hears():
+            self._ask(watched, token, watched.started_us)
+        self._await(watched, token, watched.started_us)
 
-    def _timeout_us(self, place: Place) -> int:
-        return self._rim.driver.working.policy_of(place.group).probe.timeout_us
-
-    def _answered_plainly(self, given: tuple[Watched, int, int, int]) -> None:
-        watched, token, started_us, struck = given
-        rim = self._rim
+    def _answered_plainly(self, given: tuple[Watched, int]) -> None:
+        watched, token = given
         if watched.asked != token:
             return
+        rim, started_us = self._rim, watched.started_us
         if not rim.is_here():
             rim.postponed(lambda _: self._answered_plainly(given))
             return
         master = watched.master
-        if master.struck != struck or not (
-            watched.pair.there.is_plain and watched.pair.back.is_plain
-        ):
+        if master.struck != watched.struck or not watched.pair.is_plain:
             if master.hears():
                 self._ask(watched, token, started_us)
             self._await(watched, token, started_us)
@@ -190,11 +188,11 @@ class Probes:
         )
 
     def _await(self, watched: Watched, token: int, started_us: int) -> None:
-        place = self._rim.driver.working.cache.places.get(watched.name)
+        place = self._driver.working.cache.places.get(watched.name)
         if place is None:
             self._rim.later(RETRY_US, lambda _: self._probe(watched))
             return
-        probe = self._rim.driver.working.policy_of(place.group).probe
+        probe = self._driver.working.policy_of(place.group).probe
 
         def overdue(late_us: int) -> None:
             if watched.asked != token:
@@ -209,16 +207,16 @@ class Probes:
         self._rim.later(max(0, probe.timeout_us - waited_us), overdue)
 
     def _ended(self, watched: Watched, event: Probed, started_us: int) -> None:
-        rim, name = self._rim, watched.name
-        driver = rim.driver
+        rim, name, driver = self._rim, watched.name, self._driver
         place = driver.working.cache.places.get(name)
         if place is None:  # it left the fleet meanwhile
             self._probe(watched)
             return
+        probe = driver.working.policy_of(place.group).probe
         if type(event) is ev.ProbeFailed:
             watched.is_silent = True
         else:
-            watched.is_held = driver.working.policy_of(place.group).probe.hold_open
+            watched.is_held = probe.hold_open
             master = watched.master
             if master.speaks or master.lag_us or place.master.report is not None:
                 self._report(watched)
@@ -226,16 +224,15 @@ class Probes:
                 watched.is_silent = False
                 driver.answered(name)
         rim.seen(event, name)
-        token = watched.asked
-        place = driver.working.cache.places.get(name)
+        known, place = place, driver.working.cache.places.get(name)
         if place is None:
             after_us = RETRY_US
-        elif name in place.calm:  # nothing asks for haste
-            after_us = driver.working.policy_of(place.group).probe.interval_us
+        elif place is known and name in place.calm:  # nothing asks for haste
+            after_us = probe.interval_us
         else:
             after_us, _ = pace(driver.working, place.group, place.master)
         after_us = max(0, started_us + after_us - self._outside.now_us)
-        self._outside.at(after_us, self._next, (watched, token))
+        self._outside.at(after_us, self._next, (watched, watched.asked))
 
     def _next(self, given: tuple[Watched, int]) -> None:
         watched, token = given
@@ -249,5 +246,5 @@ class Probes:
     def _report(self, watched: Watched) -> None:
         """Take what the master says of its data along with its answer."""
         said, rim = watched.master.report(), self._rim
-        if is_worth_recording(rim.driver.working, watched.name, said, rim.now_us):
+        if is_worth_recording(self._driver.working, watched.name, said, rim.now_us):
             rim.seen(said, watched.name)

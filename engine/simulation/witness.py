@@ -11,6 +11,7 @@ from typing import Final
 from engine.core import events as ev
 from engine.core.driver import Driver
 from engine.core.events import Recorded
+from engine.core.evolve import evolve_all
 from engine.core.owed import Effect
 from engine.core.policy import FenceKind
 from engine.core.state import State
@@ -107,11 +108,12 @@ class Witness:
 
     def follow(self, log: Sequence[Recorded]) -> None:
         """Judge and fold what was stored since."""
-        shadow, evolve, judge = self._shadow, self._evolve, self.judged.take
-        seq = shadow.seq
-        for recorded in log[seq:] if len(log) > seq else ():
-            judge(recorded)
-            evolve(shadow, recorded)
+        seq, judge = self._shadow.seq, self.judged.take
+        if len(log) > seq:
+            since = log[seq:]
+            for recorded in since:
+                judge(recorded)
+            evolve_all(self._shadow, since, each=self._evolve)
 
     @property
     def state(self) -> State:

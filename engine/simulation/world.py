@@ -23,6 +23,7 @@ from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy, renews_lease
 from engine.core.replay import replay
 from engine.core.step import Evolve
+from engine.log.uncollected import uncollected
 from engine.simulation.bounds import Settled, bounds
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
@@ -70,15 +71,16 @@ def run(
         engine: What the engine's process does; one that neglects a duty comes in here.
         master: What a master is; one with effects of its own comes in here.
     """
-    world = World(
-        schedule.setting,
-        decide=decide,
-        evolve=evolve,
-        compare_every=compare_every,
-        engine=engine,
-        master=master,
-    )
-    world.begin()
+    with uncollected():
+        world = World(
+            schedule.setting,
+            decide=decide,
+            evolve=evolve,
+            compare_every=compare_every,
+            engine=engine,
+            master=master,
+        )
+        world.begin()
     for turn in schedule.turns:
         world.turn(turn)
     return world.finish(within_us)

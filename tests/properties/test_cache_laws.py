@@ -3,14 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.decider import deadlines
+from engine.core import events as ev
+from engine.core.decider import deadlines, step
 from engine.core.dues import FAR_US
-from engine.core.events import FLEET
+from engine.core.events import FLEET, Observation
 from engine.core.failover import consider
 from engine.core.issuing import key_of
 from engine.core.owed import Effect, owed
 from engine.core.policy import SECOND, FleetPolicy
-from engine.core.state import State, fails_softly
+from engine.core.state import State, copy, fails_softly
 from engine.simulation.drawing import swarm
 from engine.simulation.rim import Rim
 from engine.simulation.schedule import GroupSetting, Setting
@@ -79,6 +80,25 @@ class Looking(Rim):
 @given(SEEDS)
 def test_the_caches_are_what_the_state_says(seed: int) -> None:
     run(swarm(seed, turns=20), engine=Looking)
+
+
+class Doubting(Rim):
+    """Decides upon each answer twice: also on a copy of the state, which has no cache yet."""
+
+    def _observe(self, event: Observation, subject: str = FLEET) -> None:
+        driver, expected = self.driver, None
+        if isinstance(event, ev.ProbeOk):
+            at_us = max(self.now_us, driver.working.at_us)
+            expected = step(copy(driver.working), event, subject=subject, at_us=at_us)
+        waiting = len(driver._pending)
+        super()._observe(event, subject)
+        assert expected in (None, driver._pending[waiting:])
+
+
+@FAST
+@given(SEEDS)
+def test_an_answer_is_decided_upon_as_it_would_be_without_any_cache(seed: int) -> None:
+    run(swarm(seed, turns=20), engine=Doubting)
 
 
 MANY = st.builds(

@@ -65,6 +65,7 @@ def unsettle(state: State) -> None:
         calm.clear()
     for place in state.cache.places.values():
         place.is_plain = place.is_steady = False
+        place.is_awaited = True
     state.cache.stir_all()
 
 

@@ -48,13 +48,17 @@ def answered(
     said = (event.epoch, event.boot, event.role)
     is_slow = 0 < probe.slow_us < event.latency_us
     if (
-        place.is_steady
-        and not is_slow
+        not is_slow
         and type(event) is ev.ProbeOk
         and said == (master.reported_epoch, master.boot, master.reported_role)
+        and (place.is_steady or not (place.is_awaited or master.eyes or is_open(master)))
     ):
+        # Whatever else was recorded of it since the last one: this one disturbs nobody.
         master.good += 1
+        place.is_steady = True
+        place.is_plain = probe.phi is None and not probe.slow_us and not event.observer
         return
+    place.is_awaited = False
     place.calm.clear()
     state.cache.stir(place.group.id)
     if master.question:
@@ -82,6 +86,22 @@ def answered(
     )
     place.is_plain = (
         place.is_steady and probe.phi is None and not probe.slow_us and not event.observer
+    )
+
+
+def is_open(master: MasterState) -> bool:
+    """Return whether a good answer that says what the last one said settles something of it."""
+    return bool(
+        master.failures
+        or master.poor
+        or master.question
+        or master.is_unjudged
+        or master.refused
+        or master.failing_us
+        or master.gone_us
+        or master.is_hard
+        or master.is_claim_known
+        or (master.flaps is not None and master.flaps.bad)
     )
 
 

@@ -2,19 +2,20 @@
 
 import hashlib
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, AnyEvent, Recorded
-from engine.core.evolve import evolve
+from engine.core.evolve import evolve, evolve_all
 from engine.core.fleet import Health, Role
 from engine.core.folds.failover import COUNTED_MAX
 from engine.core.policy import Policy
 from engine.core.replay import replay
 from engine.core.state import State
-from tests.engine.core.build import Story, made, story
+from tests.engine.core.build import Story, declared, loaded, made, story
 
 
 def put(tale: Story, event: AnyEvent, subject: str) -> None:
@@ -261,3 +262,42 @@ def test_every_event_has_a_rule() -> None:
     for kind in ev.KINDS.values():
         assert kind.__doc__, kind
     assert tale.state.seq == len(tale.log)
+
+
+def eventful() -> Story:
+    """Return a story of good probes in a row, and of all that may come between two of them."""
+    tale = story()
+    for _ in range(4):
+        tale.wait(1)
+        tale.ok("a", "b", "c")
+    tale.fails("b")
+    tale.ok("a", "b", "c")
+    tale.ok("b", observer="o")
+    tale.boots["c"] = "other"
+    tale.ok("a", "c", "c")
+    tale.n -= 3
+    tale.ok("a")  # one that came before the last ones
+    tale.see(loaded(made(), declared("abcd")))
+    return tale
+
+
+def test_facts_that_are_applied_together_give_the_state_of_single_ones() -> None:
+    tale = eventful()
+    one = State()
+    for recorded in tale.log:
+        evolve(one, recorded)
+    together, by_another = State(), State()
+    evolve_all(together, tale.log)
+    evolve_all(by_another, tale.log, each=lambda state, recorded: evolve(state, recorded))
+    assert together == one == by_another == tale.state
+
+
+def test_facts_that_are_applied_together_follow_one_another() -> None:
+    tale = eventful()
+    state = State()
+    with pytest.raises(LogCorrupted, match="expected seq"):
+        evolve_all(state, [*tale.log[:20], *tale.log[21:]])
+    assert state == replay(tale.log[:20])
+    stranger = msgspec.structs.replace(tale.log[20], subject="nobody")
+    with pytest.raises(LogCorrupted, match="no master"):
+        evolve_all(state, [stranger])

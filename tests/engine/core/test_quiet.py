@@ -4,7 +4,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import is_quiet, nothing_due_before, step
+from engine.core.decider import is_quiet, next_due_us, nothing_due_before, step
 from engine.core.evolve import evolve
 from engine.core.policy import MS, SECOND, Automation
 from engine.core.replay import replay
@@ -89,3 +89,25 @@ def test_when_nothing_is_due_before_moves_with_what_is_heard() -> None:
     before_us = nothing_due_before(tale.state, heard_us + silent_us)
     assert heard_us + silent_us < before_us <= tale.at_us + silent_us
     assert nothing_due_before(tale.state, tale.at_us + silent_us) == tale.at_us + silent_us
+
+
+def test_whoever_is_at_peace_is_quiet_as_soon_as_all_was_done_for_its_group() -> None:
+    tale = calm()
+    tale.fails("b")
+    assert next_due_us(tale.state)
+    assert "c" not in tale.state.cache.places["c"].calm
+    assert asked(tale, answer(tale, boot="c1"), "c")
+    assert "c" in tale.state.cache.places["c"].calm
+    assert not asked(tale, answer(tale), "b")
+
+
+def test_an_answer_like_the_last_disturbs_nobody_whatever_was_decided_since() -> None:
+    tale = calm()
+    tale.ask(ev.ExclusionAsked(excluded=True, reason="", author="x"), "b")
+    tale.ask(ev.ExclusionAsked(excluded=False, reason="", author="x"), "b")
+    tale.ok("c")
+    assert not tale.state.cache.places["b"].is_steady
+    (recorded,) = tale.ok("b")
+    assert recorded.seq == tale.state.seq
+    assert tale.state.cache.places["b"].is_plain
+    assert tale.state.cache.calm["g"] >= {"b", "c"}
