@@ -9,7 +9,9 @@ from typing import Final
 from engine.answers.times import iso
 from engine.core.policy import DAY, HOUR, MINUTE, MS, SECOND
 
-_MOMENTS: Final = ("from_us", "to_us", "until_us", "at_us")  # and what ends in one of the last two
+# And what ends in one of the last two.
+_MOMENTS: Final = ("due_us", "failback_us", "from_us", "to_us", "until_us", "at_us")
+_LONG_US: Final = 3_650 * DAY  # no duration is as long; an alert says since when, others how long
 _COARSE: Final = ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min"), (MINUTE, "min", SECOND, "s"))
 
 
@@ -89,11 +91,14 @@ def figure(name: str, value: object) -> str:
     Example:
         >>> figure("good_age_us", 10_007), figure("fall", 3), figure("until_us", 0)
         ('good_age 10 ms', 'fall 3', 'until -')
+        >>> figure("since_us", 1_769_860_800_000_000), figure("since_us", 10_007)
+        ('since 2026-01-31 12:00:00.000Z', 'since 10 ms')
     """
     if not name.endswith("_us") or type(value) is not int:
         return f"{name} {_plain(value)}"
     bare = name.removesuffix("_us")
-    if name in _MOMENTS or name.endswith(("_at_us", "_until_us")):
+    is_since = name == "since_us" and value > _LONG_US
+    if is_since or name in _MOMENTS or name.endswith(("_at_us", "_until_us")):
         return f"{bare} {moment(value) if value > 0 else '-'}"
     return f"{bare} {lasting(value)}"
 
