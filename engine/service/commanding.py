@@ -4,6 +4,7 @@ A body that is not understood raises TypeError or ValueError, with the field, wh
 what was found. What comes of a command is the engine's to say.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -264,8 +265,10 @@ async def _maintenance(engine: Engine, body: Body) -> int:
 
 
 async def _apply(engine: Engine, body: Body) -> int:
+    text, source = body.text("text"), body.text("source", default="the body")
     try:
-        configuration = parse(body.text("text"), source=body.text("source", default="the body"))
+        # In a thread: that of a large fleet takes seconds, in which nothing would be detected.
+        configuration = await asyncio.to_thread(parse, text, source=source)
     except ConfigurationError as err:
         raise TypeError(str(err)) from err
     return await engine.apply(configuration, author=body.text("author"), **body.conditions())

@@ -1,13 +1,16 @@
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from engine.core import events as ev
+from engine.core.errors import ConfigurationError
 from engine.core.fleet import Master, Mode
 from engine.core.policy import ALERTS, Policy
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
+from engine.service import commanding
 from engine.service.app import BODY_BYTES_MAX, COMMANDS
 from engine.service.commanding import COUNT_MAX
 from tests.engine.real import (
@@ -304,3 +307,24 @@ def test_one_that_cannot_be_is_answered_with_its_reason(
             assert reason in str(said).replace('"', "'")
 
     run(main())
+
+
+def test_a_configuration_is_read_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def parse(text: str, *, source: str) -> None:
+        threads.append(threading.get_ident())
+        raise ConfigurationError([f"{source}: {text}: a mistake"])
+
+    async def main() -> None:
+        monkeypatch.setattr(commanding, "parse", parse)
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            body = {"text": "what is offered", "source": "new.toml", "author": "ann"}
+            said = await api.post("/api/commands/apply", body)
+            assert said == (400, {"error": "new.toml: what is offered: a mistake"})
+
+    run(main())
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]
