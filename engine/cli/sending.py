@@ -97,7 +97,13 @@ def _to_engine(url: str, target: str, command: Command) -> Given:
     from engine.runtime.clock import monotonic_us
 
     token = places.token(target)
-    before: Document = remote.status(url, token=token)
+    try:
+        before: Document = remote.status(url, token=token)
+    except LogError:
+        given = None if places.is_address(target) else _at_rest(target, command)
+        if given is None:
+            raise
+        return given
     group = command.group
     if command.needs_group and group is None:
         group = only_group(before["groups"])
@@ -123,6 +129,20 @@ def _to_engine(url: str, target: str, command: Command) -> Given:
         reasons=reasons,
         answer={**answer, "at_rest": False, **took},
     )
+
+
+def _at_rest(target: str, command: Command) -> Given | None:
+    """Return what the log itself made of a command; None: somebody writes it.
+
+    What lies beside it may be of an engine that was killed, whose number another process has since,
+    as it is where each container begins to count anew. The lock of the log knows better.
+    """
+    from engine.cli.resting import record
+
+    try:
+        return record(target, command)
+    except LogLocked:
+        return None
 
 
 def _settled(url: str, token: str, group: str, seq: int) -> Document:

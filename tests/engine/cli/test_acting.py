@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -316,13 +317,27 @@ def test_an_engine_refuses_as_a_log_at_rest_does(tmp_path: Path) -> None:
         (("rollback", "nowhere"), 2, "no checkpoint 'nowhere'"),
     ):
         assert says in complaint(tanist(*words, cwd=tmp_path), code)
-    strange = environment(TANIST_TOKEN="not the token")
+    strange = environment(TANIST_TOKEN="not-the-token-at-all")
     said = complaint(tanist("resume", cwd=tmp_path, env=strange), 2)
     assert "401" in said
     other = complaint(tanist("run", "tanist.toml", cwd=tmp_path), 3)
     assert "is being written by process" in other
     with open_log(tmp_path / "live.db") as log:
         assert replay(log.read()).groups["g"].pause_until_us == 0
+
+
+def test_an_engine_that_is_gone_and_whose_number_somebody_has_holds_up_no_command(
+    log: Path,
+) -> None:
+    left = {"url": "http://127.0.0.1:9", "pid": os.getpid()}
+    (log.parent / "x.db.engine.json").write_text(json.dumps(left))
+    found = answer("pause", "x.db", "--reason", "racks", cwd=log.parent)
+    assert found["at_rest"] is True
+    assert isinstance(last(log).event, ev.Paused)
+    with open_log(log, mode="write"):  # who has the lock is asked, and nobody answers there
+        said = complaint(tanist("resume", "x.db", cwd=log.parent), 3)
+    assert "the engine at http://127.0.0.1:9/api/status does not answer" in said
+    assert isinstance(last(log).event, ev.Paused)
 
 
 @contextlib.contextmanager
