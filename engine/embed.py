@@ -9,7 +9,7 @@ leaving, what was observed is made durable; what is owed to masters stays owed t
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, Self, TypeVar
 
 from engine import __version__
@@ -489,6 +489,15 @@ class Engine(Commands, Tending, Requests):
         async with contextlib.aclosing(events):
             async for recorded in events:
                 yield recorded
+
+    async def follow_together(
+        self, after: int = 0, *, held_max: int = FOLLOW_MAX
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Yield what `follow` does, all that there is at a time, for who has work with each."""
+        events = self._following.together(after, held_max=held_max)
+        async with contextlib.aclosing(events):
+            async for together in events:
+                yield together
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

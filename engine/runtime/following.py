@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 from engine.answers.search import Finder
@@ -39,6 +39,14 @@ class Held:
         else:
             self._events.clear()
         self.changed.set()
+
+    def all(self, position: int) -> list[Recorded]:
+        """Return the events that follow the seq `position` without a gap."""
+        events = []
+        while (recorded := self.next(position)) is not None:
+            events.append(recorded)
+            position = recorded.seq
+        return events
 
     def next(self, position: int) -> Recorded | None:
         """Return the event that follows the seq `position`; None if it is not held."""
@@ -78,26 +86,35 @@ class Following:
         At most `held_max` events are held for it meanwhile [count]; one that is behind by more
         reads the log.
         """
+        async with contextlib.aclosing(self.together(after, held_max=held_max)) as following:
+            async for events in following:
+                for recorded in events:
+                    yield recorded
+
+    async def together(
+        self, after: int, *, held_max: int
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Yield what `follow` does, all that there is at a time: one event at least."""
         held = Held(held_max)
         self._turning.listen(held.published)
         self._wakes.add(held.changed.set)
         try:
-            position = after
+            position, last = after, None
             while True:
                 held.changed.clear()
-                recorded = held.next(position)
-                if recorded is not None:
-                    yield recorded
-                    position = recorded.seq
-                elif position < self._turning.state.seq:
-                    rows = await self._read(position, READ_EVENTS)
-                    for recorded in rows:
-                        yield recorded
-                        position = recorded.seq
-                    if not rows:  # the log begins later: its beginning was cut off
-                        position += READ_EVENTS
-                elif self._is_leaving:
+                if self._is_leaving and last is None:
+                    last = self._turning.state.seq  # what comes after is not waited for
+                if last is not None and position >= last:
                     return
+                events = held.all(position)
+                if not events and position < self._turning.state.seq:
+                    events = await self._read(position, READ_EVENTS)
+                    if not events:  # the log begins later: its beginning was cut off
+                        position += READ_EVENTS
+                        continue
+                if events:
+                    yield events
+                    position = events[-1].seq
                 else:
                     await held.changed.wait()
         finally:

@@ -49,7 +49,9 @@ from engine.service.viewing import Kept, Viewing
 
 BODY_BYTES_MAX: Final = 64 * 1024  # of a command [bytes]
 EVENTS_MAX: Final = 1_000  # in one answer [count]
-TOGETHER: Final = 16  # of a stream, before whoever else there is has a turn [count]
+TOGETHER: Final = 16  # of a stream, that are written at once; more are in a thread [count]
+PACE_S: Final = 0.05  # between two times that a stream sends something [s]
+STREAMS_MAX: Final = 100  # at once; each is work at every event [count]
 SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
 
 
@@ -67,6 +69,7 @@ class _Api:
         self._viewing: Final = Viewing(self._kept)
         self.looking: Final = Looking(engine)
         self._pages: Final = asyncio.Lock()  # one is made at a time
+        self._streams = 0  # that are open [count]
 
     async def _kept(self) -> Kept:
         return Kept(projections=await self.engine.views(), log=await self.engine.room())
@@ -103,6 +106,8 @@ class _Api:
         if not (given.isascii() and given.isdigit() and len(given) <= SEQ_DIGITS_MAX):
             return _error(400, f"after: expected a seq, found {given!r}")
         after = int(given)
+        if follow and self._streams >= STREAMS_MAX:
+            return _error(503, f"{STREAMS_MAX} clients follow already: end one of them")
         if follow:
             return StreamingResponse(self._stream(after), media_type="text/event-stream")
         until = min(self.engine.state.seq, after + EVENTS_MAX)
@@ -118,23 +123,23 @@ class _Api:
             return await self.engine.look(make)
 
     async def _stream(self, after: int) -> AsyncIterator[bytes]:
-        """Yield the events after a seq, whole pages as long as there are some.
+        """Yield the events after a seq, as many together as there are.
 
-        A crowd that comes back after a restart must not hold up a verdict.
+        Many at a time are written in a thread, and however many come, there is a pause after each
+        time: in a large fleet the work of a few who follow would else hold up every verdict.
         """
-        position = after
-        while position + EVENTS_MAX <= self.engine.state.seq:
-            until = position + EVENTS_MAX
-            chunk = await self._page(functools.partial(_streamed, after=position, until=until))
-            if chunk:
-                yield chunk
-            position = until
-        count = 0
-        async for recorded in self.engine.follow(position):
-            yield _sent(recorded)
-            count += 1
-            if count % TOGETHER == 0:
-                await asyncio.sleep(0)
+        self._streams += 1
+        following = self.engine.follow_together(after, held_max=EVENTS_MAX)
+        try:
+            async for events in following:
+                if len(events) <= TOGETHER:
+                    yield _sent(events)
+                else:
+                    yield await self._page(functools.partial(_sent_of, events))
+                await asyncio.sleep(PACE_S)
+        finally:
+            self._streams -= 1
+            await following.aclose()
 
     async def route(self, request: Request) -> Response:
         group = request.path_params["group"]
@@ -227,13 +232,14 @@ def _listed(events: Iterable[Recorded]) -> bytes:
     return f"[{','.join(said)}]".encode()
 
 
-def _streamed(log: Log, *, after: int, until: int) -> bytes:
-    return b"".join(map(_sent, log.read(after=after, until=until)))
+def _sent(events: Iterable[Recorded]) -> bytes:
+    """Return events as a server sends them by itself."""
+    rows = ((recorded.seq, json.dumps(_row(recorded))) for recorded in events)
+    return "".join(f"id: {seq}\ndata: {row}\n\n" for seq, row in rows).encode()
 
 
-def _sent(recorded: Recorded) -> bytes:
-    """Return an event as a server sends it by itself."""
-    return f"id: {recorded.seq}\ndata: {json.dumps(_row(recorded))}\n\n".encode()
+def _sent_of(events: Iterable[Recorded], _: Log) -> bytes:
+    return _sent(events)
 
 
 def application(engine: Engine, *, access: Access, host: str) -> Starlette:

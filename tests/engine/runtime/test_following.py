@@ -30,6 +30,8 @@ def test_what_is_held_comes_in_order_and_only_if_it_follows() -> None:
     assert held.next(3) == marks(4)[0]
     assert held.next(5) == marks(6)[0]  # 5 was read from the log meanwhile
     assert (held.next(6), len(held)) == (None, 0)
+    held.published(marks(7, 8, 9))
+    assert (held.all(6), held.all(6), len(held)) == ([*marks(7, 8, 9)], [], 0)
 
 
 def test_no_more_is_held_than_was_said_however_many_come_at_once() -> None:

@@ -85,29 +85,50 @@ def test_pages_of_events_are_written_beside_the_loop_also_where_they_are_followe
     run(main())
 
 
-def test_who_follows_lets_others_have_their_turn(tmp_path: Path) -> None:
+def test_what_comes_at_once_is_sent_together_and_then_there_is_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay_s: float) -> None:
+        if delay_s == app.PACE_S:
+            pauses.append(delay_s)
+            delay_s = 0
+        await sleep(delay_s)
+
     async def main() -> None:
-        turns, is_over = 0, asyncio.Event()
-
-        def count() -> None:
-            nonlocal turns
-            turns += 1
-            if not is_over.is_set():
-                asyncio.get_running_loop().call_soon(count)
-
         async with Engine(nobody(), log=MemoryLog()) as engine:
             stream = app._Api(engine, Access("secret"))._stream(engine.state.seq)
-            first = asyncio.ensure_future(anext(stream))
-            await asyncio.sleep(0)
-            held = EVENTS_MAX - 1
-            await checkpoints(engine, held)
-            await first
-            count()
-            for _ in range(held - 1):
-                await anext(stream)
-            assert turns >= held // TOGETHER - 1
-            is_over.set()
+            following = asyncio.ensure_future(anext(stream))
+            await sleep(0)
+            monkeypatch.setattr(app.asyncio, "sleep", noted)
+            last = await checkpoints(engine, TOGETHER + 1)
+            sent = [await following]
+            while f"id: {last}\n".encode() not in sent[-1]:
+                sent.append(await anext(stream))
+            assert len(pauses) == len(sent) - 1
+            assert len(sent) <= 3  # checkpoints, and what else there was in between
             await stream.aclose()
+
+    run(main())
+
+
+def test_no_more_clients_follow_than_the_engine_can_spare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(app, "STREAMS_MAX", 1)
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            url = f"{api.url}/api/events?follow=1"
+            async with api.http.get(url) as first:
+                assert await first.content.readline() == b"id: 1\n"
+                refused = await api.get("/api/events?follow=1")
+                assert refused == (503, {"error": "1 clients follow already: end one of them"})
+            while True:  # until the engine has noticed
+                async with api.http.get(url) as next_one:
+                    if next_one.status == 200:
+                        return
 
     run(main())
 
