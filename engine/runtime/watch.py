@@ -112,7 +112,13 @@ class Watch:
         self._is_asking = self._has_asked = True
         self._alarm.is_patient = False
         self._began_us = self._clock()
-        self._link.ask(fresh=fresh, timeout_us=timeout_us, tell=self._probed)
+        try:
+            self._link.ask(fresh=fresh, timeout_us=timeout_us, tell=self._probed)
+        except BaseException:
+            # Whatever broke here says nothing of the master, and must not be the last look at it.
+            self._is_asking = False
+            self._pace()
+            raise
 
     def _probed(self, seen: Probed) -> None:
         """Take the result of the probe under way, and say when the next one is due."""

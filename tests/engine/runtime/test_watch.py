@@ -1,8 +1,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
+import pytest
 
 from engine.core import events as ev
 from engine.core.events import Evidence
@@ -73,6 +75,34 @@ def test_where_nobody_listens_the_probe_is_refused() -> None:
             assert failed.event.evidence is Evidence.REFUSED
 
     run(main())
+
+
+def test_a_look_that_breaks_is_said_and_is_not_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: broken.append(context.get("exception"))
+        )
+        async with (
+            server(says(WELL)) as address,
+            watching(MemoryLog(), address) as (at, watch),
+        ):
+            ask = watch._link.ask
+
+            def breaks(**asked: Any) -> None:
+                monkeypatch.setattr(watch._link, "ask", ask)
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(watch._link, "ask", breaks)
+            seen = await at.published.kind(ev.ProbeOk)
+            assert isinstance(seen.event, ev.ProbeOk)
+            assert seen.event.n == 2
+
+    run(main())
+    assert [type(each) for each in broken] == [ZeroDivisionError]
 
 
 def test_probes_are_numbered_on_by_the_engine_that_starts_next() -> None:
