@@ -18,10 +18,10 @@ from engine.bench.history import History, Probe, observation, probes
 from engine.bench.report import Bound, Part, Tick, part, unmeasured
 from engine.bench.rounds import Side, medians, per_second
 from engine.core.fleet import Health
-from engine.core.replay import replay
 from engine.core.state import State
 from engine.log.packing import pack
 from engine.log.sqlite import SqliteLog, open_log
+from engine.log.states import state_at
 
 if TYPE_CHECKING:
     from engine.bench.rival import Rival
@@ -149,7 +149,8 @@ def rebuilds(directory: Path, sizes: Sizes, *, rounds: int, tick: Tick) -> list[
 
     def folded(log: Path) -> dict[str, Health]:
         with open_log(log) as opened:
-            return _healths(replay(opened.read()))
+            assert not opened.snapshots.seqs()
+            return _healths(state_at(opened))
 
     assert folded(path) == folded(sealed) == rival.rebuild() == rival.rebuild(is_tuned=True)
     found = medians(

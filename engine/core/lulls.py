@@ -15,6 +15,7 @@ from engine.core.folds.watch import is_open
 from engine.core.state import State
 
 EVENTS_MIN: Final = 32  # a shorter one costs as much as its events
+EACH_EVENTS: Final = 8  # of each master on average: with fewer it is quicker to fold one by one
 PATIENCE_EVENTS: Final = 64  # taken one by one where there is no lull, before it is looked again
 _OWN: Final = ""  # the engine's own eye
 

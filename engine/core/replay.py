@@ -63,7 +63,10 @@ def replay_stretches(log: Iterable[Stretch], *, state: State | None = None) -> S
         end = stretch.good_until(begin)
         if end - begin < lulls.EVENTS_MIN or not lulls.follows(state, stretch, begin, end):
             return 0
-        known = lulls.known_of(state, stretch.masters(begin, end))
+        masters = stretch.masters(begin, end)
+        if end - begin < lulls.EACH_EVENTS * len(masters):
+            return 0
+        known = lulls.known_of(state, masters)
         found = None if known is None else stretch.lull(begin, end, known)
         if found is None:
             return 0

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from engine.core.errors import LogConflict, LogCorrupted
-from engine.core.events import DECODERS, KINDS, LogBased, Recorded, decode, encode
+from engine.core.events import DECODERS, KINDS, AnyEvent, LogBased, Recorded, decode, encode
 from engine.log.protocol import EventRow, Head, Row
 from engine.log.stretches import GOOD, Columns
 
@@ -111,8 +111,20 @@ def stretch_of(rows: Sequence[EventRow]) -> Columns:
         others=others,
         good=b"".join(good),
         sizes=list(map(len, good)),
-        decode=lambda: [recorded.event for recorded in decode_rows(rows)],
+        decode=lambda: _events(kinds, payloads, rows),
     )
+
+
+def _events(
+    kinds: Sequence[int], payloads: Sequence[bytes], rows: Sequence[EventRow]
+) -> list[AnyEvent]:
+    """Return the events of `rows`, given by these two of their columns."""
+    known = DECODERS
+    try:
+        return [known[kind](payload) for kind, payload in zip(kinds, payloads, strict=True)]
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        decode_rows(rows)  # which names the one that cannot be decoded
+        raise
 
 
 def base_of(row: Row) -> LogBased | None:

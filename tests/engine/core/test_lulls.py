@@ -11,7 +11,7 @@ from engine.core.events import Recorded
 from engine.core.evolve import evolve
 from engine.core.policy import MS, SECOND, Phi
 from engine.core.replay import replay, replay_stretches
-from tests.engine.core.build import Story, story
+from tests.engine.core.build import Story, declared, story
 from tests.engine.core.columns import stretches
 
 ROUNDS = 60
@@ -76,6 +76,16 @@ def counted(tale: Story, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_most_of_a_log_is_taken_in_lulls(monkeypatch: pytest.MonkeyPatch) -> None:
     tale = eventful()
     assert counted(tale, monkeypatch) > len(tale.log) // 2
+
+
+def test_where_each_master_is_heard_seldom_a_log_is_folded_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tale = Story(masters=declared([f"m{number:02}" for number in range(lulls.EVENTS_MIN)]))
+    calm(tale, lulls.EACH_EVENTS + 1)  # the first round is no lull
+    assert counted(tale, monkeypatch) == 0
+    calm(tale, lulls.EACH_EVENTS + 1)
+    assert counted(tale, monkeypatch) > 0
 
 
 @pytest.mark.parametrize(
