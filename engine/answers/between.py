@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from engine.answers.times import iso
 from engine.core.events import KINDS, OBSERVATIONS, READ_AS
@@ -12,7 +12,6 @@ from engine.log.protocol import Log
 from engine.whatif.keys import changes
 
 EVENTS_COUNTED_MAX: Final = 2_000_000  # between the positions; of more, only how many
-Facts: TypeAlias = dict[tuple[str, str], object]  # what is the case, by subject and name
 ORDER: Final = (
     *("policy", "strategy", "active", "role", "health", "epoch", "weight", "priority", "address"),
     *("queued", "open messages", "done messages", "failovers", "failover", "rollback", "hold-down"),

@@ -17,7 +17,6 @@ from typing import Final, TypeAlias
 KEY_BYTES: Final = 32
 ID_BYTES: Final = 8
 NONCE_BYTES: Final = 12
-TAG_BYTES: Final = 16  # what sealing adds to a body
 
 # digest, size of the plain body, key id, nonce, sealed body, crc of all these: as it is stored.
 Sealed: TypeAlias = tuple[bytes, int, bytes, bytes, bytes, int]

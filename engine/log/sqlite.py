@@ -1,23 +1,20 @@
 """The log in an SQLite file: one writer process, any number of readers.
 
 Rules. Whoever writes holds the writer lock, and has a writer epoch that every transaction checks.
-Reading goes through a connection of its own, which sees committed events only and holds its
-transaction for one chunk, so no reader delays the writer or keeps it from checkpointing.
+Who only reads has a connection of its own, and what is asked of it is in reader.py.
 
 After a commit with an unknown outcome the last frame may lie on the disk and be found by a
 recovery, although nobody sees it now. So the head is settled before anything else is done: a new
 commit takes that frame's place, or follows it.
 """
 
-import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from engine.core.errors import LogConflict, LogError, LogUncertain
 from engine.core.events import Recorded
-from engine.core.lulls import Stretch
 from engine.core.terms import Keyed
 from engine.log import sealing
 from engine.log.append_keys import (
@@ -29,9 +26,8 @@ from engine.log.append_keys import (
     found_again,
     rows_of,
 )
-from engine.log.blocks import Block, Stored
-from engine.log.bodies import BodyTables, removals
-from engine.log.chain import ChainFold
+from engine.log.blocks import Stored
+from engine.log.bodies import removals
 from engine.log.claiming import checkpoint, claim, spare_pages
 from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
@@ -43,35 +39,24 @@ from engine.log.opening import LAST, open_reader, open_writer
 from engine.log.place import check_place, log_path
 from engine.log.protocol import (
     AFTER_COMMIT,
-    ANY,
     BEFORE_APPEND,
     BEFORE_COMMIT,
-    CHUNK_EVENTS,
     NO_BODIES,
-    STRETCH_EVENTS,
     Head,
     Hook,
-    Row,
-    Seal,
-    Size,
-    StoredBody,
 )
+from engine.log.reader import SqliteReader
 from engine.log.reading import Reading
 from engine.log.reserve import Reserve
 from engine.log.schema import name_kinds
 from engine.log.shelf import Change, TableShelf
 from engine.log.snapshots import SnapshotTable
-from engine.log.viewed import WithViews
 from engine.log.views import Views
 
 T = TypeVar("T")
 
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
 _INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
-_PAGES: Final = (
-    "SELECT page_count, freelist_count, page_size "
-    "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
-)
 
 
 def open_log(
@@ -99,7 +84,7 @@ def open_log(
     return SqliteLog(path, mode=mode, create=create, release=release, reserve=reserve, keys=keys)
 
 
-class SqliteLog(WithViews):
+class SqliteLog(SqliteReader):
     """A log in the file `path`, open for reading or for writing; threads may share it."""
 
     def __init__(
@@ -118,7 +103,7 @@ class SqliteLog(WithViews):
 
         `connect` gives the driver's connections; `version` is the format that a new log gets.
         """
-        self.path: Final = path
+        super().__init__(path, keys)
         self._place: Final = str(path)  # a stat of that costs half as much
         self._reserve: Final = reserve if mode == "write" else None
         self._version: Final = version
@@ -126,19 +111,13 @@ class SqliteLog(WithViews):
         self._connect: Final = connect
         self.shelf: Final = TableShelf(self._fetch, self._change_all)
         self._views = Views(self, self.shelf)
-        self._chain: Final = ChainFold()
-        self._chaining: Final = threading.Lock()
         self._appending: Final = threading.RLock()
         self._sealing: Final = threading.Lock()  # taken before `_appending`
         self._lock: WriterLock | None = None
         self._writer: Connection | None = None
-        self._reader: Connection | None = None
-        self._reading: Reading | None = None
         self._identity: tuple[int, int] | None = None  # of the file, as it was opened
-        self.format = 0
         self.snapshots: Final = SnapshotTable(self._fetch, self._change)
         self.append_keys: Final = KeyTable(self._fetch, self._change)
-        self._bodies: Final = BodyTables(str(path), self._fetch, keys)
         self._erasure: Final = Erasure(path)
         self._epochs: Final[set[int]] = set()  # the last one stored, and any that may be
         self._head: Head | None = None  # None: not known, it has to be read
@@ -273,9 +252,6 @@ class SqliteLog(WithViews):
         except LogError:
             pass  # somebody was quicker: what is left has to do
 
-    def _fetch(self, statement: str, arguments: Sequence[object]) -> list[Any]:
-        return self._connection().fetch(statement, arguments)
-
     def _change(self, statement: str, arguments: Sequence[Sequence[object]]) -> None:
         self._change_all([(statement, arguments)])
 
@@ -286,60 +262,6 @@ class SqliteLog(WithViews):
             with self._transaction(writer, head):
                 for statement, arguments in changes:
                     writer.cursor.executemany(statement, arguments)
-
-    def _connection(self) -> Connection:
-        if self._reader is None:
-            raise LogError(f"{self.path} is closed")
-        return self._reader
-
-    def _events(self) -> Reading:
-        if self._reading is None:
-            raise LogError(f"{self.path} is closed")
-        return self._reading
-
-    def read(
-        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
-    ) -> Iterator[Recorded]:
-        """Return the events with `after` < seq <= `until` (None: the head at this call)."""
-        until = self.head.seq if until is None else until
-        return itertools.chain.from_iterable(self._events().events(after, until, chunk))
-
-    def stretches(self, after: int = 0, until: int | None = None) -> Iterator[Stretch]:
-        """Return the same events as columns."""
-        until = self.head.seq if until is None else until
-        return self._events().stretches(after, until, STRETCH_EVENTS)
-
-    def rows(
-        self, after: int = 0, until: int | None = None, *, chunk: int = CHUNK_EVENTS
-    ) -> Iterator[Row]:
-        """Return the same events as they are stored."""
-        until = self.head.seq if until is None else until
-        return itertools.chain.from_iterable(self._events().rows(after, until, chunk))
-
-    def blocks(
-        self, after: int = 0, until: int | None = None, *, having: Set[int] = ANY
-    ) -> Iterator[Block]:
-        """Return the sealed blocks that hold events of that range, in order."""
-        until = self.head.seq if until is None else until
-        return self._events().blocks(after, until, having=having)
-
-    def seqs_of(
-        self,
-        kinds: Iterable[int],
-        after: int = 0,
-        until: int | None = None,
-        *,
-        subject: str = "",
-        newest_first: bool = False,
-    ) -> Iterator[int]:
-        """Return the seqs of the events of these kinds, and about `subject` if one is given."""
-        return self._events().seqs_of(
-            frozenset(kinds),
-            after,
-            self.head.seq if until is None else until,
-            subject=subject,
-            newest_first=newest_first,
-        )
 
     def append(
         self,
@@ -429,22 +351,6 @@ class SqliteLog(WithViews):
         if self.hook is not None:
             self.hook(failpoint)
 
-    def body(self, digest: bytes) -> bytes | None:
-        """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""
-        return self._bodies.body(digest)
-
-    def stored_bodies(self) -> Iterator[StoredBody]:
-        """Return every stored body, each looked at once."""
-        return self._bodies.stored()
-
-    def removable(self, digests: Iterable[bytes], *, upto: int) -> dict[bytes, int]:
-        """Return the sizes of those that are stored, and were not named again after `upto`."""
-        return self._bodies.removable(digests, upto=upto)
-
-    def keys_lacking(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Return the ids of the keys that these bodies are sealed with and that are not given."""
-        return self._bodies.keys_lacking(digests)
-
     def erase(self) -> bool:
         """Let nothing of bodies that somebody asked to remove be left in the files."""
         if not self._erasure.is_due:
@@ -462,24 +368,6 @@ class SqliteLog(WithViews):
                     return False
         self._erasure.end()
         return True
-
-    def chain_head(self) -> bytes:
-        """Return the digest of everything in the log (32 bytes); only what is new is read."""
-        with self._chaining:
-            for block in self.blocks(self._chain.seq):
-                if block.last > self._chain.seq:
-                    self._chain.skip(block.last, block.chain)
-            self._chain.feed(self.rows(self._chain.seq))
-            return self._chain.head
-
-    def seals(self) -> list[Seal]:
-        """Return where the sealed blocks end, in order."""
-        return self._events().seals()
-
-    @property
-    def may_seal(self) -> bool:
-        """Return whether this log's format has sealed blocks and snapshots."""
-        return self.format > 1
 
     def seal(self, *, until: int | None = None, blocks_max: int = 1) -> int:
         """Return how many blocks were sealed: at most `blocks_max`, up to the seq `until`.
@@ -508,19 +396,6 @@ class SqliteLog(WithViews):
             writer, head = self._settled()
             with self._transaction(writer, head):
                 sealing.store_thinned(writer.cursor, block)
-
-    def sealed_until(self, at_us: int) -> int:
-        """Return the seq that the last block ends with whose events are no later; 0: none is."""
-        return self._events().sealed_until(at_us)
-
-    def block_sizes(self, after: int) -> Iterator[tuple[int, int]]:
-        """Return of each sealed block after the seq `after` where it ends and what it takes."""
-        return self._events().block_sizes(after)
-
-    def size(self) -> Size:
-        """Return what the log takes."""
-        ((pages, free, each),) = self._fetch(_PAGES, ())
-        return Size(file=pages * each, used=(pages - free) * each)
 
     def give_back(self, pages: int = 0) -> bool:
         """Give the space of what was sealed or dropped back to the file system."""
