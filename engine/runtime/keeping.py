@@ -2,7 +2,8 @@
 
 A cache may lag, and whatever fails here is tried again later and stops nothing. The work is done in
 a thread of its own. An append waits for it at most as long as one transaction that stores a view
-takes, and the rounds are paced so that this is rare.
+takes, and the rounds are paced so that this is rare: they take a twentieth of the time, and up to a
+fifth where the views would fall behind otherwise.
 
 What cannot be kept (a view that is parked, a mistake of ours) is said once, until it is another
 failure or went well in between; the rest is kept.
@@ -21,6 +22,8 @@ from engine.log.protocol import Log, ViewParked
 
 PAUSE_S: Final = 1.0  # between two rounds, at least
 PAUSE_ROUNDS: Final = 20  # and as many times what the last round took: a twentieth of the time
+BEHIND_S: Final = 3.0  # no longer for that, though: views that are 5 s behind are an alert
+PAUSE_ROUNDS_LEAST: Final = 4  # but as many times: where a round takes so long, a fifth of the time
 CHUNK_EVENTS: Final = 10_000  # in one transaction
 ROUND_CHUNKS_MAX: Final = 10  # for each view in one round; what is left is for the next one
 
@@ -29,6 +32,17 @@ Turn: TypeAlias = Callable[[], bool]  # does a portion, in a thread; returns whe
 
 def _fold(log: Log, name: str) -> bool:
     return log.catch_up(name, limit_events=CHUNK_EVENTS) == CHUNK_EVENTS
+
+
+def pause_after(took_s: float, *, least_s: float = PAUSE_S) -> float:
+    """Return how long to pause after a round that took so long [s].
+
+    Example:
+        >>> [pause_after(took_s) for took_s in (0.001, 0.1, 0.5, 2.0)]
+        [1.0, 2.0, 3.0, 8.0]
+    """
+    longest_s = max(BEHIND_S, PAUSE_ROUNDS_LEAST * took_s)
+    return max(least_s, min(PAUSE_ROUNDS * took_s, longest_s))
 
 
 class Keeping:
@@ -74,7 +88,7 @@ class Keeping:
             self._behind.clear()
             began = loop.time()
             await self._round()
-            pause_s = max(self._pause_s, PAUSE_ROUNDS * (loop.time() - began))
+            pause_s = pause_after(loop.time() - began, least_s=self._pause_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._ending.wait()

@@ -7,7 +7,7 @@ from engine.core.events import Recorded
 from engine.log.memory import MemoryLog
 from engine.log.protocol import Projection
 from engine.runtime import keeping
-from engine.runtime.keeping import Keeping
+from engine.runtime.keeping import CHUNK_EVENTS, ROUND_CHUNKS_MAX, Keeping, pause_after
 from tests.engine.real import configuration, run, turning_on
 
 NEVER_S = 3_600.0
@@ -253,3 +253,32 @@ def test_a_fold_that_is_broken_is_reported_and_the_others_are_kept() -> None:
         assert log.count == log.head.seq
 
     run(main())
+
+
+def rounds(*, rate: int, event_us: float, backlog: int) -> list[tuple[float, float]]:
+    """Return how far behind a view is before each of many rounds, and the share of time they take.
+
+    Of a log that gets `rate` events a second, each of which takes `event_us` to fold.
+    """
+    found = []
+    behind = float(backlog)
+    for _ in range(200):
+        folded = min(behind, CHUNK_EVENTS * ROUND_CHUNKS_MAX)
+        took_s = folded * event_us / 1e6
+        cycle_s = took_s + pause_after(took_s)
+        behind += rate * cycle_s - folded
+        found.append((behind / rate, took_s / cycle_s))
+    return found
+
+
+def test_views_of_a_log_with_ten_thousand_events_a_second_do_not_fall_behind() -> None:
+    later = rounds(rate=10_000, event_us=11, backlog=1_000_000)[100:]
+    assert max(behind_s for behind_s, _ in later) < 5
+    assert all(0.1 < share < 0.12 for _, share in later)
+
+
+def test_rounds_take_a_twentieth_where_that_is_enough_and_a_fifth_at_most() -> None:
+    seldom = rounds(rate=1_000, event_us=11, backlog=0)
+    assert max(share for _, share in seldom) < 1 / 20
+    never_enough = rounds(rate=100_000, event_us=11, backlog=0)
+    assert max(share for _, share in never_enough) <= 1 / 5
