@@ -63,7 +63,7 @@ PHASES: Final = (
 )
 DEGRADED: Final = "degraded"
 LOST: Final = "activation-lost"
-UNPLANNED: Final = ("failed", "activation-lost", "headless", "forced")
+UNPLANNED: Final = ("failed", "suspected", "activation-lost", "headless", "forced")
 
 
 class Symptom(msgspec.Struct, frozen=True, kw_only=True, gc=False):

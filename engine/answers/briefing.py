@@ -11,7 +11,7 @@ from engine.answers.waiting import pauses, sentence, wait_of
 from engine.answers.words import harmless, lasting
 from engine.core import candidates
 from engine.core import events as ev
-from engine.core.decider import deadlines
+from engine.core.deadlines import deadlines
 from engine.core.fleet import Health, Role
 from engine.core.policy import HOUR
 from engine.core.state import GroupState, State, active_of, is_active_standby
@@ -29,6 +29,7 @@ _NEWS: Final = (
     ev.MasterHealthy,
     ev.Refused,
 )
+_APPROVED: Final = ("approval", "quorum", "hold-down", "limit", "fleet-limit")  # end these waits
 _NEXT: Final = {
     "delay": "the delay ends: another master takes over if {subject} is not back",
     "hold-down": "the hold-down ends: the waiting failover goes on",
@@ -149,7 +150,7 @@ def _commands(state: State) -> Iterator[Said]:
         if group.pause_until_us:
             yield _typed(f"tanist resume {name}", f"ends the pause of {name}")
         block = wait_of(state, group)
-        if block is not None and block.reason in ("approval", "hold-down", "limit", "fleet-limit"):
+        if block is not None and block.reason in _APPROVED and group.saga is not None:
             yield _typed(f"tanist approve {name}", "lets the waiting failover go")
         if block is not None and block.reason in ("hold-down", "limit"):
             yield _typed(f"tanist release {name}", "lifts what brakes it")

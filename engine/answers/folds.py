@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-from engine.core.decider import deadlines, decide
+from engine.core.deadlines import deadlines
+from engine.core.decider import decide
 from engine.core.events import DeadlinePassed, Recorded
 from engine.core.evolve import evolve
 from engine.core.replay import replay

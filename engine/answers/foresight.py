@@ -16,7 +16,8 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.blocking import want
 from engine.core.candidates import heir, table
-from engine.core.decider import next_due_us, step
+from engine.core.deadlines import next_due_us
+from engine.core.decider import step
 from engine.core.events import Evidence, Observation, Recorded, Result
 from engine.core.fleet import Health, Role
 from engine.core.owed import owed_of

@@ -28,6 +28,8 @@ PLAIN: Final[frozenset[type[ev.AnyEvent]]] = frozenset(
 _BAD: Final = (ev.Result.REFUSED, ev.Result.FAILED, ev.Result.UNKNOWN)
 _WAITS: Final = {
     "approval": ": it waits for an approval (tanist approve {group})",
+    "quorum": ": too few observers are there to say so, it waits for an approval "
+    "(tanist approve {group})",
     "hold-down": ": it waits for the hold-down to end (tanist approve {group} lets it go)",
     "limit": ": the limit is spent, it waits (tanist approve {group} lets it go)",
     "fleet-limit": ": the limit of the fleet is spent, it waits (tanist approve {group} or "

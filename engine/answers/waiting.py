@@ -80,7 +80,8 @@ def _lead(wanted: Want) -> str:
 def _reason(state: State, group: GroupState, block: Block) -> str:
     name = group.id
     ends = f"until {moment(block.until_us)}" if block.until_us else "until told otherwise"
-    source = group.saga.source if group.saga else getattr(want(group), "source", "")
+    saga = group.saga
+    source = saga.source if saga else getattr(want(group), "source", "")
     match block.reason:
         case "pause":
             return pauses(state, group)
@@ -113,9 +114,14 @@ def _reason(state: State, group: GroupState, block: Block) -> str:
             against = votes(state, group, active, state.at_us)
             said = " and ".join(vote.observer or "this engine" for vote in against)
             quorum = observers_of(state.policy_of(group)).quorum
+            until = (
+                "no verdict before the others do"
+                if saga is None
+                else f"it goes on when the others do, and tanist approve {name} lets it go"
+            )
             return (
                 f"{said} of the {quorum} observers that are needed say{'s' * (len(against) == 1)} "
-                "that the active has failed: no verdict before the others do"
+                f"that the active has failed: {until}"
             )
         case "observers contradict":
             return (

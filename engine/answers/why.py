@@ -16,7 +16,7 @@ from engine.answers.held import CALLING, Held
 from engine.answers.search import Finder
 from engine.answers.times import iso
 from engine.core import events as ev
-from engine.core.decider import SILENCE
+from engine.core.deadlines import SILENCE
 from engine.core.errors import ConfigurationError
 from engine.core.events import AnyEvent, Recorded, Verdict
 from engine.log.protocol import Log
@@ -56,6 +56,7 @@ _OF_SAGA: Final = (
 _LARGE: Final = ("policy", "masters", "table", "control", "before", "after", "state", "chain")
 _LEFT: Final = {
     "failed": "the one that failed",
+    "suspected": "the one that is said to have failed",
     "activation-lost": "the one that lost its activation",
 }
 _NAMED: Final = re.compile(r"failover (\d+): ")  # how a fence says what it belongs to

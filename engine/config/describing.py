@@ -255,7 +255,7 @@ def _warnings(policy: GroupPolicy, masters: Sequence[Master]) -> Iterable[str]:
         others = "another observer" if quorum == 2 else f"{quorum - 1} other observers"
         yield (
             f"observers.quorum {quorum}: without {others} (tanist observer) no master ever fails, "
-            "and nothing is failed over"
+            "and every failover waits for tanist approve"
         )
     if policy.mode is Mode.ACTIVE_STANDBY and len(masters) == 1:
         yield "there is no standby: if its only master fails, the group is down"

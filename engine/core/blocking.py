@@ -19,6 +19,7 @@ from engine.core.state import (
 )
 from engine.core.state import (
     GroupState,
+    MasterState,
     Phase,
     Saga,
     State,
@@ -26,7 +27,9 @@ from engine.core.state import (
     leaves_no_doubt,
     paused_until,
 )
+from engine.core.voting import lacks_quorum
 
+SUSPECTED: Final = "suspected"  # why a failover is open whose source no quorum has failed
 RETRY_US: Final = 1_000_000  # the first back-off of a headless group [us]; doubles
 RETRY_US_MAX: Final = 64 * RETRY_US
 
@@ -34,7 +37,7 @@ RETRY_US_MAX: Final = 64 * RETRY_US
 class Want(msgspec.Struct, frozen=True, kw_only=True):
     """Why a group needs another active."""
 
-    why: str  # failed, activation-lost, first, headless
+    why: str  # failed, activation-lost, first, headless, suspected
     source: str
     is_hard: bool
     evidence: tuple[int, ...]
@@ -67,6 +70,28 @@ def want(group: GroupState) -> Want | None:
     return None
 
 
+def suspects(state: State, group: GroupState, at_us: int) -> Want | None:
+    """Return that the active may have to be replaced, although too few are there to say so."""
+    active = active_of(group)
+    against = lacks_quorum(state, group, active, at_us)
+    if not against or state.policy_of(group).automation is Automation.OBSERVE:
+        return None
+    evidence = tuple(sorted({seq for vote in against for seq in vote.evidence}))
+    return Want(why=SUSPECTED, source=active, is_hard=False, evidence=evidence)
+
+
+def is_wanted(group: GroupState, saga: Saga) -> bool:
+    """Return whether an automatic failover that is open is wanted still.
+
+    One upon a suspicion is until anybody has heard the master that it is about.
+    """
+    if want(group) is not None:
+        return True
+    source = group.masters[saga.source]
+    heard = (source.good_seq, *(eye.good_seq for eye in source.eyes.values()))
+    return saga.why == SUSPECTED and max(heard) < saga.seq
+
+
 def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block | None:
     """Return what keeps a failover of `group` from being opened; None: nothing does."""
     policy = state.policy_of(group)
@@ -79,11 +104,10 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     if wanted.why == "first" and sum(_claims(group)) > 1:
         return Block(reason="several report themselves active")
     if wanted.why == "failed":
-        source, delay = group.masters[wanted.source], policy.failover
-        delay_us = delay.delay_crash_us if wanted.is_hard else delay.delay_staleness_us
-        ends_us = source.failed_us + delay_us
-        if at_us < ends_us:
-            return Block(reason="delay", until_us=ends_us)
+        source = group.masters[wanted.source]
+        block = _delay(state, group, source, at_us, is_hard=wanted.is_hard)
+        if block is not None:
+            return block
         if source.health is Health.RECOVERING:
             return Block(reason="it answers again")  # until it is trusted, or fails once more
     if at_us < group.retry_at_us:
@@ -95,6 +119,17 @@ def blocked(state: State, group: GroupState, wanted: Want, at_us: int) -> Block 
     if wanted.why == "failed" and candidates.is_doubtful(state, group.masters[wanted.source]):
         return Block(reason="doubt")  # until it answers, or was counted anew
     return _better(state, group, at_us)
+
+
+def _delay(
+    state: State, group: GroupState, source: MasterState, at_us: int, *, is_hard: bool
+) -> Block | None:
+    """Return until when a failed master may come back before anybody takes its place."""
+    failover = state.policy_of(group).failover
+    ends_us = source.failed_us + (
+        failover.delay_crash_us if is_hard else failover.delay_staleness_us
+    )
+    return Block(reason="delay", until_us=ends_us) if at_us < ends_us else None
 
 
 def _better(state: State, group: GroupState, at_us: int) -> Block | None:
@@ -130,6 +165,13 @@ def waiting(state: State, group: GroupState, saga: Saga, at_us: int) -> Block | 
         return Block(reason="grace", until_us=grace_us)
     if policy.automation is not Automation.AUTO:
         return Block(reason="approval")
+    if saga.why == SUSPECTED:
+        if want(group) is None:
+            return Block(reason="quorum")
+        failed = group.masters[saga.source]  # it waits from the verdict on, like any other
+        block = _delay(state, group, failed, at_us, is_hard=_is_hard(group, saga))
+        if block is not None:
+            return block
     if not saga.source:
         return None  # a group that nobody serves is not held down, and its retries do not count
     block = brake(state, group, at_us, is_hard=_is_hard(group, saga), saga=saga)

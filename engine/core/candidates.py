@@ -9,6 +9,7 @@ from typing import Final
 from engine.core.events import Figures, Verdict
 from engine.core.fleet import Health, Role
 from engine.core.load import business, freshness, staleness, told
+from engine.core.policy import fresh_us
 from engine.core.state import GroupState, MasterState, State, active_of, leaves_no_doubt, windows
 
 UNHEARD: Final = "unheard"
@@ -16,8 +17,7 @@ UNHEARD: Final = "unheard"
 
 def fresh_within_us(state: State, group: GroupState) -> int:
     """Return how old a candidate's last good probe may be [us]: 2 * interval + timeout."""
-    probe = state.policy_of(group).probe
-    return 2 * probe.interval_us + probe.timeout_us
+    return fresh_us(state.policy_of(group))
 
 
 def table(

@@ -15,13 +15,14 @@ from engine.core.levels import CRITICAL, WARNING, Condition, Levels
 from engine.core.load import staleness
 from engine.core.policy import AlertPolicy, Automation, FenceKind, sums
 from engine.core.serving import able
-from engine.core.state import GroupState, Phase, Saga, State, is_active_standby, windows
+from engine.core.state import GroupState, Phase, Saga, State, is_active_standby, is_maintained
 
 WELL: Final = (Health.HEALTHY, Health.DEGRADED)
 
 # What an open failover waits for, and the alert that says so.
 _WAITS: Final = {
     "approval": ("approval", CRITICAL),
+    "quorum": ("approval", CRITICAL),
     "limit": ("limit", CRITICAL),
     "fleet-limit": ("limit", CRITICAL),
     "hold-down": ("held-down", WARNING),
@@ -67,22 +68,15 @@ def fleet_conditions(state: State, at_us: int) -> Iterator[Condition]:
     if fleet.doubt_seq:
         evidence = (fleet.doubt_seq,)
         yield Condition(kind="doubt", subject=FLEET, levels=WARNING, evidence=evidence)
-    if fleet.stepped_us and at_us < fleet.stepped_us + policy.late_us:
-        yield Condition(
-            kind="clock",
-            subject=FLEET,
-            levels=WARNING,
-            figures=(("step_us", fleet.step_us),),
-            ends_us=fleet.stepped_us + policy.late_us,
-        )
-    if fleet.stalled_us and at_us < fleet.stalled_us + policy.late_us:
-        yield Condition(
-            kind="engine-late",
-            subject=FLEET,
-            levels=WARNING,
-            figures=(("stall_us", fleet.stall_us),),
-            ends_us=fleet.stalled_us + policy.late_us,
-        )
+    for kind, since_us, figure in (
+        ("clock", fleet.stepped_us, ("step_us", fleet.step_us)),
+        ("engine-late", fleet.stalled_us, ("stall_us", fleet.stall_us)),
+    ):
+        ends_us = since_us + policy.late_us
+        if since_us and at_us < ends_us:
+            yield Condition(
+                kind=kind, subject=FLEET, levels=WARNING, figures=(figure,), ends_us=ends_us
+            )
 
 
 def _masters(state: State, group: GroupState, at_us: int) -> Iterator[Condition]:
@@ -97,9 +91,8 @@ def _masters(state: State, group: GroupState, at_us: int) -> Iterator[Condition]
             yield Condition(kind="contradict", subject=name, levels=WARNING, evidence=evidence)
         if master.is_doubted:
             doubted += 1
-            spans = windows(state, group, master)
-            if any(from_us <= at_us < to_us for from_us, to_us in spans):
-                continue  # somebody is at work on it
+            if is_maintained(state, group, master, at_us):
+                continue
             evidence = (master.failed_seq,)
             yield Condition(kind="master-failed", subject=name, levels=WARNING, evidence=evidence)
     if doubted == len(group.masters):  # one that is only silent may be well

@@ -96,7 +96,8 @@ class FailoverStarted(Event, frozen=True, kw_only=True):
     """The subject (a group) changes its active master."""
 
     id: int
-    why: str  # failed, activation-lost, headless, first, switchover, forced, rollback
+    # failed, suspected, activation-lost, headless, first, switchover, forced, rollback, failback
+    why: str
     source: str  # "" if nobody was active
     to: str  # the master that was asked for; "" if the best is taken
     planned: bool  # the source is drained and the target looked at first

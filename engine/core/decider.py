@@ -9,17 +9,14 @@ call the same functions. Neither reads a clock: time is an argument.
 
 import functools
 import heapq
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from engine.core import (
     ailing,
     alerts,
-    candidates,
     commands,
     detection,
-    failback,
     gauges,
     outcomes,
     outliers,
@@ -28,44 +25,30 @@ from engine.core import (
     tending,
 )
 from engine.core import events as ev
-from engine.core.blocking import (
-    blocked,
-    drain_ends_us,
-    fence_waits,
-    heir_waits,
-    is_draining,
-    waiting,
-    want,
+from engine.core.calm import is_calm, look_whether_calm
+from engine.core.deadlines import (
+    SILENCE,
+    STALENESS,
+    deadlines_of,
+    first_due,
+    staleness,
+    unspent,
 )
 from engine.core.detection import decide_silence
-from engine.core.dues import FAR_US, Due
+from engine.core.dues import Due
 from engine.core.events import FLEET, Observation, Recorded
 from engine.core.evolve import evolve as evolve
 from engine.core.failover import consider, consider_asked, consider_messages
 from engine.core.fencing import Todo
-from engine.core.fleet import Health, Role
-from engine.core.healing import healing_due
 from engine.core.leading import strays_from
 from engine.core.owed import owed_of
-from engine.core.policy import Automation
-from engine.core.seen import MAINTENANCE, SILENT
-from engine.core.state import (
-    GroupState,
-    MasterState,
-    Phase,
-    Place,
-    State,
-    is_active_standby,
-    windows,
-)
+from engine.core.seen import SILENT
+from engine.core.state import GroupState, State
 from engine.core.step import Evolve, Step
 
 Consider: TypeAlias = Callable[[State, GroupState, int], Todo | None]
 Decide: TypeAlias = Callable[[Step, Observation], None]
 
-SILENCE: Final = "unknown_after"
-STALENESS: Final = (SILENCE, SILENT)  # deadlines that only say that something is not known any more
-ALERT: Final = "alert"
 _WORK: Final = (ev.MessageAccepted, ev.MessageAcked)
 
 
@@ -165,132 +148,6 @@ def _decide_acked(step: Step, event: ev.MessageAcked) -> None:
         step.emit(ev.MessageDone(key=event.key), subject=place.group.id)
 
 
-def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
-    """Return every deadline with whether it is an acting one: derived, never stored.
-
-    Staleness deadlines say that something is not known any more; acting ones are the ends of what
-    `blocked` and `waiting` wait for.
-    """
-    for group in (*state.groups.values(), None):
-        yield from _deadlines_of(state, group)
-
-
-def _deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool, Due]]:
-    """Return the deadlines of a part; None: those of the fleet."""
-    part = FLEET if group is None else group.id
-    for due_us in alerts.alert_deadlines(state, group):
-        yield True, (due_us, part, ALERT, part)
-    if group is None:
-        return
-    if group.scheduled is not None:
-        yield True, (group.scheduled.due_us, group.id, scheduling.SCHEDULE, group.id)
-    yield from _staleness(state, group)
-    yield from _maintenance(state, group)
-    for at_us, name in outliers.ends(group):
-        yield True, (at_us, group.id, outliers.EJECTION, name)
-    for at_us, name in healing_due(state, group):
-        yield True, (at_us, group.id, "recover", name)
-    if is_active_standby(state, group):
-        yield from _acting(state, group)
-
-
-def _staleness(state: State, group: GroupState, name: str = "") -> Iterator[tuple[bool, Due]]:
-    """Return when the masters of a group become stale; with `name`, that one alone."""
-    policy = state.policy_of(group)
-    masters = {name: group.masters[name]} if name else group.masters
-    limit_us = policy.probe.unknown_after_us
-    if limit_us:
-        for name, master in masters.items():
-            if master.health is not Health.UNKNOWN:
-                yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
-    silent_us = 0 if policy.degraded is None else policy.degraded.silent_after_us
-    if silent_us:
-        for name, master in masters.items():
-            report = master.report
-            if report is not None and report.load_us and not report.is_silent:
-                yield False, (report.load_us + silent_us, group.id, SILENT, name)
-
-
-def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
-    """Return when a window begins or ends: who serves, and who may, changes by time alone."""
-    is_any = group.maintenance or state.fleet.maintenance
-    for name, master in group.masters.items():
-        if not (is_any or master.maintenance):
-            continue
-        for window in windows(state, group, master):
-            for at_us in window:
-                if at_us > group.windows_us:
-                    yield True, (at_us, group.id, MAINTENANCE, name)
-
-
-def _acting(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
-    at_us, saga = state.at_us, group.saga
-    block = None
-    if saga is None:
-        wanted = want(group)
-        if wanted is not None:
-            block = blocked(state, group, wanted, at_us)
-        elif group.failback_to and failback.is_wanted(state, group, at_us):
-            block = failback.block_of(state, group, at_us)
-    elif saga.phase is Phase.SELECTING:
-        block = waiting(state, group, saga, at_us)
-    elif is_draining(group):
-        yield True, (drain_ends_us(state, group, saga), group.id, "drain", group.id)
-    elif saga.phase is Phase.FENCING:
-        block = fence_waits(state, group) or heir_waits(state, group, saga, at_us)
-    if block is not None and block.until_us:
-        yield True, (block.until_us, group.id, block.reason, group.id)
-
-
-def next_due_us(state: State) -> int | None:
-    """Return when the next deadline may be due [us], or before; None if there is none."""
-    dues = state.cache.dues
-    if not dues.next_us:
-        _first_due(state, state.at_us)
-    return dues.next_us if dues.next_us < FAR_US else None
-
-
-def nothing_due_before(state: State, upto_us: int) -> int:
-    """Return before when no deadline is due [us], as the state is; looked at up to `upto_us`."""
-    _first_due(state, upto_us)
-    return state.cache.dues.next_us
-
-
-def _unspent(state: State, part: str, *, stale: str = "") -> Due | None:
-    """Return the first deadline of a part that has not been acted upon in vain; None: it has none.
-
-    `stale`: of those that say that something is not known any more of this master.
-    """
-    spent, group = state.cache.dues.spent.get(part, ()), state.groups.get(part)
-    if stale:
-        assert group is not None
-        found = _staleness(state, group, stale)
-    else:
-        found = _deadlines_of(state, group)
-    return min((due for _, due in found if due not in spent), default=None)
-
-
-def _first_due(state: State, upto_us: int) -> Due | None:
-    """Return the first deadline due at `upto_us` or before, and remember when the next one is.
-
-    Only those parts are looked at of which that is not known, and those that may be the first.
-    """
-    dues = state.cache.dues
-    if dues.next_us > upto_us:
-        return None
-    for part in dues.stirred.take(itertools.chain(state.groups, (FLEET,))):
-        due = _unspent(state, part)
-        dues.bounds.note(part, FAR_US if due is None else due[0])
-    while True:
-        dues.next_us, part = dues.bounds.first()
-        if dues.next_us > upto_us:
-            return None
-        due = _unspent(state, part)
-        if due is not None and due[0] <= dues.next_us:
-            return due
-        dues.bounds.note(part, FAR_US if due is None else due[0])
-
-
 def step(
     state: State,
     event: Observation | None,
@@ -333,7 +190,7 @@ def step(
 
 def _fire_due(sheet: Step, decide: Decide, upto_us: int) -> None:
     """Fire what is due, and act upon each."""
-    while (due := _first_due(sheet.state, upto_us)) is not None:
+    while (due := first_due(sheet.state, upto_us)) is not None:
         _fire(sheet, decide, due)
 
 
@@ -346,7 +203,7 @@ def _fire_stale(sheet: Step, decide: Decide, upto_us: int) -> None:
     if state.cache.dues.next_us > upto_us:
         return
     firsts = (
-        _unspent(state, group.id, stale=name)
+        unspent(state, group.id, stale=name)
         for group in state.groups.values()
         for name in group.masters
     )
@@ -355,7 +212,7 @@ def _fire_stale(sheet: Step, decide: Decide, upto_us: int) -> None:
     while waiting and waiting[0][0] <= upto_us:
         due = heapq.heappop(waiting)
         _fire(sheet, decide, due, idle=True)
-        follower = _unspent(state, due[1], stale=due[3])
+        follower = unspent(state, due[1], stale=due[3])
         if follower is not None:
             heapq.heappush(waiting, follower)
 
@@ -374,9 +231,9 @@ def _fire(sheet: Step, decide: Decide, due: Due, *, idle: bool = False) -> None:
     for name, spent in vain.items():
         group = state.groups.get(name)
         if group is not None and what in STALENESS and spent == {due}:
-            left = _staleness(state, group, subject)  # those of all others cannot be this one
+            left = staleness(state, group, subject)  # those of all others cannot be this one
         else:
-            left = _deadlines_of(state, group)
+            left = deadlines_of(state, group)
         spent.intersection_update(other for _, other in left)
         if spent:
             state.cache.dues.spent[name] = spent
@@ -396,7 +253,7 @@ def _take(
     state = sheet.state
     if type(event) is ev.ProbeOk:
         place = state.cache.places[subject]
-        _look_whether_calm(state, place, subject)
+        look_whether_calm(state, place, subject)
         sheet.observe(event, subject=subject, at_us=at_us)
         if subject in place.calm:
             return
@@ -472,62 +329,3 @@ def _assume(sheet: Step, decide: Decide, group: GroupState) -> bool:
     decide(sheet, outcome)
     sheet.subject = before
     return True
-
-
-def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
-    """Return whether a good probe of `master` like its last one calls for no decision."""
-    if (
-        master.health is not Health.HEALTHY
-        or master.fence is not None
-        or master.is_unjudged
-        or master.excused_seq == master.good_seq  # the same answer again will be judged
-        or master.failures
-        or master.question
-        or master.poor
-        or master.disagree_seq
-        or (master.flaps is not None and master.flaps.since_seq)
-        or any(eye.failures or eye.question for eye in master.eyes.values())
-        or state.fleet.doubt_seq
-        or master.is_excluded
-        or master.is_drained
-        or group.saga is not None
-        or group.rollback is not None
-    ):
-        return False
-    if not is_active_standby(state, group):
-        return master.role is Role.ACTIVE and not master.lost_seq
-    if candidates.is_stray(master):
-        return False
-    says_active = master.reported_role == Role.ACTIVE.value
-    is_active = master.role is Role.ACTIVE
-    if detection.follows_reports(state, group) and says_active != is_active:
-        return False
-    is_told = state.policy_of(group).automation is not Automation.OBSERVE
-    return want(group) is None and not (is_told and master.promote_owed)
-
-
-def _look_whether_calm(state: State, place: Place, subject: str) -> bool:
-    """Return whether a master is calm; who is at peace in a group that is settled becomes so."""
-    if subject in place.calm:
-        return True
-    if not place.calm.is_settled or not is_calm(state, place.group, place.master):
-        return False
-    place.calm.add(subject)
-    return True
-
-
-def is_quiet(state: State, event: ev.ProbeOk, *, subject: str, at_us: int) -> bool:
-    """Return whether `step` would append this good probe alone; if so, to evolve it is all.
-
-    Whoever reads a log back takes nine of ten events so, at half of what a step costs.
-    """
-    place = state.cache.places.get(subject)
-    if place is None or not place.is_plain or event.observer or state.cache.dues.next_us <= at_us:
-        return False
-    master = place.master
-    return (
-        event.epoch == master.reported_epoch
-        and event.boot == master.boot
-        and event.role == master.reported_role
-        and _look_whether_calm(state, place, subject)
-    )

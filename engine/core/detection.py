@@ -24,9 +24,18 @@ from collections.abc import Iterator
 from engine.core import events as ev
 from engine.core.ailing import ailment, decide_ailing, decide_flapping
 from engine.core.doubting import decide_doubt
+from engine.core.failover import consider_suspects
 from engine.core.fleet import Health, Role
 from engine.core.policy import Automation
-from engine.core.state import Fence, GroupState, MasterState, Place, State, is_active_standby
+from engine.core.state import (
+    Fence,
+    GroupState,
+    MasterState,
+    Place,
+    State,
+    active_of,
+    is_active_standby,
+)
 from engine.core.step import Step
 from engine.core.voting import verdict
 
@@ -150,8 +159,19 @@ def decide_probe_failed(step: Step) -> None:
     failed = verdict(step, place)
     if failed is not None:
         _fail(step, failed)
-    elif is_own:
+        return
+    if is_own:
         decide_ailing(step, place)  # it may flap without ever failing
+    _decide_suspicion(step, place.group)
+
+
+def _decide_suspicion(step: Step, group: GroupState) -> None:
+    """Open a failover that waits, where too few are there to fail the active."""
+    state = step.state
+    if is_active_standby(state, group) and step.subject == active_of(group):
+        todo = consider_suspects(state, group, state.at_us)
+        if todo is not None:
+            step.emit(todo[1], subject=todo[0])
 
 
 def _fail(step: Step, failed: ev.MasterFailed) -> None:

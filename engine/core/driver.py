@@ -21,7 +21,9 @@ import msgspec
 from engine.core import events as ev
 from engine.core import messages
 from engine.core import state as st
-from engine.core.decider import Decide, decide, is_quiet, next_due_us, step
+from engine.core.calm import is_quiet
+from engine.core.deadlines import next_due_us
+from engine.core.decider import Decide, decide, step
 from engine.core.dues import Due
 from engine.core.errors import CommandRefused
 from engine.core.events import FLEET, Observation, Recorded

@@ -84,7 +84,7 @@ def after(state: State, group: GroupState, saga: Saga, result: str, at_us: int) 
         if is_left and not group.failback_to and saga.why not in ASKED:
             return saga.source, at_us + stable_us  # whoever takes over next takes over from it
         return group.failback_to, group.failback_us
-    home = group.masters.get(group.failback_to or saga.source or group.left)
+    home = group.masters.get(group.failback_to or saga.source or group.leaver)
     if saga.why in (*ASKED, "first") or home is None:
         return "", 0
     heir = group.masters[saga.heir].declared

@@ -15,6 +15,7 @@ from engine.core.blocking import (
     Want,
     blocked,
     claims,
+    suspects,
     waiting,
     want,
 )
@@ -35,10 +36,10 @@ from engine.core.state import (
     control_digest,
     control_of,
     is_active_standby,
+    is_maintained,
     newest_reported,
     next_epoch,
     paused_until,
-    windows,
 )
 
 PIECES: Final = 4  # of what each master gets of a long queue, in a group whose masters all serve
@@ -98,6 +99,17 @@ def _consider_standby(state: State, group: GroupState, at_us: int) -> Todo | Non
         return _consider_want(state, group, wanted, at_us)
     todo = _consider_strays(state, group, at_us)
     return todo or consider_failback(state, group, at_us)
+
+
+def consider_suspects(state: State, group: GroupState, at_us: int) -> Todo | None:
+    """Return that a failover is opened and waits, because too few are there to fail the active.
+
+    It is asked when a probe of the active has failed: silence alone is no evidence.
+    """
+    if group.saga is not None or group.rollback is not None or want(group) is not None:
+        return None
+    wanted = suspects(state, group, at_us)
+    return None if wanted is None else _consider_want(state, group, wanted, at_us)
 
 
 def _consider_want(state: State, group: GroupState, wanted: Want, at_us: int) -> Todo | None:
@@ -256,9 +268,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
     is_panic = in_panic(state, group)
     for name, master in group.masters.items():
         is_out = (
-            master.is_excluded
-            or master.is_drained
-            or any(from_us <= at_us < to_us for from_us, to_us in windows(state, group, master))
+            master.is_excluded or master.is_drained or is_maintained(state, group, master, at_us)
         )
         is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
         match master.role:

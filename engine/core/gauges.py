@@ -23,7 +23,7 @@ from engine.core.fleet import Health
 from engine.core.levels import WARNING, Condition, Levels
 from engine.core.policy import MINUTE, SECOND, AlertPolicy
 from engine.core.seen import Derived
-from engine.core.state import GroupState, MasterState, State, is_active_standby, windows
+from engine.core.state import GroupState, MasterState, State, is_active_standby, is_maintained
 
 FRESH_US: Final = 2 * MINUTE + 30 * SECOND  # figures that are older say nothing any more
 PPM: Final = 1_000_000  # parts per million in one
@@ -63,8 +63,7 @@ def of_group(
     for name, master in group.masters.items():
         if master.is_doubted or not (master.report or master.derived):
             continue
-        spans = windows(state, group, master)
-        if any(from_us <= at_us < to_us for from_us, to_us in spans):
+        if is_maintained(state, group, master, at_us):
             continue
         yield from _reported(group, name, master, policy, at_us)
         for what, derived in master.derived.items():

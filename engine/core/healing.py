@@ -13,7 +13,7 @@ from engine.core import events as ev
 from engine.core.fencing import Todo, is_told
 from engine.core.fleet import Health
 from engine.core.policy import Recover
-from engine.core.state import GroupState, MasterState, Phase, State, paused_until, windows
+from engine.core.state import GroupState, MasterState, Phase, State, is_maintained, paused_until
 
 DOUBLINGS_MAX: Final = 16
 # To start a program takes the engine some milliseconds, which an heir is not made to wait for.
@@ -68,4 +68,4 @@ def _may_be_healed(
     recovery = master.recovery
     if recovery is not None and (recovery.is_running or recovery.n >= recover.attempts):
         return False
-    return not any(from_us <= at_us < to_us for from_us, to_us in windows(state, group, master))
+    return not is_maintained(state, group, master, at_us)

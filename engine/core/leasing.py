@@ -7,7 +7,9 @@ and the lease counts from the last of them. A replica whose process is surely go
 from when that was seen. None is taken out of its group while what it renewed is waited for.
 
 A lease counts on the clock of one engine. How long none ran is what the wall clock says, which
-somebody may have set meanwhile; so for an engine that begins, it counts from its start.
+somebody may have set meanwhile; so for an engine that begins, it counts from its start. One that
+only stood still has its clock all the time: the lease ran on, and is over once everybody could be
+heard again.
 
 That a master keeps such a lease is what it says itself, and has to be no longer than the policy's;
 masters of other kinds keep what their operator declared, from the decision to fence on.
@@ -16,7 +18,7 @@ masters of other kinds keep what their operator declared, from the decision to f
 from typing import Final
 
 from engine.core.fleet import Health, Role
-from engine.core.policy import SECOND, FenceKind, lease_wait_us, renews_lease
+from engine.core.policy import SECOND, FenceKind, fresh_us, lease_wait_us, renews_lease
 from engine.core.state import GroupState, MasterState, Phase, Saga, State, leaves_no_doubt
 
 # Redis counts whole seconds, and how many replicas are good once a second: two at most on top.
@@ -38,7 +40,8 @@ def lease_ends_us(state: State, group: GroupState, left: MasterState) -> int:
     policy = state.policy_of(group)
     if policy.fence.kind is not FenceKind.LEASE or not _is_on_lease(left):
         return 0
-    since_us = max(left.left_at_us, state.fleet.started_us)
+    fleet = state.fleet
+    since_us = max(left.left_at_us, fleet.begun_us)
     if renews_lease(policy):
         if unleased(state, group):
             return 0
@@ -47,7 +50,10 @@ def lease_ends_us(state: State, group: GroupState, left: MasterState) -> int:
             if renewed_us is None:
                 return 0
             since_us = max(since_us, renewed_us)
-    return since_us + lease_wait_us(policy)
+    ends_us = since_us + lease_wait_us(policy)
+    if fleet.started_us > fleet.begun_us:
+        ends_us = max(ends_us, fleet.started_us + fresh_us(policy))
+    return ends_us
 
 
 def renewal_reasons(state: State, group: GroupState, name: str) -> list[str]:

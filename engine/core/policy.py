@@ -353,6 +353,11 @@ def lease_wait_us(policy: GroupPolicy) -> int:
     return lease_us + lease_us // DRIFT_PARTS
 
 
+def fresh_us(policy: GroupPolicy) -> int:
+    """Return for how long an answer is fresh [us]: everybody was asked again by then."""
+    return 2 * policy.probe.interval_us + policy.probe.timeout_us
+
+
 def sums(policy: GroupPolicy) -> Sums:
     """Return the worst detection, the longest blip ignored and the worst restoration.
 

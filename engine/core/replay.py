@@ -12,7 +12,8 @@ import msgspec
 from engine.core import events as ev
 from engine.core import lulls
 from engine.core import state as st
-from engine.core.decider import STALENESS, Decide, decide, step
+from engine.core.deadlines import STALENESS
+from engine.core.decider import Decide, decide, step
 from engine.core.events import GroupControl, Recorded
 from engine.core.evolve import evolve, evolve_all
 from engine.core.lulls import Stretch

@@ -15,6 +15,7 @@ from engine.core.blocking import (
     fence_waits,
     heir_unfit,
     heir_waits,
+    is_wanted,
     retry_us,
     waiting,
     want,
@@ -25,7 +26,16 @@ from engine.core.fleet import Health, Role
 from engine.core.hooks import hook_before
 from engine.core.leasing import lease_ends_us
 from engine.core.policy import Automation
-from engine.core.state import GroupState, Phase, Saga, State, active_of, next_epoch, paused_until
+from engine.core.state import (
+    GroupState,
+    MasterState,
+    Phase,
+    Saga,
+    State,
+    active_of,
+    next_epoch,
+    paused_until,
+)
 from engine.core.transfer import kept_digest
 
 # Somebody is at work on it by now: it is not promoted, whatever it was given.
@@ -88,10 +98,10 @@ def _select_planned(state: State, group: GroupState, saga: Saga, at_us: int) -> 
 def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | None:
     is_automatic = saga.why not in ASKED
     source = group.masters.get(saga.source)
-    if is_automatic and source is not None and source.role is Role.ACTIVE and want(group) is None:
-        is_silent = source.health is Health.UNKNOWN
-        reason = f"nothing is heard of {saga.source}" if is_silent else "the active recovered"
-        return _end(state, group, saga, "abandoned", reason, at_us)
+    is_served = source is not None and source.role is Role.ACTIVE
+    if is_automatic and is_served and not is_wanted(group, saga):
+        assert source is not None
+        return _end(state, group, saga, "abandoned", _why_not(saga, source), at_us)
     observes = state.policy_of(group).automation is Automation.OBSERVE
     if is_automatic and observes and not saga.attempt:
         # Nothing was taken from anybody, and by now nothing shall be.
@@ -119,6 +129,13 @@ def _select(state: State, group: GroupState, saga: Saga, at_us: int) -> Todo | N
     if saga.is_approved and not saga.attempt and not saga.to:
         return None  # an approval stays, and is used when a fit heir appears
     return _end(state, group, saga, "abandoned", "no candidate is left", at_us)
+
+
+def _why_not(saga: Saga, source: MasterState) -> str:
+    """Return why an automatic failover is not wanted any more."""
+    if source.health is Health.UNKNOWN:
+        return f"nothing is heard of {saga.source}"
+    return f"others hear {saga.source}" if source.failures else "the active recovered"
 
 
 def _worked_us(state: State, saga: Saga, at_us: int) -> int:
@@ -151,7 +168,8 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
         unfit = heir_unfit(state, group, saga, at_us)
         return _attempt_failed(saga, f"the heir became unfit: {unfit}") if unfit else None
     if source is not None and source.role is Role.ACTIVE:
-        if saga.why not in ASKED and want(group) is None:  # while a program ran
+        if saga.why not in ASKED and not is_wanted(group, saga):
+            # While a program ran.
             return _attempt_failed(saga, f"nothing speaks against {saga.source} any more")
         todo = hook_before(state, group, saga, "fence", saga.source)
         if todo is not None:

@@ -18,7 +18,7 @@ What is left out was not seen, as far as the log knows. So no decision rests on 
 what was decided.
 """
 
-from engine.core.decider import is_calm
+from engine.core.calm import is_calm
 from engine.core.events import Observation, ProbeOk
 from engine.core.fleet import Role
 from engine.core.state import GroupState, MasterState, State, active_of, is_active_standby

@@ -30,7 +30,7 @@ from engine.core.seen import Derived, Ejected, Eye, Flaps, Gaps, Report
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
 REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
-FOLD_VERSION: Final = 10  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 11  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):
@@ -240,7 +240,9 @@ class GroupState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     scheduled: Scheduled | None = None
     failback_to: str = ""  # who gets its place back when it was well for long enough; "": nobody
     failback_us: int = 0  # and not before
-    left: str = ""  # who served and was fenced outside of a failover; "": somebody took over since
+    leaver: str = (
+        ""  # who served and was fenced outside of a failover; "": somebody took over since
+    )
     derived: dict[str, Derived] = msgspec.field(default_factory=dict)  # figures of the group
     failed_id: int = 0  # an automatic failover that failed, and after which nobody has switched
 
@@ -255,6 +257,7 @@ class FleetState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     file_digest: str = ""  # of the last file that was offered
     release: str = ""
     started_us: int = 0  # the last start or resumption of an engine
+    begun_us: int = 0  # the last start of one: from here on all times are of one clock
     pause_until_us: int = 0  # -1: until resumed; 0: not paused
     pause_reason: str = ""
     maintenance: list[tuple[int, int]] = msgspec.field(default_factory=list)  # from, to [us]
@@ -528,6 +531,13 @@ def windows(state: State, group: GroupState, master: MasterState) -> Iterator[tu
     yield from master.maintenance
     yield from group.maintenance
     yield from state.fleet.maintenance
+
+
+def is_maintained(state: State, group: GroupState, master: MasterState, at_us: int) -> bool:
+    """Return whether somebody is at work on `master`."""
+    if not (master.maintenance or group.maintenance or state.fleet.maintenance):
+        return False  # so it is nearly always, and of each master it is asked often
+    return any(from_us <= at_us < to_us for from_us, to_us in windows(state, group, master))
 
 
 def paused_until(state: State, group: GroupState, at_us: int) -> int:

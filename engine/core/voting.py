@@ -15,7 +15,11 @@ said once, and once that it is over.
 
 Rule 3: a vote from before the last verdict on the master is none any more.
 
-Rule 4: a suspicion without hard evidence lasts as the policy says, shorter the more confirm it.
+Rule 4: where the quorum cannot be reached, for nobody else is there to say it, those who are cannot
+fail a master. But a failover from it is opened, and waits until the quorum is there or a person
+lets it go.
+
+Rule 5: a suspicion without hard evidence lasts as the policy says, shorter the more confirm it.
 
 An import may name observers and have none that is the engine's own. Then the shared counters are
 moved by all of them, and stand for the engine's.
@@ -187,6 +191,35 @@ def verdict(step: Step, place: Place) -> ev.MasterFailed | None:
             *_history(master),
         ),
     )
+
+
+def lacks_quorum(state: State, group: GroupState, name: str, at_us: int) -> list[Vote]:
+    """Return who says that `name` has failed, where all say so who are there, and are too few.
+
+    []: nobody does, or somebody hears it, or is there and has not said so.
+    """
+    policy = state.policy_of(group)
+    quorum = observers_of(policy).quorum
+    if quorum == 1:
+        return []
+    master = group.masters[name]
+    against = votes(state, group, master, at_us)
+    said = {vote.observer for vote in against}
+    if not 0 < len(said) < quorum or not _present(state, group, at_us) <= said:
+        return []
+    return [] if _held(policy, against, at_us) else against
+
+
+def _present(state: State, group: GroupState, at_us: int) -> set[str]:
+    """Return the observers that have looked at a master of `group` just now."""
+    ttl_us = observers_of(state.policy_of(group)).vote_ttl_us
+    fresh_us = fresh_within_us(state, group)
+    found = set()
+    for master in group.masters.values():
+        if OWN in master.observers and at_us - master.heard_us <= fresh_us:
+            found.add(OWN)
+        found.update(eye for eye, it in master.eyes.items() if at_us - it.heard_us <= ttl_us)
+    return found
 
 
 def _looks_soon(

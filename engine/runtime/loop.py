@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from engine.core import events as ev
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.driver import Batch, Driver
 from engine.core.errors import CommandRefused, LogConflict, LogError
 from engine.core.events import FLEET, Observation, Recorded

@@ -19,7 +19,9 @@ import msgspec
 from engine.core import events as ev
 from engine.core import lulls
 from engine.core import state as st
-from engine.core.decider import SILENCE, Decide, decide, is_quiet, next_due_us, step
+from engine.core.calm import is_quiet
+from engine.core.deadlines import SILENCE, next_due_us
+from engine.core.decider import Decide, decide, step
 from engine.core.events import FLEET, AnyEvent, Observation, Recorded
 from engine.core.evolve import evolve
 from engine.core.lulls import Known, Lull

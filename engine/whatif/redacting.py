@@ -55,7 +55,7 @@ class Sort(enum.Enum):
 # Every field of a struct that can hold text, bytes or a place, by name; a test holds it complete.
 FIELDS: Final[dict[str, Sort]] = {
     **dict.fromkeys(("active", "heir", "master", "masters", "source"), Sort.MASTER),
-    **dict.fromkeys(("failback_to", "spent", "target", "to"), Sort.MASTER),
+    **dict.fromkeys(("failback_to", "leaver", "spent", "target", "to"), Sort.MASTER),
     **dict.fromkeys(("assigned", "weights", "unseen"), Sort.MASTER),
     **dict.fromkeys(("group", "groups"), Sort.GROUP),
     **dict.fromkeys(("against", "eyes", "observer", "observers", "well"), Sort.OBSERVER),

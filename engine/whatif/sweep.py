@@ -9,7 +9,7 @@ import bisect
 from collections.abc import Iterable, Iterator
 
 from engine.core import lulls
-from engine.core.decider import nothing_due_before
+from engine.core.deadlines import nothing_due_before
 from engine.core.events import Recorded
 from engine.core.evolve import evolve
 from engine.core.lulls import Stretch

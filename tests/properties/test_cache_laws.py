@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core import events as ev
-from engine.core.decider import deadlines, step
+from engine.core.deadlines import deadlines
+from engine.core.decider import step
 from engine.core.dues import FAR_US
 from engine.core.events import FLEET, Observation
 from engine.core.failover import consider

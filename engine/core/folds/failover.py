@@ -34,7 +34,7 @@ def activated(state: State, recorded: Recorded) -> None:
     group.proposed_seq = 0
     group.retry_us = group.retry_at_us = 0
     if st.is_active_standby(state, group):
-        group.assigned, group.left = recorded.subject, ""
+        group.assigned, group.leaver = recorded.subject, ""
         group.switch_epoch = event.epoch
 
 
@@ -138,7 +138,7 @@ def master_fenced(state: State, recorded: Recorded) -> None:
         master.left_at_us = recorded.at_us
     is_serving = master.role in (Role.ACTIVE, Role.DRAINING)
     if group.saga is None and is_serving and recorded.subject == group.assigned:
-        group.left = recorded.subject
+        group.leaver = recorded.subject
     master.role = ROLE.move(master.role, recorded)
     before = master.fence
     master.fence = st.Fence(
@@ -237,7 +237,7 @@ def failover_ended(state: State, recorded: Recorded) -> None:
     group.retry_at_us = event.retry_at_us
     group.failback_to, group.failback_us = event.failback_to, event.failback_us
     if event.result == "completed":
-        group.left = ""
+        group.leaver = ""
 
 
 def outcome(state: State, recorded: Recorded) -> None:

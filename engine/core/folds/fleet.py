@@ -31,6 +31,7 @@ def engine_started(state: State, recorded: Recorded) -> None:
     state.fleet.started_us = recorded.at_us
     if isinstance(event, ev.EngineStarted):
         state.fleet.release = event.release
+        state.fleet.begun_us = recorded.at_us
     else:
         state.fleet.stalled_us, state.fleet.stall_us = recorded.at_us, event.stall_us
     unsettle(state)

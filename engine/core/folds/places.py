@@ -57,15 +57,17 @@ def saga_of(group: GroupState, recorded: Recorded) -> st.Saga:
 
 
 def unsettle(state: State) -> None:
-    """Let no good probe pass undecided until every group was looked at again.
+    """Let no good probe pass undecided until its group was looked at again.
 
-    The next of each master may be what is waited for since a start, so it is not like the last.
+    Where one serves, the next of each master may be what is waited for since a start, so it is not
+    like the last. Where all do, nobody's is.
     """
     for calm in state.cache.calm.values():
         calm.clear()
     for place in state.cache.places.values():
-        place.is_plain = place.is_steady = False
-        place.is_awaited = True
+        if st.is_active_standby(state, place.group):
+            place.is_plain = place.is_steady = False
+            place.is_awaited = True
     state.cache.stir_all()
 
 

@@ -116,13 +116,25 @@ def test_a_quorum_that_is_not_there_is_named() -> None:
     story.probe(3)
     story.at_us += 1_000
     story.n += 1
-    story.see(ev.ProbeFailed(n=story.n, evidence=Evidence.OVERDUE), "a")
-    assert said(story) == (
-        "a: this engine of the 2 observers that are needed says that the active has failed: no "
-        "verdict before the others do"
-    )
+    failed = ev.ProbeFailed(n=story.n, evidence=Evidence.OVERDUE)
+    seen = ev.ProbeOk(n=1, latency_us=1, observer="o2")
+    story.see(seen, "b")
+    story.see(failed, "a")
+    says = "this engine of the 2 observers that are needed says that the active has failed"
+    assert said(story) == f"a: {says}: no verdict before the others do"
     story.probe()
     assert wait_of(story.state, story.state.groups[GROUP]) is None
+    # Nobody else is there to say so.
+    story.at_us += 5 * SECOND + 1
+    story.probe()
+    story.n += 1
+    story.see(msgspec.structs.replace(failed, n=story.n), "a")
+    saga = story.state.groups[GROUP].saga
+    assert saga is not None
+    assert said(story) == (
+        f"failover {saga.id} waits: {says}: it goes on when the others do, and tanist approve "
+        f"{GROUP} lets it go"
+    )
 
 
 def test_observers_that_contradict_are_named_although_nothing_is_wanted() -> None:

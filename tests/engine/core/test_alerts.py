@@ -5,7 +5,7 @@ import pytest
 from engine.core import events as ev
 from engine.core.alerts import find
 from engine.core.conditions import conditions
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, Recorded, Result
 from engine.core.evolve import evolve

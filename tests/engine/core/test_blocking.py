@@ -4,7 +4,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.blocking import RETRY_US, Block, blocked, waiting, want
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.events import FLEET, Recorded
 from engine.core.fleet import Health
 from engine.core.policy import MS, SECOND, Automation

@@ -7,7 +7,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.blocking import drain_ends_us, is_draining
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.events import Recorded, Result
 from engine.core.fleet import Mode, Role
 from engine.core.policy import MS, SECOND, Automation, FenceKind

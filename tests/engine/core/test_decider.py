@@ -3,7 +3,9 @@
 import pytest
 
 from engine.core import events as ev
-from engine.core.decider import deadlines, is_calm, next_due_us, step
+from engine.core.calm import is_calm
+from engine.core.deadlines import deadlines, next_due_us
+from engine.core.decider import step
 from engine.core.events import FLEET
 from engine.core.fleet import Mode
 from engine.core.policy import MS, SECOND, Automation

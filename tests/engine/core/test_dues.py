@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from engine.core import decider
+from engine.core import deadlines, decider
 from engine.core import events as ev
-from engine.core.decider import SILENCE, decide, next_due_us, step
+from engine.core.deadlines import SILENCE, next_due_us
+from engine.core.decider import decide, step
 from engine.core.driver import Driver
 from engine.core.dues import FAR_US, Due, Earliest
 from engine.core.events import Evidence, Observation, Recorded
 from engine.core.fleet import Health
-from engine.core.policy import SECOND
+from engine.core.policy import SECOND, Degraded
+from engine.core.seen import SILENT
 from engine.core.step import Step
 from tests.engine.core.build import START_US, Story, declared, loaded, made, only
 
@@ -123,7 +125,7 @@ def test_after_a_stop_a_large_group_is_looked_at_master_by_master(
     tale = Story(made("bench", unknown_after_us=SILENT_US), masters=declared(names))
     tale.ok(*names)
     asked = 0
-    staleness = decider._staleness
+    staleness = deadlines.staleness
 
     def counted(*args: Any) -> Iterator[tuple[bool, Due]]:
         nonlocal asked
@@ -131,13 +133,28 @@ def test_after_a_stop_a_large_group_is_looked_at_master_by_master(
             asked += 1
             yield each
 
-    monkeypatch.setattr(decider, "_staleness", counted)
+    for module in (deadlines, decider):
+        monkeypatch.setattr(module, "staleness", counted)
     stopped_us = tale.state.at_us
     tale.wait(10 * SILENT_US)
     taken = tale.see(ev.EngineStarted(release="1", stopped_at_us=stopped_us))
     assert passed(taken) == names
     assert silent(tale) == set(names)
     assert len(names) <= asked < 10 * len(names)
+
+
+def test_after_a_stop_all_that_became_stale_of_one_master_is_said_in_its_order() -> None:
+    limits = Degraded(queue=5, silent_after_us=2 * SILENT_US)
+    tale = Story(made("bench", unknown_after_us=SILENT_US, degraded=limits), names="ab")
+    tale.ok("a", "b")
+    tale.see(ev.LoadReported(queue=1), "a")
+    stopped_us = tale.state.at_us
+    tale.wait(10 * SILENT_US)
+    taken = tale.see(ev.EngineStarted(release="1", stopped_at_us=stopped_us))
+    due = [
+        (one.subject, one.event.what) for one in taken if isinstance(one.event, ev.DeadlinePassed)
+    ]
+    assert due == [("a", SILENCE), ("b", SILENCE), ("a", SILENT)]
 
 
 def test_the_other_group_fails_over_meanwhile() -> None:

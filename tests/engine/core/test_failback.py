@@ -5,7 +5,7 @@ import msgspec
 from engine.core import events as ev
 from engine.core import failback
 from engine.core.blocking import Block
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.events import Recorded, Result
 from engine.core.policy import HOUR, MINUTE, MS, SECOND, Automation, Policy
 from engine.core.state import active_of
@@ -137,17 +137,17 @@ def test_one_that_lost_its_activation_before_there_was_an_heir_gets_its_place_ba
     later(tale, MINUTE)
     tale.work()
     assert active_of(tale.group) == "a"
-    assert (tale.group.failback_to, tale.group.left) == ("", "")
+    assert (tale.group.failback_to, tale.group.leaver) == ("", "")
 
 
 def test_one_that_gets_its_own_place_back_was_left_by_nobody() -> None:
     tale = story(failback="auto", failback_us=MINUTE, unknown_after_us=0, rise=1, names="a")
     tale.restarts("a")
     tale.ok("a")
-    assert tale.group.left == "a"
+    assert tale.group.leaver == "a"
     tale.work()
     assert active_of(tale.group) == "a"
-    assert (tale.group.failback_to, tale.group.left) == ("", "")
+    assert (tale.group.failback_to, tale.group.leaver) == ("", "")
 
 
 def test_whom_nobody_replaced_is_not_waited_for() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from engine.core import events as ev
 from engine.core.conditions import conditions
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.events import FLEET, Figures
 from engine.core.fleet import Mode
 from engine.core.gauges import FRESH_US, is_worth_recording

@@ -7,7 +7,7 @@ from engine.core import events as ev
 from engine.core.blocking import Block, fence_waits
 from engine.core.events import Result
 from engine.core.leasing import REDIS_SLACK_US, lease_ends_us, unleased
-from engine.core.policy import SECOND, Fence, FenceKind, Hooks
+from engine.core.policy import ALERTS, SECOND, Fence, FenceKind, Hooks, fresh_us
 from tests.engine.core.build import Story, declared, kinds, loaded, made, only, refused, subjects
 
 LEASE_US = 10 * SECOND
@@ -109,6 +109,58 @@ def test_a_lease_counts_anew_for_an_engine_that_begins(effects: str) -> None:
     assert ev.FenceConfirmed not in {type(one.event) for one in begun}
     ends_us = started_us + LEASE_US + DRIFT_US
     assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+
+
+@pytest.mark.parametrize("effects", ["http", "redis"])
+def test_a_lease_runs_on_while_an_engine_stands_still(effects: str) -> None:
+    """Stalls that come more often than a lease lasts must not make it endless."""
+    tale = leasing(effects)
+    tale.crashes("a")
+    left_us = tale.at_us
+    if effects == "redis":
+        tale.answers("detach", master="b")
+        tale.answers("detach", master="c")
+    for _ in range(5):
+        stopped_us = tale.at_us
+        tale.wait(2 * SECOND)
+        tale.see(ev.EngineResumed(stall_us=2 * SECOND, stopped_at_us=stopped_us))
+        tale.ok("b", "c")
+    ends_us = left_us + LEASE_US + DRIFT_US
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == ends_us
+    passes(tale, ends_us - tale.at_us)
+    assert ("transfer", "b") in tale.owed()
+
+
+def test_after_a_stall_that_outlasts_the_lease_everybody_is_heard_first() -> None:
+    tale = leasing("redis")
+    tale.crashes("a")
+    tale.answers("detach", master="b")
+    tale.answers("detach", master="c")
+    stopped_us = tale.at_us
+    tale.wait(2 * LEASE_US)
+    tale.see(ev.EngineResumed(stall_us=2 * LEASE_US, stopped_at_us=stopped_us))
+    looked_us = tale.at_us + fresh_us(tale.state.policy_of(tale.group))
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == looked_us
+    tale.restarts("b")  # and may follow a again, for all that is known
+    tale.ok("b")
+    assert lease_ends_us(tale.state, tale.group, tale.master("a")) == 0
+
+
+def test_a_lease_that_no_engine_lives_to_see_run_out_is_told_and_released() -> None:
+    tale = leasing()
+    tale.state.fleet.policy = msgspec.structs.replace(tale.state.fleet.policy, alerts=ALERTS)
+    tale.crashes("a")
+    told: set[str] = set()
+    for _ in range(10):
+        stopped_us = tale.at_us
+        tale.wait(LEASE_US // 2)
+        taken = tale.see(ev.EngineStarted(release="x", stopped_at_us=stopped_us))
+        taken += tale.ok("b", "c")
+        told |= {one.event.kind for one in taken if isinstance(one.event, ev.AlertRaised)}
+    assert "fence" in told
+    assert tale.owed() == [("fence", "a")]
+    tale.ask(ev.Released(scope="fence", author="x"), "a")
+    assert ("transfer", "b") in tale.owed()
 
 
 def test_a_fence_that_is_answered_is_not_waited_for() -> None:

@@ -4,11 +4,14 @@ import pytest
 
 from engine.core import events as ev
 from engine.core import state as st
-from engine.core.decider import is_quiet, next_due_us, nothing_due_before, step
+from engine.core.calm import is_quiet
+from engine.core.deadlines import next_due_us, nothing_due_before
+from engine.core.decider import step
 from engine.core.evolve import evolve
+from engine.core.fleet import Mode
 from engine.core.policy import MS, SECOND, Automation
 from engine.core.replay import replay
-from tests.engine.core.build import Story, story
+from tests.engine.core.build import Story, kinds, made, story
 
 
 def calm() -> Story:
@@ -51,6 +54,26 @@ def test_to_evolve_a_quiet_probe_is_what_a_step_does() -> None:
 def test_an_answer_that_says_something_new_is_not_quiet(changes: dict[str, object]) -> None:
     tale = calm()
     assert not asked(tale, answer(tale, **changes))
+
+
+def test_after_a_stall_nobody_is_judged_anew_where_all_serve() -> None:
+    tale = Story(made("lan", mode=Mode.ACTIVE_ACTIVE, automation=Automation.AUTO))
+    for _ in range(8):
+        tale.wait(100 * MS)
+        tale.ok("a", "b", "c")
+    tale.see(ev.EngineResumed(stall_us=2 * SECOND, stopped_at_us=tale.at_us))
+    assert asked(tale, answer(tale))
+    assert kinds(tale.ok("b")) == []
+
+
+def test_after_a_stall_each_is_heard_where_one_serves() -> None:
+    tale = calm()
+    tale.see(ev.EngineResumed(stall_us=2 * SECOND, stopped_at_us=tale.at_us))
+    tale.wait(MS)
+    tale.ok("a")
+    assert not asked(tale, answer(tale))
+    tale.ok("b")
+    assert asked(tale, answer(tale))
 
 
 def test_nobodys_answer_is_not_quiet() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.core import events as ev
-from engine.core.decider import next_due_us
+from engine.core.deadlines import next_due_us
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
 from engine.core.evolve import evolve

@@ -3,11 +3,13 @@
 import pytest
 
 from engine.core import events as ev
+from engine.core.deadlines import next_due_us
 from engine.core.detection import pending
 from engine.core.events import Evidence
 from engine.core.fleet import Health
-from engine.core.policy import MS, SECOND, Observers, Phi
-from tests.engine.core.build import Story, kinds, made, only, story
+from engine.core.policy import ALERTS, MS, SECOND, Automation, Observers, Phi, Policy
+from engine.core.state import active_of
+from tests.engine.core.build import Story, declared, kinds, loaded, made, only, story
 
 AGREE = Observers(quorum=2, vote_ttl_us=2 * SECOND)
 PHI = Phi(threshold_milli=8_000, deviation_us_min=5 * MS, warm_up=10)
@@ -275,6 +277,7 @@ def test_another_alone_is_believed_when_the_engine_cannot_look() -> None:
 
 def test_a_quorum_that_only_disagrees_fails_over_nobody() -> None:
     tale, eyes = watched()
+    eyes.ok("o2", "c")
     tale.fails("a", "a", "a")
     tale.wait(MS)
     assert kinds(eyes.ok("o2", "a")) == ["ObserversDisagree"]
@@ -484,3 +487,153 @@ def test_hard_evidence_waits_for_no_suspicion() -> None:
     phi = Phi(threshold_milli=8_000, deviation_us_min=MS, warm_up=10, suspicion_us_max=SECOND)
     tale = regular(phi=phi)
     assert "MasterFailed" in kinds(tale.crashes("b"))
+
+
+# A quorum that cannot be reached.
+
+
+def lone(**changes: object) -> tuple[Story, Eyes]:
+    """Return a story whose active is said to have failed by the engine alone, for it is alone."""
+    tale, eyes = watched(unknown_after_us=0, **changes)
+    tale.fails("a", "a")
+    tale.ok("b", "c")
+    return tale, eyes
+
+
+def test_who_is_alone_fails_nobody_and_the_failover_waits_for_an_approval() -> None:
+    tale, _ = lone()
+    taken = tale.fails("a")
+    started = only(taken, ev.FailoverStarted)
+    assert (started.why, started.source, started.waits) == ("suspected", "a", "quorum")
+    assert set(started.evidence) == set(tale.master("a").failures)
+    assert kinds(taken) == ["FailoverStarted"]
+    assert tale.master("a").health is Health.HEALTHY
+    assert kinds(tale.fails("a", "a")) == []
+    assert active_of(tale.group) == "a"
+    assert kinds(tale.ask(ev.Approved(author="x")))[:3] == [
+        "ApprovalGiven",
+        "AttemptStarted",
+        "MasterFenced",
+    ]
+    tale.dead.add("a")
+    tale.work()
+    assert active_of(tale.group) == "b"
+
+
+def test_people_hear_of_it() -> None:
+    policy = made(fall=3, rise=2, observers=AGREE, unknown_after_us=0)
+    tale = Story(Policy(groups={"g": policy}, alerts=ALERTS)).serve()
+    tale.fails("a", "a")
+    tale.ok("b", "c")
+    taken = tale.fails("a")
+    raised = {e.event.kind for e in taken if isinstance(e.event, ev.AlertRaised)}
+    assert raised == {"failover", "approval"}
+
+
+def test_it_ends_when_the_master_is_heard_again() -> None:
+    tale, _ = lone()
+    tale.fails("a")
+    ended = only(tale.ok("a"), ev.FailoverEnded)
+    assert (ended.result, ended.reason) == ("abandoned", "the active recovered")
+    assert active_of(tale.group) == "a"
+
+
+def test_it_ends_when_another_hears_it_and_goes_on_when_another_agrees() -> None:
+    tale, eyes = lone()
+    tale.fails("a")
+    tale.wait(MS)
+    taken = eyes.ok("o2", "a")
+    assert kinds(taken) == ["ObserversDisagree", "FailoverEnded"]
+    assert only(taken, ev.FailoverEnded).reason == "others hear a"
+    tale, eyes = lone()
+    tale.fails("a")
+    assert kinds(eyes.fails("o2", "a", times=2)) == []
+    tale.ok("b", "c")
+    taken = eyes.fails("o2", "a")
+    assert kinds(taken)[:3] == ["MasterFailed", "AttemptStarted", "MasterFenced"]
+
+
+def test_the_delay_is_waited_from_the_verdict_on() -> None:
+    tale, eyes = lone(delay_staleness_us=SECOND)
+    tale.fails("a")
+    tale.wait(SECOND)
+    tale.ok("b", "c")
+    taken = eyes.fails("o2", "a", times=3)
+    assert kinds(taken) == ["MasterFailed"]
+    assert next_due_us(tale.state) == tale.at_us + SECOND
+    tale.wait(SECOND - MS)
+    tale.ok("b", "c")
+    tale.wait(MS)
+    assert kinds(tale.tick())[:2] == ["AttemptStarted", "MasterFenced"]
+
+
+def test_one_that_lost_its_activation_meanwhile_is_not_waited_for() -> None:
+    tale, _ = lone(delay_staleness_us=SECOND)
+    tale.fails("a")
+    tale.restarts("a")
+    taken = tale.ok("a")
+    assert kinds(taken)[:2] == ["ActivationLost", "AttemptStarted"]
+
+
+def test_one_observer_of_an_import_that_asks_for_two_opens_it_too() -> None:
+    tale, eyes = imported(observers=AGREE, unknown_after_us=0)
+    for name in "abc":
+        eyes.ok("o1", name)
+    tale.work()
+    assert active_of(tale.group) == "a"
+    tale.wait(MS)
+    eyes.fails("o1", "a", times=2)
+    eyes.ok("o1", "b")
+    assert only(eyes.fails("o1", "a"), ev.FailoverStarted).why == "suspected"
+
+
+def test_whoever_is_there_is_asked_first() -> None:
+    tale, eyes = watched(unknown_after_us=0, observers=Observers(quorum=3, vote_ttl_us=SECOND))
+    eyes.ok("o2", "b")  # it looks at others, too
+    tale.fails("a", "a", "a")
+    tale.ok("b", "c")
+    assert kinds(tale.fails("a")) == []
+    assert kinds(eyes.fails("o2", "a", times=2)) == []
+    started = only(eyes.fails("o2", "a"), ev.FailoverStarted)
+    assert (started.why, started.waits) == ("suspected", "quorum")
+    assert len(started.evidence) == 7
+    # One that has gone since is not asked.
+    tale, eyes = watched(unknown_after_us=0)
+    eyes.ok("o2", "b")
+    tale.wait(2 * SECOND)
+    tale.ok("b", "c")
+    assert kinds(tale.fails("a", "a", "a")) == []
+    tale.wait(1)
+    assert only(tale.fails("a"), ev.FailoverStarted).why == "suspected"
+
+
+def test_others_alone_suspect_nobody_while_the_engine_looks_itself() -> None:
+    tale, eyes = watched(unknown_after_us=0, observers=Observers(quorum=3, vote_ttl_us=SECOND))
+    tale.wait(MS)
+    eyes.closes("o2", "a")
+    assert kinds(eyes.fails("o2", "a", evidence=Evidence.REFUSED)) == []
+
+
+def test_a_suspicion_of_phi_lasts_as_it_does_for_a_verdict() -> None:
+    phi = Phi(threshold_milli=8_000, deviation_us_min=5 * MS, warm_up=10, suspicion_us_max=300 * MS)
+    tale = regular(fall=3, phi=phi, unknown_after_us=0, observers=AGREE)
+    began_us = tale.at_us + 5 * MS
+    while tale.group.saga is None:
+        assert tale.at_us - began_us < SECOND
+        tale.wait(5 * MS)
+        tale.ok("b", "c")
+        tale.fails("a")
+    assert tale.at_us - began_us == 300 * MS
+
+
+@pytest.mark.parametrize("automation", [Automation.OBSERVE, Automation.CONFIRM])
+def test_it_is_opened_where_the_engine_acts_at_all(automation: Automation) -> None:
+    tale, _ = lone()
+    tale.see(
+        loaded(
+            made(fall=3, rise=2, observers=AGREE, unknown_after_us=0, automation=automation),
+            declared("abc"),
+        )
+    )
+    is_opened = "FailoverStarted" in kinds(tale.fails("a"))
+    assert is_opened is (automation is Automation.CONFIRM)

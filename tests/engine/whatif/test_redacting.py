@@ -28,6 +28,7 @@ def structs() -> list[type[msgspec.Struct]]:
             each
             for each in vars(module).values()
             if isinstance(each, type) and issubclass(each, msgspec.Struct)
+            if each is not state.Place  # a cache, which nobody is shown
         ]
     return found
 
