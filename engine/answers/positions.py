@@ -35,8 +35,8 @@ def resolve(log: Log, text: str) -> int:
     except ConfigurationError as err:
         raise ConfigurationError(
             [
-                "expected a position: a seq, a time as 2026-01-31T12:00:00Z or the name of a "
-                f"checkpoint, found {text!r}"
+                "expected a position: a seq, a time with its zone as 2026-01-31T12:00:00Z or the "
+                f"name of a checkpoint, found {text!r}"
             ]
         ) from err
     return last_until(log, at_us)
@@ -63,8 +63,9 @@ def bounds(log: Log, text: str) -> tuple[int, int]:
         except ConfigurationError as err:
             raise ConfigurationError(
                 [
-                    "expected a position: a seq, a time as 2026-01-31T12:00:00Z, the name of a "
-                    f"checkpoint or how long before the end, as 10m, found {text!r}"
+                    "expected a position: a seq, a time with its zone as 2026-01-31T12:00:00Z, "
+                    "the name of a checkpoint or how long before the end, as 10m, "
+                    f"found {text!r}"
                 ]
             ) from err
     return last_until(log, at_us - 1) + 1, last_until(log, at_us)

@@ -94,10 +94,12 @@ def checked(log: str) -> str:
         is_whole = parts.port != 0 and bool(re.fullmatch(r"[!-~]+", parts.hostname or ""))
     except ValueError:
         is_whole = False
-    if not is_whole or re.search(r"[@?#\s]", log):
+    may_hold_secret = re.search(r"[@?#\s]", log) is not None
+    if not is_whole or may_hold_secret:
         scheme = log.partition("://")[0]
+        found = "another text" if may_hold_secret else repr(log)
         raise ConfigurationError(
-            [f"expected the address of an engine as in {scheme}://HOST:PORT, found another text"]
+            [f"expected the address of an engine as in {scheme}://HOST:PORT, found {found}"]
         )
     return log
 

@@ -14,6 +14,7 @@ from engine.core.policy import MS, SECOND, Automation, FenceKind, GroupPolicy
 from engine.simulation.schedule import (
     ALL_KINDS,
     COMMANDS,
+    DATA_FAULTS,
     FLEET_COMMANDS,
     LINK_FAULTS,
     MASTER_FAULTS,
@@ -35,11 +36,11 @@ GAPS_US: Final = (0, MS, 30 * MS, 150 * MS)
 _OF_A_MASTER: Final = frozenset(
     (
         *MASTER_FAULTS, *MORE_MASTER_FAULTS, *LINK_FAULTS, *REPLICA_FAULTS, *COMMANDS,
-        *MORE_COMMANDS, *FLEET_COMMANDS, *TRAFFIC,
+        *MORE_COMMANDS, *FLEET_COMMANDS, *TRAFFIC, *DATA_FAULTS,
     )
 )  # fmt: skip
 _TIMES: Final = frozenset(
-    ("stall", "late", "starve", "locked", "maintain", "pause", "slow", "flap")
+    ("stall", "late", "starve", "locked", "maintain", "pause", "slow", "flap", "lacks")
 )
 _SIGNED: Final = frozenset(("clock-jump", "strobe", "drift"))
 

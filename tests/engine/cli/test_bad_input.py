@@ -234,7 +234,7 @@ def test_an_engine_that_does_not_answer_is_exit_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["http://:9", "http://h:x", "http://h:99999"])
 def test_an_address_that_is_none_is_exit_2(url: str, tmp_path: Path) -> None:
     said = complaint(tanist("status", url, cwd=tmp_path), 2)
-    assert said == f"expected http://HOST:PORT, found '{url}'"
+    assert said == f"expected the address of an engine as in http://HOST:PORT, found '{url}'"
 
 
 class Stranger(BaseHTTPRequestHandler):
