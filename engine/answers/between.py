@@ -29,7 +29,7 @@ def diff(log: Log, before: State, after: State) -> dict[str, Any]:
         for subject, what in (key,)
     ]
     policy = [
-        {"what": "policy", "subject": one.group or "fleet", "key": one.key,
+        {"what": "policy", "subject": one.group or "fleet", "key": one.key, "path": one.path,
          "before": one.before, "after": one.after}
         for one in changes(before.fleet.policy, after.fleet.policy)
     ]  # fmt: skip

@@ -75,13 +75,14 @@ def drift(state: State, file: Configuration) -> list[dict[str, Any]]:
         {
             "subject": one.group or ev.FLEET,
             "key": one.key,
+            "path": one.path,
             "in_force": one.before,
             "file": one.after,
         }
         for one in changes(state.fleet.policy, file.policy)
     ]
     found += [
-        {"subject": name, "key": "group", "in_force": name in ours, "file": name in theirs}
+        _differs(name, "group", name in ours, name in theirs)
         for ours, theirs in ((state.groups, file.policy.groups),)
         for name in sorted(ours.keys() ^ theirs.keys())
     ]
@@ -89,9 +90,7 @@ def drift(state: State, file: Configuration) -> list[dict[str, Any]]:
         policy: GroupPolicy | None = file.policy.groups.get(name)
         strategy = "" if policy is None else policy.strategy
         if policy is not None and group.strategy != strategy == state.policy_of(group).strategy:
-            found.append(
-                {"subject": name, "key": "strategy", "in_force": group.strategy, "file": strategy}
-            )
+            found.append(_differs(name, "strategy", group.strategy, strategy))
     return [*found, *_masters(state, file)]
 
 
@@ -103,12 +102,16 @@ def _masters(state: State, file: Configuration) -> list[dict[str, Any]]:
     }
     theirs = {master.id: master for master in file.masters}
     found: list[dict[str, Any]] = [
-        {"subject": name, "key": "master", "in_force": name in ours, "file": name in theirs}
+        _differs(name, "master", name in ours, name in theirs)
         for name in sorted(ours.keys() ^ theirs.keys())
     ]
     for name in sorted(ours.keys() & theirs.keys()):
         for field in ours[name].__struct_fields__:
             before, after = getattr(ours[name], field), getattr(theirs[name], field)
             if before != after:
-                found.append({"subject": name, "key": field, "in_force": before, "file": after})
+                found.append(_differs(name, field, before, after))
     return found
+
+
+def _differs(subject: str, key: str, in_force: object, file: object) -> dict[str, Any]:
+    return {"subject": subject, "key": key, "path": key, "in_force": in_force, "file": file}

@@ -31,6 +31,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     event: Callable[[str, str, int], Observation]  # of the group, the author, the time [us]
     wait: bool = False  # a running engine answers when it is over
     is_of_master: bool = False  # `group` may be a master as well
+    called: str = ""  # by people; "": as `name`
     needs_engine: bool = False  # there would be nothing to wait for without one
     # Where `group` says nothing: the subject of the event, as the state has it.
     locate: Callable[[State], str] | None = None

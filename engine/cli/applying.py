@@ -7,9 +7,11 @@ from typing import Any
 from engine.answers.folds import state_at
 from engine.answers.hypotheses import rehearsed
 from engine.answers.inforce import drift
+from engine.answers.spelling import written
 from engine.cli import output, places, resting, sending, tending
 from engine.cli.acting import Command
 from engine.cli.comparing import show_whatif
+from engine.cli.explaining import SIDES
 from engine.config import Configuration
 from engine.config.loading import parse
 from engine.core.errors import CommandRefused, ConfigurationError
@@ -58,7 +60,10 @@ def _list(changed: list[dict[str, Any]]) -> None:
     if not changed:
         output.text("nothing changes")
         return
-    rows = [(one["subject"], one["key"], one["in_force"], one["file"]) for one in changed]
+    rows = [
+        (one["subject"], one["key"], *(written(one["path"], one[side]) for side in SIDES))
+        for one in changed
+    ]
     output.console().print(output.table(("subject", "key", "in force", "then"), rows))
 
 

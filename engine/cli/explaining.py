@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engine.answers.spelling import shown, written
 from engine.answers.words import figures, harmless, lasting
 from engine.cli import output
+from engine.whatif.keys import spelled
 
 Document = Mapping[str, Any]
 
 ROWS_MAX: Final = 50  # of messages
-_SPANS: Final = ("_us", "_us_max", "_us_min")
+SIDES: Final = ("in_force", "file")  # of a setting that a file says otherwise
 
 
 def show_why_not(found: Document) -> None:
@@ -64,8 +66,7 @@ def show_diff(found: Document) -> None:
         (
             one["subject"],
             one.get("key", one["what"]),
-            _shown(one.get("key", ""), one["before"]),
-            _shown(one.get("key", ""), one["after"]),
+            *(_fact(one, side) for side in ("before", "after")),
         )
         for one in found["changes"]
     ]
@@ -79,7 +80,10 @@ def show_diff(found: Document) -> None:
     output.text(f"{found['events']} events between them{f': {counted}' if counted else ''}")
 
 
-def _shown(key: str, value: object) -> str:
+def _fact(one: Document, side: str) -> str:
+    value = one[side]
+    if "path" in one:
+        return written(one["path"], value)
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -150,21 +154,22 @@ def show_config(found: Document) -> None:
     """Print what is in force and where it came from; then what the file says otherwise."""
     adopted = found["adopted"]
     output.text(f"adopted by event {adopted['seq']}, {output.moment(adopted['at'])}")
-    rows = [
-        (
-            group,
-            key,
-            _setting(one["path"], one["value"]),
-            one["from"] + (f" (event {one['seq']})" if one.get("seq") else ""),
-        )
-        for group, settings in found["groups"].items()
-        for key, one in settings.items()
-        if one["value"] not in (None, "", (), [])
-    ]
+    rows = []
+    for group, settings in found["groups"].items():
+        values = shown({one["path"]: one["value"] for one in settings.values()})
+        rows += [
+            (
+                group,
+                key.removesuffix("_ppm"),
+                values[one["path"]],
+                one["from"] + (f" (event {one['seq']})" if one.get("seq") else ""),
+            )
+            for key, one in settings.items()
+            if one["path"] in values
+        ]
     rows += [
-        ("fleet", path, _setting(path, value), "")
-        for path, value in found["fleet"].items()
-        if value not in (None, "", (), [])
+        ("fleet", spelled(path).removesuffix("_ppm"), value, "")
+        for path, value in shown(found["fleet"]).items()
     ]
     console = output.console()
     console.print(output.table(("group", "setting", "in force", "from"), rows))
@@ -174,15 +179,9 @@ def show_config(found: Document) -> None:
         output.text(f"{found['file']['source']} says the same")
     else:
         drift = [
-            (one["subject"], one["key"], _shown("", one["in_force"]), _shown("", one["file"]))
+            (one["subject"], one["key"], *(written(one["path"], one[side]) for side in SIDES))
             for one in found["drift"]
         ]
         title = f"{found['file']['source']} says otherwise"
         columns = ("subject", "setting", "in force", "in the file")
         console.print(output.table(columns, drift, title=title))
-
-
-def _setting(path: str, value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and path.endswith(_SPANS):
-        return lasting(value)
-    return _shown("", value)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from engine.answers.words import harmless, lasting
+from engine.answers.words import harmless, lasting, moment
 from engine.cli import output, places, remote
 from engine.cli.acting import Command, Given, author, only_group, refused
 from engine.core.errors import CommandRefused, LogError, LogLocked
@@ -59,7 +59,7 @@ def give(
         output.document(answer)
         return
     said = "; ".join(_said(target, command, given, answer))
-    output.text(harmless(f"{command.name}: {said}"))
+    output.text(harmless(f"{command.called or command.name}: {said}"))
     for one in given.answer.get("owed", ()):
         output.note(f"owed to the next tanist run: {one['step']} of {one['master']}")
 
@@ -207,11 +207,23 @@ def _said(target: str, command: Command, given: Given, answer: Document) -> Iter
         yield f"{_serving(answer)}, after {lasting(answer['took_us'])}"
     else:
         yield f"accepted, {event}"
+        yield from _terms(command)
     if answer.get("replaced"):
         yield f"it takes the place of a pause {output.until(answer['replaced'])}"
     if answer["at_rest"]:
         begins = ": its effects are owed to the next tanist run" if answer["owed"] else ""
         yield f"recorded, no engine runs on {target}{begins}"
+
+
+def _terms(command: Command) -> Iterable[str]:
+    """Return when what was accepted begins or ends, where it said so."""
+    body = {name: value for name, value in command.body.items() if isinstance(value, int)}
+    if command.name == "pause":
+        yield f"for {lasting(body['for_us'])}" if body["for_us"] else "until it is resumed"
+    elif body.get("due_us"):
+        yield f"due at {moment(body['due_us'])}"
+    elif body.get("after_us"):
+        yield f"due in {lasting(body['after_us'])}"
 
 
 def _serving(answer: Document) -> str:

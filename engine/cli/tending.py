@@ -51,7 +51,14 @@ def cancel(group: str | None) -> Command:
     def event(_group: str, who: str, _at_us: int) -> Observation:
         return ev.ScheduleCancelled(author=who, at_rest=True)
 
-    return Command(name="cancel", group=group, needs_group=True, body={}, event=event)
+    return Command(
+        name="cancel",
+        group=group,
+        needs_group=True,
+        body={},
+        event=event,
+        called="switchover --cancel",
+    )
 
 
 def undo(target: str, text: str | None, *, wait: bool) -> Command:
@@ -100,7 +107,7 @@ def drain(master: str, *, drained: bool, reason: str) -> Command:
         return ev.DrainAsked(drained=drained, reason=reason, author=who, at_rest=True)
 
     body: dict[str, object] = {"master": master, "drained": drained, "reason": reason}
-    return _of_master("drain", master, body, event)
+    return _of_master("drain", master, body, event, called="" if drained else "undrain")
 
 
 def exclude(master: str, *, excluded: bool, reason: str) -> Command:
@@ -110,7 +117,7 @@ def exclude(master: str, *, excluded: bool, reason: str) -> Command:
         return ev.ExclusionAsked(excluded=excluded, reason=reason, author=who, at_rest=True)
 
     body: dict[str, object] = {"master": master, "excluded": excluded, "reason": reason}
-    return _of_master("exclude", master, body, event)
+    return _of_master("exclude", master, body, event, called="" if excluded else "include")
 
 
 def remove(master: str) -> Command:
@@ -155,14 +162,24 @@ def add(
     )
 
 
-def _of_master(name: str, master: str, body: dict[str, object], event: Made) -> Command:
+def _of_master(
+    name: str, master: str, body: dict[str, object], event: Made, *, called: str = ""
+) -> Command:
     def locate(state: State) -> str:
         if master not in state.cache.places:
             known = ", ".join(sorted(state.cache.places)) or "none"
             raise CommandRefused([f"no master {master!r}: expected one of {known}"])
         return master
 
-    return Command(name=name, group=None, needs_group=False, body=body, event=event, locate=locate)
+    return Command(
+        name=name,
+        group=None,
+        needs_group=False,
+        body=body,
+        event=event,
+        locate=locate,
+        called=called,
+    )
 
 
 def strategy(group: str | None, name: str) -> Command:

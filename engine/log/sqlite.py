@@ -127,7 +127,8 @@ class SqliteLog(SqliteReader):
         found = examine(path)
         create = create and mode == "write"
         if found is not Found.LOG and not create:
-            state = "there is no log" if found is Found.ABSENT else "the file is empty, not a log"
+            absent = "there is no log; tanist run and tanist import write one"
+            state = absent if found is Found.ABSENT else "the file is empty, not a log"
             raise LogError(f"{path}: {state}")
         try:
             if mode == "write":

@@ -101,6 +101,10 @@ _SPELLED: Final = {
     "probe.flap_high_ppm": "probe.flap_high",
     "probe.flap_low_ppm": "probe.flap_low",
     "slo.objective_ppm": "slo.objective",
+    "alerts.queue_us": "alerts.queue_for",
+    "alerts.busy_us": "alerts.busy_for",
+    "alerts.errors_us": "alerts.errors_for",
+    "alerts.latency_us": "alerts.latency_for",
     "effects": "effects.kind",
 }
 

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,40 @@ def test_a_master_rests_and_serves_again(log: Path) -> None:
     )
     given(log, "master", "undrain", "a")
     assert status(log)["masters"]["a"]["drained"] is False
+
+
+PLANNED = ("switchover", "--to", "a", "--at", "2h")
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "said"),
+    [
+        ((), ("master", "drain", "c"), "drain: accepted, event N"),
+        (("master", "drain", "c"), ("master", "undrain", "c"), "undrain: accepted, event N"),
+        ((), ("master", "exclude", "c"), "exclude: accepted, event N"),
+        (("master", "exclude", "c"), ("master", "include", "c"), "include: accepted, event N"),
+        ((), PLANNED, "switchover: accepted, event N; due in 2 h"),
+        (
+            (),
+            ("switchover", "--to", "a", "--at", "2099-01-01T00:00:00Z"),
+            "switchover: accepted, event N; due at 2099-01-01 00:00:00.000Z",
+        ),
+        (PLANNED, ("switchover", "--cancel"), "switchover --cancel: accepted, event N"),
+        ((), ("pause", "--reason", "r"), "pause: accepted, event N; until it is resumed"),
+        (
+            (),
+            ("pause", "--reason", "r", "--for", "90m"),
+            "pause: accepted, event N; for 1 h 30 min",
+        ),
+    ],
+)
+def test_what_was_asked_for_is_said_by_its_name_and_with_its_time(
+    before: tuple[str, ...], words: tuple[str, ...], said: str, log: Path
+) -> None:
+    for each in filter(None, (before, words)):
+        done = tanist(*each, "--log", "x.db", cwd=log.parent)
+        assert done.returncode == 0, done.stderr
+    assert re.sub(r"event \d+", "event N", done.stdout).startswith(f"{said}; recorded")
 
 
 def test_a_master_is_excluded_and_included(log: Path) -> None:
@@ -244,6 +279,19 @@ def test_what_changes_is_listed_key_by_key_and_then_adopted(log: Path) -> None:
     again = tanist("apply", "new.toml", "x.db", cwd=log.parent)
     assert "nothing changes" in again.stdout
     assert "apply: accepted" in again.stdout
+
+
+def test_people_see_settings_as_a_file_has_them(log: Path) -> None:
+    file = written(log)
+    file.write_text(file.read_text().replace("probe = {", 'probe = { slow = "5ms",'))
+    before = tanist("config", "x.db", "--file", "new.toml", cwd=log.parent).stdout
+    dry = tanist("apply", "new.toml", "x.db", "--dry-run", cwd=log.parent).stdout
+    begun = str(answer("status", "x.db", cwd=log.parent)["seq"])
+    assert tanist("apply", "new.toml", "x.db", cwd=log.parent).returncode == 0
+    between = tanist("diff", "x.db", begun, cwd=log.parent).stdout
+    for shown in (before, dry, between):
+        assert re.search(r"probe\.slow +never +5ms", shown), shown
+    assert re.search(r"probe\.interval +\d+ms ", before)
 
 
 def test_a_file_that_drops_who_serves_is_refused_and_nothing_is_adopted(log: Path) -> None:
