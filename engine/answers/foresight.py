@@ -232,7 +232,9 @@ def _of_active(world: _World, role: Role) -> Foreseen:
     if group.saga is not None and group.saga.heir:
         able = group.saga.heir
     block = wait_of(world.state, group)
-    is_open = block is None or block.reason in ("quorum", "observers contradict")
+    is_open = block is None or (
+        group.saga is None and block.reason in ("quorum", "observers contradict")
+    )
     if is_open and active_of(group) == name and want(group) is None:
         says = "it would not be found to have failed: too few who watch it have to agree"
         return _foreseen(name, role, "unnoticed", "", after_us, says)

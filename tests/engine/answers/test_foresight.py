@@ -126,7 +126,9 @@ def test_all_who_watch_a_master_see_it_fail_and_one_alone_may_not_be_enough() ->
         preset("bench"), observers=Observers(quorum=2, vote_ttl_us=5 * SECOND)
     )
     story = ready(policy)
-    assert told(story, "a").ends == "unnoticed"
+    found = told(story, "a")
+    assert (found.ends, found.heir) == ("waits", "b")
+    assert "this engine of the 2 observers that are needed" in found.says
     for name in "abc":
         seen = ev.ProbeOk(n=1, latency_us=5, boot=name, epoch=story.epochs[name], observer="o2")
         story.see(seen, name)
