@@ -118,6 +118,11 @@ def _chosen(found: Recorded, heir: str, own: Verdict, table: tuple[Verdict, ...]
     by = None
     if own.fit and chosen is not None and heir != own.master:
         by = _ahead(chosen, own)
+    says = _SAYS.get(own.rule, own.rule)
+    if heir == own.master:
+        says = "it was chosen"
+    elif own.rule == "serving":
+        says = "it served until then"
     return {
         "seq": found.seq,
         "at": iso(found.at_us),
@@ -127,7 +132,7 @@ def _chosen(found: Recorded, heir: str, own: Verdict, table: tuple[Verdict, ...]
         "rank": own.rank or None,
         "figures": dict(own.figures),
         "ahead": by,
-        "says": "it was chosen" if heir == own.master else _SAYS.get(own.rule, own.rule),
+        "says": says,
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.answers.words import harmless, lasting
+from engine.answers.words import counted, harmless, lasting
 from engine.cli import output
 
 if TYPE_CHECKING:
@@ -164,8 +164,10 @@ def show_trial(found: "Trial") -> None:
         *("seq.", "proposed", "group", "why", "from", "to", "down for.", "would have been."),
         *("worth", ""),
     )
-    output.console().print(output.table(columns, rows))
+    if rows:
+        output.console().print(output.table(columns, rows))
+    proposals = counted(found.proposals, "proposal")
     output.text(
-        f"{found.proposals} proposals, {found.false} of them false; they would have saved "
+        f"{proposals}, {found.false} of them false; they would have saved "
         f"{lasting(found.saved_us)} and cost {lasting(found.cost_us)}"
     )

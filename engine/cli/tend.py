@@ -175,7 +175,9 @@ def maintenance(
         windows.show(target, subject, json=json)
         return
     if subject is None or from_ is None or (action == "add" and to is None):
-        needed = "SUBJECT, --from and --to" if action == "add" else "SUBJECT and --from"
+        needed = "SUBJECT and --from"
+        if action == "add":
+            needed = "SUBJECT, --from and --to, as in --from now --to 2h"
         raise ConfigurationError([f"maintenance {action}: expected {needed}"])
     begins_us, ends_us = windows.span(from_, to if action == "add" else None)
     command = tending.maintenance(subject, from_us=begins_us, to_us=ends_us, reason=reason)

@@ -53,6 +53,9 @@ def show(target: str, subject: str | None, *, json: bool) -> None:
     if json:
         output.document({"maintenance": rows})
         return
+    if not rows:
+        output.text("no maintenance is declared")
+        return
     cells = [
         (
             row["seq"],

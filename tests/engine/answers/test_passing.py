@@ -42,6 +42,7 @@ def test_the_last_choice_is_told_as_it_was_decided() -> None:
     assert (found["rank"], found["ahead"]["master"], found["ahead"]["key"]) == (2, "b", "priority")
     assert asked(story, "b")["then"]["says"] == "it was chosen"
     assert asked(story, "a")["then"]["rule"] == "serving"
+    assert asked(story, "a")["then"]["says"] == "it served until then"
 
 
 def test_before_any_choice_there_is_none() -> None:

@@ -178,6 +178,13 @@ def test_tune_refuses_what_a_log_cannot_answer(log: Path) -> None:
     assert "found 0" in complaint(tanist("tune", "x.db", cwd=log.parent), 2)
 
 
+def test_trial_of_nothing_is_one_line(tmp_path: Path) -> None:
+    stored(failed_over().log, tmp_path / "x.db")
+    done = tanist("trial", "x.db", cwd=tmp_path)
+    none = "0 proposals, 0 of them false; they would have saved 0 s and cost 0 s\n"
+    assert done.stdout == none
+
+
 def test_trial_sums_up_what_was_proposed(tmp_path: Path) -> None:
     story = observing()
     hangs(story)
@@ -187,7 +194,7 @@ def test_trial_sums_up_what_was_proposed(tmp_path: Path) -> None:
     found = answer("trial", "x.db", cwd=tmp_path)
     assert (found["proposals"], found["false"]) == (1, 1)
     done = tanist("trial", "x.db", "--false-within", "1ms", cwd=tmp_path)
-    assert "1 proposals, 0 of them false" in done.stdout
+    assert "1 proposal, 0 of them false" in done.stdout
 
 
 def test_a_release_is_checked_against_what_was_recorded(log: Path, tmp_path: Path) -> None:

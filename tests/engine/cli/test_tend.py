@@ -221,13 +221,19 @@ def test_a_maintenance_is_declared_before_during_and_afterwards_and_taken_back(l
     given(log, "maintenance", "retract", "a", "--from", "2025-01-01T00:00:00Z")
     rows = answer("maintenance", "list", "--log", "x.db", "a", cwd=log.parent)["maintenance"]
     assert rows == []
+    none = tanist("maintenance", "list", "--log", "x.db", "a", cwd=log.parent).stdout
+    assert none == "no maintenance is declared\n"
     assert "fleet" in tanist("maintenance", "list", "--log", "x.db", cwd=log.parent).stdout
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("add", "a"), 2, "maintenance add: expected SUBJECT, --from and --to"),
+        (
+            ("add", "a"),
+            2,
+            "maintenance add: expected SUBJECT, --from and --to, as in --from now",
+        ),
         (("retract", "a"), 2, "maintenance retract: expected SUBJECT and --from"),
         (("add", "a", "--from", "noon", "--to", "2h"), 2, "--from: expected a time as "),
         (
