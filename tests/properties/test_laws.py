@@ -511,7 +511,7 @@ class Mutant(NamedTuple):
 
 MUTANTS: list[Mutant] = [  # at least one for each law
     Mutant(checkers.watched, lambda: decide, counting, CALM),
-    Mutant(checkers.JUDGED["one active"], lambda: eager, lambda: evolve, CALM),
+    Mutant(checkers.JUDGED["one active"], lambda: eager, lambda: evolve, KILLS),
     Mutant(
         checkers.sink_admits_the_activated,
         lambda: decide,
@@ -539,7 +539,7 @@ MUTANTS: list[Mutant] = [  # at least one for each law
         LIMITED,
     ),
     Mutant(checkers.every_move_is_a_row, lambda: talkative, lenient, CALM),
-    Mutant(checkers.decided_again, moody, lambda: evolve, CALM),
+    Mutant(checkers.decided_again, moody, lambda: evolve, KILLS),
     Mutant(checkers.folds_in_parts, lambda: decide, caching, CALM),
     Mutant(
         checkers.rollbacks_are_exact,
