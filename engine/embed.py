@@ -56,6 +56,7 @@ from engine.runtime.routes import Routes
 from engine.runtime.space import Space
 from engine.runtime.tasked import Check
 from engine.runtime.tending import Tending
+from engine.runtime.threads import Threads
 from engine.runtime.traffic import Traffic
 from engine.runtime.watches import Watches
 from projections.budgets import Objective, spent
@@ -65,6 +66,8 @@ from projections.uptime import UPTIME
 T = TypeVar("T")
 C = TypeVar("C", bound=Check)
 
+# Whoever looks waits for one of these; those of the event loop are for what is owed to masters.
+_LOOKS: Final = Threads("look", most=4)
 SNAPSHOT_EVENTS: Final = 1_000  # fewer are folded again in a millisecond or two
 
 
@@ -409,7 +412,7 @@ class Engine(Commands, Tending, Requests):
 
     async def _read(self, after: int, count_max: int) -> list[Recorded]:
         until = min(self.state.seq, after + count_max)
-        return await asyncio.to_thread(lambda: list(self._log.read(after=after, until=until)))
+        return await _LOOKS.call(lambda: list(self._log.read(after=after, until=until)))
 
     async def look(self, ask: Callable[[Log], T]) -> T:
         """Return what `ask` says of the log, which it only reads; it is called in a thread.
@@ -417,7 +420,7 @@ class Engine(Commands, Tending, Requests):
         Raises:
             LogError: The log cannot be read.
         """
-        return await asyncio.to_thread(ask, self._log)
+        return await _LOOKS.call(lambda: ask(self._log))
 
     async def views(self) -> list[dict[str, object]]:
         """Return how far the stored view of each projection is behind the log, ready for JSON.
@@ -425,7 +428,7 @@ class Engine(Commands, Tending, Requests):
         Raises:
             LogError: The log cannot be read.
         """
-        found = await asyncio.to_thread(lags, self._log)
+        found = await _LOOKS.call(lambda: lags(self._log))
         for view in found:
             under_way = self._rebuilding.positions.get(str(view["name"]))
             view["rebuild_position"] = under_way or view["rebuild_position"]
@@ -444,7 +447,7 @@ class Engine(Commands, Tending, Requests):
         if not isinstance(log, SqliteLog):
             return None
         keep_us, size_max = bounds.keep_observations_us, bounds.size_max
-        return await asyncio.to_thread(room, log, log.path, keep_us=keep_us, size_max=size_max)
+        return await _LOOKS.call(lambda: room(log, log.path, keep_us=keep_us, size_max=size_max))
 
     async def _look_at_disk(self) -> Figures | None:
         return figures_of_room(await self.room(), size_max=self._bounds().size_max)
@@ -463,7 +466,7 @@ class Engine(Commands, Tending, Requests):
             view, _ = self._log.view(UPTIME)
             return spent(view, objectives, at_us=at_us)
 
-        return await asyncio.to_thread(look)
+        return await _LOOKS.call(look)
 
     async def rebuild(self, view: str, *, retry: bool = False) -> int:
         """Fold the stored view of a projection anew beside the live one; return its position [seq].

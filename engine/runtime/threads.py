@@ -1,9 +1,9 @@
-"""Threads for what may hang: look-ups of names, and functions of the service.
+"""Threads for what may hang or take long: look-ups of names, functions of the service, questions.
 
-The event loop has a few threads, and the log is read in them: for who asks, for deliveries, for the
-state that an heir is given. Were names looked up in the same ones, a handful of masters whose name
-nobody resolves would stop all of that, and every other look-up with it. So each kind of call that
-nothing can end has threads of its own.
+The event loop has a few threads, in which the log is read for deliveries and for the state that an
+heir is given. Were names looked up in the same ones, a handful of masters whose name nobody
+resolves would stop all of that, and every other look-up with it; so would a crowd that asks. So
+each kind of call that nothing can end, or that anybody can make, has threads of its own.
 
 They are begun when they are needed and end when they have been idle for a while. At its end the
 process waits for none of them: whatever one hangs in, it is not the engine's.

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -321,5 +322,20 @@ def test_an_engine_whose_log_was_deleted_ends_and_says_so(tmp_path: Path) -> Non
                 await engine.checkpoint("after")
             await engine.ended.wait()
             assert "deleted, moved or replaced" in engine.failure
+
+    run(main())
+
+
+def test_questions_that_take_long_leave_what_is_owed_its_threads() -> None:
+    async def main() -> None:
+        free = threading.Event()
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            asked = [asyncio.create_task(engine.look(lambda _: free.wait())) for _ in range(40)]
+            try:
+                # Bodies and kept state are read in these.
+                assert await asyncio.to_thread(lambda: "read") == "read"
+            finally:
+                free.set()
+            assert await asyncio.gather(*asked) == [True] * 40
 
     run(main())
