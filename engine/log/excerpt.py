@@ -52,18 +52,23 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def excerpt_of(log: Log) -> Excerpt | None:
-    """Return what `log` is a part of; None: it is whole."""
+    """Return what `log` is a part of; None: it is whole.
+
+    Raises:
+        LogError: It is a part that does not say of what, or cannot be read.
+    """
     if not isinstance(log, SqliteLog):
         return None
     connection = Connection(log.path, mode="ro", connect=driver_connect)
     try:
         if not connection.fetch(_IS_THERE, (_TABLE,)):
             return None
-        ((incident, after, until, digest, fold_version, is_redacted, release),) = connection.fetch(
-            _READ
-        )
+        found = connection.fetch(_READ)
     finally:
         connection.close()
+    if not found:
+        raise LogError(f"{log.path}: damaged: a part of a log, and the table {_TABLE} is empty")
+    incident, after, until, digest, fold_version, is_redacted, release = found[0]
     return Excerpt(
         incident=incident,
         after=after,

@@ -88,6 +88,10 @@ def test_a_file_that_was_changed_is_found_out(story: Story, log: Path) -> None:
     done = tanist("verify", path.name, cwd=log.parent)
     assert done.returncode == 1
     assert "the state at its end has another digest" in done.stdout + done.stderr
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM excerpt")
+    said = complaint(tanist("verify", path.name, cwd=log.parent), 3)
+    assert "damaged: a part of a log, and the table excerpt is empty" in said
 
 
 def test_mistakes_are_one_line(story: Story, log: Path) -> None:
