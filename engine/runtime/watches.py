@@ -17,6 +17,7 @@ from engine.runtime.loop import Turning
 from engine.runtime.watch import Watch
 
 FIRST_PROBE_US: Final = 1_000  # what the first probe of a master may take of one core, with room
+RETRY_S: Final = 5.0  # after which a master is tried again that could not be watched [s]
 PPM: Final = 1_000_000
 GOLDEN_PPM: Final = 618_034
 
@@ -41,6 +42,8 @@ class Watches(Mapping[str, Watch]):
         self._closing: Final[set[asyncio.Task[None]]] = set()
         self._number = 0  # of watches that were begun
         self._has_begun = False
+        self._retry: asyncio.TimerHandle | None = None  # somebody could not be watched
+        self._said = ""  # why
 
     def __getitem__(self, master: str) -> Watch:
         return self._watches[master]
@@ -68,18 +71,36 @@ class Watches(Mapping[str, Watch]):
         """Watch nobody any more; an engine that could not start has watched nobody."""
         if self._has_begun:
             self._turning.unlisten(self._published)
+        self._unset()
         await asyncio.gather(*(watch.close() for watch in self._watches.values()))
         await asyncio.gather(*self._closing)
 
     def _published(self, events: tuple[Recorded, ...]) -> None:
-        if not any(type(recorded.event) in _DECLARING for recorded in events):
-            return
+        if any(type(recorded.event) in _DECLARING for recorded in events):
+            self._said = ""
+            self._follow_as_can_be()
+
+    def _follow_as_can_be(self) -> None:
+        """Make the watches those of the durable state; what lacks something is tried again.
+
+        The others are looked at. Of this one nothing is known until that is there: a file of
+        certificates, for one, may be away for no longer than it takes to replace it.
+        """
+        loop = asyncio.get_running_loop()
+        self._unset()
         try:
             self._follow()
         except ConfigurationError as err:
-            # The others are looked at; of this one nothing is known until that is there.
-            context = {"message": f"a master cannot be looked at: {err}", "exception": err}
-            asyncio.get_running_loop().call_exception_handler(context)
+            self._retry = loop.call_later(RETRY_S, self._follow_as_can_be)
+            if str(err) != self._said:
+                self._said = str(err)
+                context = {"message": f"a master cannot be looked at: {err}", "exception": err}
+                loop.call_exception_handler(context)
+
+    def _unset(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def _follow(self) -> None:
         """Make the watches those of the durable state.

@@ -17,6 +17,7 @@ from engine.embed import Engine
 from engine.log.append_keys import Appended
 from engine.log.memory import MemoryLog
 from engine.log.protocol import NO_BODIES
+from engine.runtime import watches
 from tests.engine.real import GROUP, FullLog, configuration, of, only, policy_of, run, seen
 from tests.engine.runtime.peers import answer, says, server
 
@@ -140,6 +141,29 @@ def test_a_way_of_looking_that_lacks_something_is_said_and_stops_nobody() -> Non
             seq = await adopt(engine, declared({"a": one}))
             await seen(engine, of(ev.ProbeOk, "a"), after=seq)
         assert [line for line in said if f'@engine.probe("{GROUP}")' in line]
+
+    run(main())
+
+
+def test_a_master_whose_way_of_looking_lacked_something_is_looked_at_when_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        monkeypatch.setattr(watches, "RETRY_S", 0.01)
+        async with server(ONE) as one, Engine(declared({"a": one}), log=log) as engine:
+            await seen(engine, of(ev.ProbeOk, "a"))
+            seq = await adopt(engine, declared({"a": one}, kind="python"))
+            for _ in range(3):  # it is tried again, and said once
+                retry = engine._watches._retry
+                while engine._watches._retry is retry:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            engine.probe(GROUP)(lambda _: True)
+            await seen(engine, of(ev.ProbeOk, "a"), after=seq)
+        assert len(said) == 1
 
     run(main())
 
