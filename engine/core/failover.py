@@ -25,7 +25,7 @@ from engine.core.fleet import Health, Role
 from engine.core.healing import consider_healing
 from engine.core.policy import Automation
 from engine.core.saga import consider_saga
-from engine.core.serving import in_panic, is_soft
+from engine.core.serving import in_panic, is_soft, rests
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -36,7 +36,6 @@ from engine.core.state import (
     control_digest,
     control_of,
     is_active_standby,
-    is_maintained,
     newest_reported,
     next_epoch,
     paused_until,
@@ -267,9 +266,7 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
     acts = state.policy_of(group).automation is not Automation.OBSERVE
     is_panic = in_panic(state, group)
     for name, master in group.masters.items():
-        is_out = (
-            master.is_excluded or master.is_drained or is_maintained(state, group, master, at_us)
-        )
+        is_out = rests(state, group, master, at_us)
         is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
         match master.role:
             case Role.STANDBY if is_well and not is_out:

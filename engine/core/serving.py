@@ -10,7 +10,14 @@ from typing import Final, Protocol
 from engine.core.balancing.priority import Priority
 from engine.core.balancing.smooth_weighted import SmoothWeighted
 from engine.core.fleet import Role
-from engine.core.state import GroupState, MasterState, State, is_active_standby, leaves_no_doubt
+from engine.core.state import (
+    GroupState,
+    MasterState,
+    State,
+    is_active_standby,
+    is_maintained,
+    leaves_no_doubt,
+)
 
 PPM: Final = 1_000_000
 PERCENT: Final = 100
@@ -51,12 +58,22 @@ def in_panic(state: State, group: GroupState) -> bool:
     """Return whether so few masters of `group` may serve that soft evidence counts no more.
 
     If all seem to fail, it is more likely the observer, or the load that the others left behind.
+    Who rests because somebody wants it is none that is lacking.
     """
     balance = state.policy_of(group).balance
     if balance is None or not balance.panic_ppm or is_active_standby(state, group):
         return False
     count = sum(may_serve(master) for master in group.masters.values())
-    return count * PPM < balance.panic_ppm * len(group.masters)
+    if count * PPM >= balance.panic_ppm * len(group.masters):
+        return False
+    masters = group.masters.values()
+    wanted = sum(not rests(state, group, master, state.at_us) for master in masters)
+    return count * PPM < balance.panic_ppm * wanted
+
+
+def rests(state: State, group: GroupState, master: MasterState, at_us: int) -> bool:
+    """Return whether somebody wants a master not to serve now."""
+    return master.is_excluded or master.is_drained or is_maintained(state, group, master, at_us)
 
 
 def is_soft(master: MasterState) -> bool:

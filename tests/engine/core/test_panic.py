@@ -63,6 +63,26 @@ def test_a_panic_begins_below_the_share(names: str, percent: int, left: int) -> 
         assert in_panic(tale.state, tale.group) is (count - number <= left)
 
 
+@pytest.mark.parametrize("how", ["drain", "exclude", "maintenance"])
+def test_who_rests_because_somebody_wants_it_is_none_that_is_lacking(how: str) -> None:
+    tale = serving("abcdefghij")
+    for name in "cdefghij":
+        asked: ev.Observation = ev.DrainAsked(drained=True, reason="night", author="ann")
+        if how == "exclude":
+            asked = ev.ExclusionAsked(excluded=True, reason="night", author="ann")
+        elif how == "maintenance":
+            asked = ev.MaintenanceDeclared(
+                from_us=tale.at_us, to_us=tale.at_us + 3_600 * SECOND, reason="night", author="ann"
+            )
+        tale.see(asked, name)
+    tale.work()
+    assert shared(tale) == "ab"
+    assert not in_panic(tale.state, tale.group)
+    # One of the two that are left hangs: it is as in a group of two.
+    assert fail(tale, "a") == ["a"]
+    assert shared(tale) == "b"
+
+
 def test_the_last_ones_that_fail_softly_serve_on() -> None:
     tale = serving()
     assert fail(tale, "a", "b") == ["a", "b"]
