@@ -88,7 +88,7 @@ class _Api:
     async def status(self, request: Request) -> Response:
         position = request.query_params.get("at")
         if position is not None:
-            return await self.looking.status_at(position)
+            return await self.looking.status_at(request, position)
         # Why nothing is decided just now is no part of the state, and never a moment old.
         kept = await self._viewing.get()
         found = {**self._status.get(), "failure": self.engine.failure or None}
@@ -97,7 +97,7 @@ class _Api:
         found = {**found, "projections": kept.projections, "log": kept.log}
         if request.query_params.get("foresee") == "1":
             with contextlib.suppress(LogError):  # that is said in its `failure`
-                found = await self.looking.foreseen(found)
+                found = await self.looking.foreseen(request, found)
         return JSONResponse(found)
 
     async def events(self, request: Request) -> Response:

@@ -57,7 +57,8 @@ class Looking:
 
     def _handler(self, ask: _Question) -> Callable[[Request], object]:
         async def answered(request: Request) -> Response:
-            return await self.answer(ask, {**request.query_params, **request.path_params})
+            params = {**request.query_params, **request.path_params}
+            return await self.answer(request, ask, params)
 
         return answered
 
@@ -67,28 +68,31 @@ class Looking:
             params = msgspec.convert(body, dict[str, str])
         except (ValueError, RecursionError) as err:  # what is no such object is a ValueError too
             return _error(400, str(err))
-        return await self.answer(QUESTIONS["config"], params)
+        return await self.answer(request, QUESTIONS["config"], params)
 
-    async def status_at(self, position: str) -> Response:
+    async def status_at(self, request: Request, position: str) -> Response:
         """Answer with the status at a position."""
-        return await self.answer(QUESTIONS["status"], {"at": position})
+        return await self.answer(request, QUESTIONS["status"], {"at": position})
 
-    async def foreseen(self, found: Document) -> Document:
+    async def foreseen(self, request: Request, found: Document) -> Document:
         """Return a status with what would happen if each master failed now."""
-        return await self._look(lambda log: with_foresight(found, state_at(log)))
+        return await self._look(request, lambda log: with_foresight(found, state_at(log)))
 
-    async def answer(self, ask: _Question, params: Mapping[str, str]) -> Response:
+    async def answer(self, request: Request, ask: _Question, params: Mapping[str, str]) -> Response:
         """Answer a question, or say in one line why it has no answer."""
         try:
-            found = await self._look(lambda log: ask(log, params))
+            found = await self._look(request, lambda log: ask(log, params))
         except ConfigurationError as err:
             return _error(400, str(err))
         except LogError as err:
             return _error(503, str(err))
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    async def _look(self, ask: Callable[[Log], Document]) -> Document:
+    async def _look(self, request: Request, ask: Callable[[Log], Document]) -> Document:
         async with self._turns:
+            # Whoever asks again and again without waiting must not keep up those who wait.
+            if await request.is_disconnected():
+                return {}
             return await self._engine.look(ask)
 
 

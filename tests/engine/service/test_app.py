@@ -1,22 +1,26 @@
 import asyncio
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from engine.answers.asked import QUESTIONS
 from engine.core import events as ev
 from engine.core.errors import LogError
 from engine.core.events import Recorded
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
+from engine.log.protocol import Log
 from engine.service import app
 from engine.service.access import Access
 from engine.service.app import EVENTS_MAX, TOGETHER
 from engine.service.running import served
 from tests.engine.real import (
     GROUP,
+    HANG_S,
     Fleet,
     FullLog,
     configuration,
@@ -360,5 +364,41 @@ def test_a_check_of_an_old_proxy_that_names_no_host_is_answered(tmp_path: Path) 
             assert (await reader.readline()).split()[1] == b"200"
             writer.close()
             await writer.wait_closed()
+
+    run(main())
+
+
+def test_what_nobody_waits_for_any_more_is_not_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, asked = threading.Event(), []
+
+    def slow(_: Log, params: Mapping[str, str]) -> dict[str, object]:
+        asked.append(params["n"])
+        free.wait(HANG_S)
+        return {"n": params["n"]}
+
+    async def main() -> None:
+        monkeypatch.setitem(QUESTIONS, "weights", slow)
+        async with Engine(nobody(), log=MemoryLog()) as engine, api_on(engine, tmp_path) as api:
+            first = asyncio.create_task(api.get("/api/weights?n=1"))
+            while not asked:  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0)
+            reader, writer = await asyncio.open_connection(*api.url[7:].split(":"))
+            writer.write(b"GET /api/weights?n=2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            last = asyncio.create_task(api.get("/api/weights?n=3"))
+            while len(handled()) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            writer.close()
+            assert await reader.read() == b""
+            assert (await api.get("/livez"))[0] == 200  # by now the server knows that, too
+            free.set()
+            assert (await first, await last) == ((200, {"n": "1"}), (200, {"n": "3"}))
+        assert asked == ["1", "3"]
+
+    def handled() -> list[object]:
+        """Return the requests under way."""
+        tasks = [task.get_coro() for task in asyncio.all_tasks()]
+        return [each for each in tasks if getattr(each, "__name__", "") == "run_asgi"]
 
     run(main())
