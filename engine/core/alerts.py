@@ -37,7 +37,7 @@ def consider_alerts(
     part = state.fleet if group is None else group
     if state.fleet.policy.alerts is None and not part.alerts:
         return None
-    found = {condition.key: condition for condition in conditions(state, group, at_us)}
+    found = _found(state, group, at_us)
     for key, condition in found.items():
         todo = _judge(part.alerts.get(key), condition, at_us)
         if todo is not None:
@@ -47,6 +47,22 @@ def consider_alerts(
         lasted_us = at_us - alert.since_us
         return alert.subject, ev.AlertCleared(kind=alert.kind, alert=alert.id, lasted_us=lasted_us)
     return None
+
+
+def _found(state: State, group: GroupState | None, at_us: int) -> dict[str, Condition]:
+    """Return the conditions of a part that hold now, by key.
+
+    Whoever says them and whoever asks when one of them is due look at the same state, so what was
+    found is remembered until something happens.
+    """
+    cache, part, when = state.cache, FLEET if group is None else group.id, (state.seq, at_us)
+    if cache.holds_at != when:
+        cache.holds_at = when
+        cache.holds.clear()
+    found = cache.holds.get(part)
+    if found is None:
+        found = cache.holds[part] = {one.key: one for one in conditions(state, group, at_us)}
+    return found
 
 
 def _judge(alert: Alert | None, condition: Condition, at_us: int) -> AnyEvent | None:
@@ -78,8 +94,8 @@ def alert_deadlines(state: State, group: GroupState | None) -> Iterator[int]:
     part = state.fleet if group is None else group
     if not part.alerts:
         return
-    for condition in conditions(state, group, state.at_us):
-        alert = part.alerts.get(condition.key)
+    for key, condition in _found(state, group, state.at_us).items():
+        alert = part.alerts.get(key)
         if alert is None:
             continue
         for level, for_us in condition.levels if not condition.seen_us else ():

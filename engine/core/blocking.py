@@ -5,6 +5,7 @@ that whatever is waited for is acted upon at the moment it is over. What blocks 
 from being opened; what it waits for keeps an open one in *selecting*, where a person can let it go.
 """
 
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 import msgspec
@@ -233,12 +234,11 @@ def brake(
     """
     failover = state.policy_of(group).failover
     if failover.limit:
-        since_us = at_us - failover.limit_window_us
-        counted = [then for then in group.counted_us if since_us < then < saga.started_us]
-        if len(counted) >= failover.limit:
-            return Block(
-                reason="limit", until_us=counted[-failover.limit] + failover.limit_window_us
-            )
+        then_us = group.counted_us  # ascending
+        end = bisect_left(then_us, saga.started_us)
+        if end - bisect_right(then_us, at_us - failover.limit_window_us, 0, end) >= failover.limit:
+            first_us = then_us[end - failover.limit]
+            return Block(reason="limit", until_us=first_us + failover.limit_window_us)
     block = fleet_brake(state, at_us)
     if block is not None:
         return block

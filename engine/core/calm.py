@@ -41,7 +41,7 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
         return master.role is Role.ACTIVE and not master.lost_seq
     if candidates.is_stray(master):
         return False
-    says_active = master.reported_role == Role.ACTIVE.value
+    says_active = master.reported_role == candidates.ACTS
     is_active = master.role is Role.ACTIVE
     if detection.follows_reports(state, group) and says_active != is_active:
         return False

@@ -13,6 +13,7 @@ from engine.core.policy import fresh_us
 from engine.core.state import GroupState, MasterState, State, active_of, leaves_no_doubt, windows
 
 UNHEARD: Final = "unheard"
+ACTS: Final = Role.ACTIVE.value  # what a master says of its role; an enum gives its value slowly
 
 
 def fresh_within_us(state: State, group: GroupState) -> int:
@@ -215,9 +216,7 @@ def is_doubtful(state: State, master: MasterState) -> bool:
 def is_stray(master: MasterState) -> bool:
     """Return whether a master acts that nobody activated: somebody promoted it by hand."""
     return (
-        master.role is Role.STANDBY
-        and master.reported_role == Role.ACTIVE.value
-        and not master.is_claim_known
+        master.role is Role.STANDBY and master.reported_role == ACTS and not master.is_claim_known
     )
 
 

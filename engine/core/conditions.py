@@ -4,6 +4,7 @@ A condition is a function of the state and the time, and each is one row of a ta
 for how long it has to hold until it is a warning, or critical.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -124,12 +125,13 @@ def _service(
     # A start hears its masters first: the time that takes is no outage that anybody caused.
     grace_us = max(0, state.fleet.started_us + own.failover.grace_us - at_us)
     since_us = _since_us(group, "no-active", at_us)
-    worst_us = max(sums(own).restore_staleness_us, at_us + grace_us - since_us)
+    restored_us = sums(own).restore_staleness_us
+    worst_us = max(restored_us, at_us + grace_us - since_us)
     yield Condition(
         kind="no-active",
         subject=group.id,
         levels=(("critical", worst_us),),
-        figures=(("worst_restoration_us", sums(own).restore_staleness_us),),
+        figures=(("worst_restoration_us", restored_us),),
     )
 
 
@@ -225,16 +227,16 @@ def _many(group: GroupState, policy: AlertPolicy, at_us: int) -> Iterator[Condit
     """Return whether there were too many failovers in a short time."""
     if not policy.failovers:
         return
-    since_us = at_us - policy.failovers_window_us
-    counted = [then for then in group.counted_us if then > since_us]
-    if len(counted) >= policy.failovers:
-        figures = (("failovers", len(counted)), ("window_us", policy.failovers_window_us))
+    then_us = group.counted_us  # ascending
+    count = len(then_us) - bisect_right(then_us, at_us - policy.failovers_window_us)
+    if count >= policy.failovers:
+        figures = (("failovers", count), ("window_us", policy.failovers_window_us))
         yield Condition(
             kind="failovers",
             subject=group.id,
             levels=WARNING,
             figures=figures,
-            ends_us=counted[-policy.failovers] + policy.failovers_window_us,
+            ends_us=then_us[-policy.failovers] + policy.failovers_window_us,
         )
 
 

@@ -319,7 +319,8 @@ class Driver:
     @property
     def spent(self) -> list[Due]:
         """Return the deadlines that were acted upon and are due all the same: bugs in rules."""
-        return sorted(due for spent in self.working.cache.dues.spent.values() for due in spent)
+        spent = self.working.cache.dues.spent
+        return sorted(due for each in spent.values() for due in each) if spent else []
 
     # What the durable state owes.
 

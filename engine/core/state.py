@@ -15,7 +15,7 @@ which one it was, and it is still that one unless something has happened to it.
 import enum
 import hashlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -314,7 +314,9 @@ class Cache:
     all groups read has changed.
     """
 
-    __slots__ = ("calm", "dues", "failing", "idle", "places", "sound", "unasked")
+    __slots__ = (
+        "calm", "dues", "failing", "holds", "holds_at", "idle", "places", "sound", "unasked",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}  # by master
@@ -324,6 +326,9 @@ class Cache:
         self.idle: set[int] = set()  # failovers that are open and have not begun
         self.dues: Final = Dues()
         self.unasked: Final = Stirred()  # parts that were not asked what they owe by now
+        # The conditions that were found to hold of a part, at a seq and a time (alerts.py).
+        self.holds_at = (-1, 0)
+        self.holds: Final[dict[str, dict[str, Any]]] = {}
 
     def note_failing(self, name: str, *, fails: bool) -> None:
         """Note whether the last probe of a master failed and was not refused."""

@@ -117,8 +117,12 @@ def messages_are_done_once(run: Run) -> Iterator[Violation]:
     """
     law = "messages are done once"
     yield from JUDGED[law](run)
+    logs: dict[str, list[Recorded]] = {group.id: [] for group in run.schedule.setting.groups()}
+    for recorded in run.log:
+        if isinstance(recorded.event, ev.MessageAccepted | ev.MessageDone):
+            logs.setdefault(recorded.subject, []).append(recorded)
     for group in run.schedule.setting.groups():
-        yield from _done_once(run, group, law)
+        yield from _done_once(run, group, logs[group.id], law)
     for key in run.done_early:
         yield _violation(law, f"{key} is done in the log before it is at the sink")
     accepted = {
@@ -130,7 +134,7 @@ def messages_are_done_once(run: Run) -> Iterator[Violation]:
         yield _violation(law, f"{key} has a receipt and is not in the log")
 
 
-def _done_once(run: Run, group: GroupSetting, law: str) -> Iterator[Violation]:
+def _done_once(run: Run, group: GroupSetting, log: list[Recorded], law: str) -> Iterator[Violation]:
     sink = run.sinks[group.id]
     if sink.applied_twice:
         yield _violation(law, f"{sink.applied_twice} keys took effect twice")
@@ -141,9 +145,9 @@ def _done_once(run: Run, group: GroupSetting, law: str) -> Iterator[Violation]:
     }
     accepted: dict[str, tuple[str, int]] = {}
     done: set[str] = set()
-    for recorded in run.log:
+    for recorded in log:
         match recorded.event:
-            case ev.MessageAccepted(key=key, lane=lane) if recorded.subject == group.id:
+            case ev.MessageAccepted(key=key, lane=lane):
                 accepted[key] = (lane, recorded.seq)
             case ev.MessageDone(key=key):
                 done.add(key)

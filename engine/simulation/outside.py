@@ -84,8 +84,8 @@ class Outside(Protocol):
     def work(self, deliver: Deliver) -> Answer | None:
         """Let the master do a message; it may acknowledge it later, on its own."""
 
-    def published(self, events: tuple[Recorded, ...]) -> None:
-        """Take note of what became durable."""
+    def published(self, events: tuple[Recorded, ...], *, is_quiet: bool = False) -> None:
+        """Take note of what became durable; `is_quiet`: good probes that changed nothing."""
 
     def receipt(self, key: str) -> None:
         """Take note that the message is accepted."""

@@ -280,7 +280,7 @@ class Rim(OwnTime):
         outside.boundary("appended")
         events = self.driver.durable()
         outside.boundary("durable")
-        outside.published(events)
+        outside.published(events, is_quiet=batch.is_quiet)
         self._has_started = True
         self._shortage.published(events)
         news = self._shortage.news() if self._disk.was_full else None
@@ -290,7 +290,8 @@ class Rim(OwnTime):
             self._give_receipts()
         outside.boundary("published")
         if batch.is_quiet and news is None:
-            self._write()
+            if self.driver.is_pending:
+                self._write()
         else:
             self._pump()
 

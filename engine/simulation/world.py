@@ -284,14 +284,14 @@ class World(Timeline):
         ):
             rim.acked(deliver.master, deliver)
 
-    def published(self, events: tuple[Recorded, ...]) -> None:
+    def published(self, events: tuple[Recorded, ...], *, is_quiet: bool = False) -> None:
         """Let what became durable be held against what the engine believes."""
         assert self.rim is not None
-        for recorded in events:
+        for recorded in () if is_quiet else events:
             if isinstance(recorded.event, ev.MasterFenced):
                 ago_us = self.rim.now_us - recorded.at_us
                 self.replicas.fenced(recorded.subject, recorded.event.revokes, ago_us)
-        self._witness.published(events, self.tape.log, self.rim.driver)
+        self._witness.published(events, self.tape.log, self.rim.driver, is_quiet=is_quiet)
 
     def receipt(self, key: str) -> None:
         """Give a client the receipt of its message."""

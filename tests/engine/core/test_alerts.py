@@ -1,5 +1,7 @@
 """Alerts: each condition with what begins, damps, raises and clears it; and what silences it."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from engine.core import events as ev
@@ -10,6 +12,7 @@ from engine.core.errors import LogCorrupted
 from engine.core.events import FLEET, Recorded, Result
 from engine.core.evolve import evolve
 from engine.core.fleet import Mode
+from engine.core.levels import Condition
 from engine.core.policy import (
     ALERTS,
     DAY,
@@ -24,7 +27,7 @@ from engine.core.policy import (
     Policy,
     sums,
 )
-from engine.core.state import digest, dump, restore
+from engine.core.state import GroupState, State, digest, dump, restore
 from tests.engine.core.build import Story, declared, kinds, loaded, made, only, refused
 
 Said = list[tuple[str, str, str]]
@@ -580,3 +583,20 @@ def test_a_standby_whose_data_is_too_old_is_no_heir() -> None:
     for name in ("b", "c"):
         tale.see(ev.LoadReported(lag_us=HOUR), name)
     assert "no-heir g" in tale.group.alerts
+
+
+def test_what_holds_is_found_once_after_each_thing_that_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[tuple[int, int, str]] = []
+
+    def counted(state: State, group: GroupState | None, at_us: int) -> Iterator[Condition]:
+        found.append((state.seq, at_us, FLEET if group is None else group.id))
+        return conditions(state, group, at_us)
+
+    monkeypatch.setattr("engine.core.alerts.conditions", counted)
+    tale = watched()
+    tale.crashes("a")
+    tale.tick()
+    assert {part for _, _, part in found} == {FLEET, "g"}
+    assert len(found) == len(set(found))
