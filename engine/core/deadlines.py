@@ -40,7 +40,9 @@ def deadlines(state: State) -> Iterator[tuple[bool, Due]]:
         yield from deadlines_of(state, group)
 
 
-def deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool, Due]]:
+def deadlines_of(
+    state: State, group: GroupState | None, *, acting_only: bool = False
+) -> Iterator[tuple[bool, Due]]:
     """Return the deadlines of a part; None: those of the fleet."""
     part = FLEET if group is None else group.id
     for due_us in alerts.alert_deadlines(state, group):
@@ -49,7 +51,8 @@ def deadlines_of(state: State, group: GroupState | None) -> Iterator[tuple[bool,
         return
     if group.scheduled is not None:
         yield True, (group.scheduled.due_us, group.id, scheduling.SCHEDULE, group.id)
-    yield from staleness(state, group)
+    if not acting_only:
+        yield from staleness(state, group)
     yield from _maintenance(state, group)
     for at_us, name in outliers.ends(group):
         yield True, (at_us, group.id, outliers.EJECTION, name)
@@ -74,6 +77,30 @@ def staleness(state: State, group: GroupState, name: str = "") -> Iterator[tuple
             report = master.report
             if report is not None and report.load_us and not report.is_silent:
                 yield False, (report.load_us + silent_us, group.id, SILENT, name)
+
+
+def _stale_us(state: State, group: GroupState) -> int:
+    """Return when the first of `staleness` is due [us], sooner than they are listed."""
+    policy, masters = state.policy_of(group), group.masters.values()
+    limit_us = policy.probe.unknown_after_us
+    silent_us = 0 if policy.degraded is None else policy.degraded.silent_after_us
+    first_us = int(FAR_US)
+    if limit_us:
+        heard = [one.heard_us for one in masters if one.health is not Health.UNKNOWN]
+        first_us = min(heard) + limit_us if heard else first_us
+    if silent_us:
+        reports = [one.report for one in masters if one.report is not None]
+        loads = [one.load_us for one in reports if one.load_us and not one.is_silent]
+        first_us = min(first_us, min(loads) + silent_us) if loads else first_us
+    return first_us
+
+
+def _bound_us(state: State, part: str) -> int:
+    """Return before when no deadline of a part is due [us], spent or not."""
+    group = state.groups.get(part)
+    stale_us = FAR_US if group is None else _stale_us(state, group)
+    acting = deadlines_of(state, group, acting_only=True)
+    return min(stale_us, min((due[0] for _, due in acting), default=FAR_US))
 
 
 def _maintenance(state: State, group: GroupState) -> Iterator[tuple[bool, Due]]:
@@ -144,8 +171,7 @@ def first_due(state: State, upto_us: int) -> Due | None:
     if dues.next_us > upto_us:
         return None
     for part in dues.stirred.take(itertools.chain(state.groups, (FLEET,))):
-        due = unspent(state, part)
-        dues.bounds.note(part, FAR_US if due is None else due[0])
+        dues.bounds.note(part, _bound_us(state, part))
     while True:
         dues.next_us, part = dues.bounds.first()
         if dues.next_us > upto_us:

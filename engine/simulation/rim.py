@@ -290,7 +290,7 @@ class Rim(OwnTime):
             self._give_receipts()
         outside.boundary("published")
         if batch.is_quiet and news is None:
-            if self.driver.is_pending:
+            if not self._is_flush_set and self.driver.is_pending:
                 self._write()
         else:
             self._pump()

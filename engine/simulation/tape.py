@@ -112,12 +112,18 @@ class Tape:
         if fault == "append-fails" or is_closed:
             raise LogFull("no space is left")
         if fault != "append-lost":
-            if batch.is_quiet:  # nine of ten are, and plain numbers
+            if batch.is_quiet:  # nine of ten are
                 self.log.extend(batch.events)
             for recorded in () if batch.is_quiet else batch.events:
+                if type(recorded.event) is ev.ProbeOk:  # plain numbers
+                    self.log.append(recorded)
+                    continue
                 # What is read back is what was written, not the objects that were decided.
-                event = decode(*encode(recorded.event), seq=recorded.seq)
-                self.log.append(msgspec.structs.replace(recorded, event=event))
+                seq = recorded.seq
+                event = decode(*encode(recorded.event), seq=seq)
+                self.log.append(
+                    Recorded(seq, recorded.at_us, recorded.subject, recorded.cause, event)
+                )
                 if isinstance(event, ev.ObservationsDropped):
                     self.dropped = event
                 elif isinstance(event, ev.BodiesRemoved):
