@@ -59,7 +59,10 @@ def show_status(found: Document) -> None:
         )
         for name, group in found["groups"].items()
     ]
-    columns = ("group", "mode", "active", "epoch.", "strategy", "ready", "automation", "failovers.")
+    columns = (
+        *("group", "mode", "active", "newest epoch.", "strategy", "ready", "automation"),
+        "failovers.",  # the newest epoch may be one that only fences: who serves has its own below
+    )
     console.print(output.table(columns, groups))
     masters = [
         (

@@ -39,6 +39,7 @@ def log(story: Story, tmp_path: Path) -> Path:
         (("config", "x.db"), "no file to compare with"),
         (("status", "x.db", "--brief"), "What you can type"),
         (("status", "x.db"), "c takes over at once"),
+        (("status", "x.db"), "newest epoch"),
     ],
 )
 def test_people_are_told(words: tuple[str, ...], says: str, log: Path) -> None:
