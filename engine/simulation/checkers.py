@@ -18,7 +18,16 @@ from engine.core.evolve import evolve
 from engine.core.fleet import Role
 from engine.core.machines import FAILOVER, HEALTH, ROLE, Table
 from engine.core.replay import decide_again, replay
-from engine.core.state import active_of, control_digest, control_of, copy, digest
+from engine.core.state import (
+    Phase,
+    State,
+    active_of,
+    control_digest,
+    control_of,
+    copy,
+    digest,
+    restore,
+)
 from engine.core.step import Evolve
 from engine.invariants import INVARIANTS, Invariants
 from engine.simulation.runs import Run, Violation
@@ -198,6 +207,8 @@ def every_move_is_a_row(run: Run) -> Iterator[Violation]:
     groups: dict[str, str] = {}
     for recorded in run.log:
         kind, subject = type(recorded.event).__name__, recorded.subject
+        if isinstance(recorded.event, ev.LogBased):
+            _begin(models, groups, restore(recorded.event.state))
         if isinstance(recorded.event, ev.MasterAdded):
             groups[subject] = recorded.event.master.group
         if isinstance(recorded.event, ev.MasterRemoved):
@@ -217,6 +228,21 @@ def every_move_is_a_row(run: Run) -> Iterator[Violation]:
                 trigger.trigger(model)
             except MachineError as err:
                 yield _found("every move is a row", recorded, str(err))
+
+
+def _begin(
+    models: dict[tuple[Table[Any], str], SimpleNamespace], groups: dict[str, str], state: State
+) -> None:
+    """Begin with the machines as they stood where a log begins."""
+    for part in state.groups.values():
+        saga = part.saga
+        models[FAILOVER, part.id] = SimpleNamespace(
+            state=Phase.IDLE if saga is None else saga.phase
+        )
+        for name, master in part.masters.items():
+            groups[name] = part.id
+            models[HEALTH, name] = SimpleNamespace(state=master.health)
+            models[ROLE, name] = SimpleNamespace(state=master.role)
 
 
 def decided_again(
@@ -293,6 +319,8 @@ def _exact(run: Run, group: str) -> Iterator[Violation]:
     members: set[str] = set()
     for recorded in run.log:
         event = recorded.event
+        if isinstance(event, ev.LogBased):
+            members.update(restore(event.state).groups[group].masters)
         if isinstance(event, ev.MasterAdded) and event.master.group == group:
             members.add(recorded.subject)
         if recorded.subject not in (group, FLEET) and recorded.subject not in members:

@@ -8,14 +8,19 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from engine.core.policy import MS, SECOND, GroupPolicy
+from engine.simulation import figures
 from engine.simulation.fleets import INTERVAL_US, NO_SIZES, drawn_setting, replicating
 from engine.simulation.histories import History
 from engine.simulation.network import LATENCY_US
 from engine.simulation.schedule import (
     ALL_KINDS,
+    BESIDE,
     CLOCK_FAULTS,
     DATA_FAULTS,
+    FIGURES,
     KEEPING,
     LOG_FAULTS,
     PARTITIONS,
@@ -61,6 +66,8 @@ DATA_THEMES: Final[tuple[tuple[str, ...], ...]] = (
     ("emptied", "lacks", "engine-crash", "stall", "crash", "restart"),
     ("hang", "continue", "severed", "rejoined", "stray", "isolate", "mend", "claim"),
 )
+BASED: Final = 0.1  # share of the seeds whose log begins with a state
+FIGURED: Final = 0.1  # of those whose engine counts what is out of the ordinary
 THEMED: Final = 0.25  # share of the seeds that draw one of them
 WITHOUT_SUBJECT: Final = frozenset(
     (
@@ -93,12 +100,18 @@ def swarm(
     """
     rng = random.Random(seed)  # noqa: S311
     more = random.Random(f"{seed} replicates")  # noqa: S311
+    is_drawn = setting is None
     if setting is None:
         setting = drawn_setting(rng, policies, masters, sizes)
         setting = replicating(more, setting, is_drawn=policies is None)
     mix = dict.fromkeys(kinds, 1) or _mix(rng)
     if setting.replication is not None and not kinds:
         mix = _mix_of_data(more, mix)
+    beside = random.Random(f"{seed} beside")  # noqa: S311
+    if beside.random() < BASED and is_drawn:
+        setting = msgspec.structs.replace(setting, is_based=True)
+    if beside.random() < FIGURED and not kinds:
+        mix |= dict.fromkeys(FIGURES, beside.choice((1, 3)))
     weights = tuple(mix.values())
     gaps_us = _gaps(rng, setting)
     subjects = setting.names()
@@ -157,7 +170,7 @@ def _mix(rng: random.Random) -> dict[str, int]:
     if rng.random() < THEMED:
         return dict.fromkeys(rng.choice(THEMES), 1)
     share = rng.choice((0.05, 0.15, 0.4))
-    kinds = (kind for kind in ALL_KINDS if kind not in DATA_FAULTS)
+    kinds = (kind for kind in ALL_KINDS if kind not in BESIDE)
     mix = {kind: rng.choice((1, 1, 3, 10)) for kind in kinds if rng.random() < share}
     for fault, heal in HEALS.items():
         if fault in mix:
@@ -247,6 +260,8 @@ def _count(rng: random.Random, kind: str, setting: Setting, scale: int) -> int:
             return rng.choice((1, 10, 100))
         case "fill":
             return rng.choice((1, 5, 40))
+        case "figures":
+            return rng.randint(1, 2 * len(figures.KINDS))
         case "lacks":
             return rng.choice((20 * MS, 300 * MS)) * scale
         case "lags":

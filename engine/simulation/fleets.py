@@ -102,6 +102,16 @@ def _alerts(rng: random.Random) -> AlertPolicy:
         recovery_us=damped_us,
         paused_us=damped_us,
         late_us=damped_us,
+        errors_warning_ppm=100_000,
+        errors_calls=100,
+        errors_us=damped_us,
+        latency_times=10,
+        latency_us=damped_us,
+        disk_warning_ppm=900_000,
+        disk_left_us=3_600 * SECOND,
+        behind_us=10 * SECOND,
+        burn_failures=2,
+        objective=True,
     )
 
 

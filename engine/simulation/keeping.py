@@ -17,6 +17,11 @@ from engine.log.chain import ZERO
 from engine.log.thinning import base_of
 
 
+def before_of(log: Sequence[Recorded]) -> int:
+    """Return how many events there were before the first one of `log` [count]."""
+    return log[0].seq - 1 if log else 0
+
+
 def newest_dropped(log: Sequence[Recorded]) -> ev.ObservationsDropped | None:
     """Return the newest event of `log` that says what was dropped."""
     for recorded in reversed(log):
@@ -29,7 +34,7 @@ def kept(log: Sequence[Recorded], dropped: ev.ObservationsDropped | None) -> Ite
     """Return what is there to be folded, now that observations were dropped."""
     if dropped is None:
         return iter(log)
-    return chain((base_of(dropped),), log[dropped.until :])
+    return chain((base_of(dropped),), log[dropped.until - before_of(log) :])
 
 
 def dropping(
@@ -47,14 +52,14 @@ def dropping(
         evolve: The fold.
     """
     after = 0 if dropped is None else dropped.until
-    if until <= after:
+    if until <= max(after, before_of(log)):
         return None
     state = replay(kept(log, dropped), until_seq=until, evolve=evolve)
     return ev.ObservationsDropped(
         after=after,
         until=until,
         unseen=(),
-        dropped=_observed(log[:until]),
+        dropped=_observed(log[: until - before_of(log)]),
         chain=ZERO,
         stayed=ZERO,
         state=zlib.compress(st.dump(state), 1),

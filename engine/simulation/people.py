@@ -18,7 +18,7 @@ from engine.core.policy import SECOND
 from engine.core.replay import replay
 from engine.core.state import State
 from engine.core.step import Evolve
-from engine.simulation import keeping
+from engine.simulation import figures, keeping
 from engine.simulation.clients import Clients
 from engine.simulation.operators import asked_by, group_of, promote_by_hand
 from engine.simulation.outside import Outside
@@ -71,6 +71,8 @@ class People:
                 pass
             case "calls":
                 self._call(turn)
+            case "figures":
+                self._figure(turn)
             case "thin" | "sweep":
                 self._let_go(turn)
             case _:
@@ -109,6 +111,15 @@ class People:
         )
         if calls and settings_of(rim.driver.working, group) is not None:
             rim.observe(CallsCounted(window_us=SECOND, calls=calls), name)
+
+    def _figure(self, turn: Turn) -> None:
+        """Let a minute be over in which the engine has counted something."""
+        rim, name = self._world.rim, group_of(turn, self._world)
+        if rim is None or rim.is_stalled or name not in rim.driver.working.groups:
+            return
+        counted = figures.counted(rim.driver.working, turn.count, group=name, master=turn.subject)
+        if counted is not None:
+            rim.observe(*counted)
 
     def _let_go(self, turn: Turn) -> None:
         """Let the engine drop what is old, or what nothing needs any more."""

@@ -315,7 +315,7 @@ class Rim(OwnTime):
 
     def _note_start(self) -> None:
         """Look whether an append of which nothing was known has stored this life's start."""
-        since = self._outside.tape.log[self._taken_up_at :]
+        since = self._outside.tape.after(self._taken_up_at)
         self._has_started = self._has_started or any(
             isinstance(recorded.event, ev.EngineStarted) for recorded in since
         )

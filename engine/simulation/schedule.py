@@ -138,6 +138,9 @@ KEEPING: Final = (
 )
 FLEET_COMMANDS: Final = ("remove", "add")
 TRAFFIC: Final = ("calls",)  # of 100 requests to `subject` `count` quarters fail, of others one
+# The engine has counted what is out of the ordinary: one of `figures.KINDS`; every second `count`:
+# what is not.
+FIGURES: Final = ("figures",)
 MORE_KINDS: Final = (
     *PROGRAM_FAULTS,
     *REPLICA_FAULTS,
@@ -153,7 +156,8 @@ MORE_KINDS: Final = (
     *SITE_FAULTS,
     *MORE_COMMANDS,
 )
-ALL_KINDS: Final = (*KINDS, *MORE_KINDS, *DATA_FAULTS)
+BESIDE: Final = (*DATA_FAULTS, *FIGURES)  # drawn by themselves: seeds mean what they meant before
+ALL_KINDS: Final = (*KINDS, *MORE_KINDS, *BESIDE)
 # The same, by what they concern, for whoever shows them to people.
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "masters": (*MASTER_FAULTS, *MORE_MASTER_FAULTS, *REPLICA_FAULTS, *DATA_FAULTS),
@@ -163,7 +167,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "many at once": SITE_FAULTS,
     "programs": PROGRAM_FAULTS,
     "people": (*COMMANDS, *MORE_COMMANDS, *FLEET_COMMANDS),
-    "work": (*WORK, *TRAFFIC),
+    "work": (*WORK, *TRAFFIC, *FIGURES),
 }
 
 
@@ -186,6 +190,13 @@ ALERTS: Final = AlertPolicy(
     recovery_us=100 * MS,
     paused_us=100 * MS,
     late_us=100 * MS,
+    errors_warning_ppm=100_000,
+    errors_calls=100,
+    latency_times=10,
+    disk_warning_ppm=900_000,
+    behind_us=10 * SECOND,
+    burn_failures=2,
+    objective=True,
 )
 
 
@@ -235,6 +246,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     fleet: FleetPolicy | None = None  # what brakes all groups together
     alerts: AlertPolicy | None = ALERTS  # when people have to hear of something
     replication: Replication | None = None  # of the first group
+    is_based: bool = False  # the log begins with a state: what came before it was cut off
 
     def groups(self) -> tuple[GroupSetting, ...]:
         """Return all groups, the first one first."""

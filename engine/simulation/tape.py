@@ -33,9 +33,10 @@ class Torn(Exception):
 class Tape:
     """A log of one writer."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.log: Final[list[Recorded]] = []
+    def __init__(self, base: Recorded | None = None) -> None:
+        """Begin empty, or with what all before it adds up to."""
+        self.log: Final[list[Recorded]] = [] if base is None else [base]
+        self.before: Final = 0 if base is None else base.seq - 1  # events that it does not have
         self.bodies: Final[dict[bytes, bytes]] = {}
         self._removed: Final[dict[bytes, bytes]] = {}  # bodies that a sweep took
         self.struck = 0  # faults that happened [count]
@@ -45,11 +46,16 @@ class Tape:
         self.lost: Final[list[Recorded]] = []  # what the log had before older copies were put back
         self._orders: list[_Order] = []
         self._ends: Final[list[int]] = []  # the head after each append
+        self._begin: Final = self.head
 
     @property
     def head(self) -> int:
         """Return the seq of the last event."""
-        return len(self.log)
+        return self.before + len(self.log)
+
+    def after(self, seq: int) -> list[Recorded]:
+        """Return the events after `seq`, as far as they are there."""
+        return self.log[max(0, seq - self.before) :]
 
     def kept(self) -> Iterator[Recorded]:
         """Return what is there to be folded: all, or the state after what went and the rest."""
@@ -86,9 +92,9 @@ class Tape:
         """
         while self._ends and self._ends[-1] > upto:
             self._ends.pop()
-        upto = self._ends[-1] if self._ends else 0
-        self.lost.extend(self.log[upto:])
-        del self.log[upto:]
+        upto = self._ends[-1] if self._ends else self._begin
+        self.lost.extend(self.after(upto))
+        del self.log[upto - self.before :]
         self.dropped = keeping.newest_dropped(self.log)
         self.bodies.update(self._removed)  # a copy has what it had
         self._removed.clear()

@@ -52,14 +52,16 @@ class Witness:
         evolve: Evolve,
         compare_every: int,
         head: Callable[[], int],
+        before: int,
     ) -> None:
         """Live and replayed state are compared at every `compare_every` ends of a batch.
 
         Or more seldom, where much is remembered: hours of messages would else take the square of
         their number.
 
-        `head` returns the seq of the last event in the log.
+        `head` returns the seq of the last event in the log, which lacks the first `before` ones.
         """
+        self._before: Final = before
         self.issues: Final[list[Issue]] = []
         self.done_early: Final[list[str]] = []
         self.violations: Final[list[Violation]] = []
@@ -113,9 +115,9 @@ class Witness:
 
     def follow(self, log: Sequence[Recorded]) -> None:
         """Judge and fold what was stored since."""
-        seq, judge = self._shadow.seq, self.judged.take
+        seq, judge = self._shadow.seq - self._before, self.judged.take
         if len(log) > seq:
-            since = log[seq:]
+            since = log[max(0, seq) :]
             for recorded in since:
                 judge(recorded)
             evolve_all(self._shadow, since, each=self._evolve)

@@ -14,15 +14,19 @@ run, to the byte.
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
+import msgspec
+
 from engine.core import events as ev
 from engine.core.decider import Decide, decide
-from engine.core.events import Recorded
+from engine.core.events import FLEET, Recorded
 from engine.core.evolve import evolve
 from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy, renews_lease
 from engine.core.replay import replay
+from engine.core.state import dump
 from engine.core.step import Evolve
+from engine.log.chain import ZERO
 from engine.log.uncollected import uncollected
 from engine.simulation.bounds import Settled, bounds
 from engine.simulation.clients import Clients
@@ -47,6 +51,7 @@ from engine.simulation.witness import Witness
 SPENT_US: Final = 20 * MS  # between two looks whether an engine may begin on a full disk
 RECONCILED_US: Final = 200 * MS  # between two looks of people at data that nobody stands in for
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
+BASED_US: Final = 200 * MS  # of a world that another one goes on with
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
 
 
@@ -106,11 +111,13 @@ class World(Timeline):
         master: type[SimulatedMaster] = SimulatedMaster,
     ) -> None:
         """See `run`; nothing happens before `begin`."""
-        super().__init__(BEGIN_US)
+        base = _base_of(setting) if setting.is_based else None
+        super().__init__(BEGIN_US if base is None else base.at_us)
+        self._begin_us: Final = self.now_us
         self.setting: Final = setting
         self.wall_offset_us = 0  # of the wall clock from the time of the world
         self._turns: Final[list[Turn]] = []
-        self.tape: Final = Tape()
+        self.tape: Final = Tape(base)
         self._groups: Final = {group.id: group for group in setting.groups()}
         self.sinks: Final = {
             group.id: Sink(is_shared=not group.is_standby) for group in setting.groups()
@@ -126,6 +133,7 @@ class World(Timeline):
             evolve=evolve,
             compare_every=compare_every,
             head=lambda: self.tape.head,
+            before=self.tape.before,
         )
         self.network: Final = Network(setting.names(), observers=setting.beside(), later=self.later)
         self.programs: Final = Programs()
@@ -366,7 +374,7 @@ class World(Timeline):
             self.setting,
             self._turns,
             state,
-            faulty_us=self.now_us - BEGIN_US,
+            faulty_us=self.now_us - self._begin_us,
             waiting=waiting + len(self._clients.offered),
         )
         self._healed_us = self.now_us
@@ -390,7 +398,7 @@ class World(Timeline):
             boundaries=self._boundaries,
             crashes=self._crashes,
             struck=self.tape.struck,
-            virtual_us=self.now_us - BEGIN_US,
+            virtual_us=self.now_us - self._begin_us,
             healed_seq=healed_seq,
             lost=self.tape.lost,
             bodies=self.tape.bodies,
@@ -482,3 +490,14 @@ class World(Timeline):
             drained=not self._clients.offered and is_drained(state, self.setting),
         )
         return min(settled.detected_us, settled.served_us, settled.drained_us) >= 0
+
+
+def _base_of(setting: Setting) -> Recorded:
+    """Return the beginning of a log of which all before it was cut off, while all was well."""
+    before = World(msgspec.structs.replace(setting, is_based=False, message_every_us=0))
+    before.begin()
+    before.advance(BASED_US)
+    before.finish()
+    state = before._witness.state
+    based = ev.LogBased(state=dump(state), seq=state.seq, chain=ZERO)
+    return Recorded(seq=state.seq, at_us=state.at_us, subject=FLEET, cause=0, event=based)

@@ -231,3 +231,52 @@ def test_who_is_made_active_by_hand_beside_the_active_is_fenced() -> None:
     assert fenced == ["c"]
     assert made.masters["c"].role == "standby"
     assert violations(made) == []
+
+
+# What came before the log, and what the engine counts beside it.
+
+
+def test_a_world_goes_on_with_a_log_of_which_the_beginning_was_cut_off() -> None:
+    setting = Setting(policy=policy(fall=1, rise=1), is_based=True)
+    turns = (
+        Turn(kind="crash", gap_us=200 * MS, subject="b"),
+        Turn(kind="thin", gap_us=200 * MS, count=10),
+        Turn(kind="restore", gap_us=100 * MS, count=1_000),
+        Turn(kind="rest", gap_us=300 * MS),
+    )
+    made = run(Schedule(setting=setting, turns=turns))
+    assert violations(made) == []
+    first, second, *_ = made.log
+    assert isinstance(first.event, ev.LogBased)
+    assert (first.seq > 10, second.seq) == (True, first.seq + 1)
+    assert [r for r in made.log[:10] if isinstance(r.event, ev.EngineStarted)]
+    assert not [r for r in made.log if isinstance(r.event, ev.MasterAdded)]
+    assert made.lost
+    assert all(recorded.seq > first.seq for recorded in made.lost)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "count"),
+    [
+        ("budget", "burn", 1), ("traffic", "errors", 3), ("latency", "latency", 5),
+        ("disk", "disk-filling", 7), ("views", "view-behind", 9),
+    ],
+)  # fmt: skip
+def test_figures_that_are_out_of_the_ordinary_begin_an_alert_and_ordinary_ones_end_it(
+    what: str, kind: str, count: int
+) -> None:
+    setting = Setting(policy=policy(), message_every_us=0)
+    turns = (
+        Turn(kind="figures", gap_us=200 * MS, subject="b", count=count + 1),
+        Turn(kind="figures", gap_us=100 * MS, subject="b", count=count),
+        Turn(kind="figures", gap_us=100 * MS, subject="b", count=count + 1),
+    )
+    made = run(Schedule(setting=setting, turns=turns))
+    assert violations(made) == []
+    told = [r.event for r in made.log if isinstance(r.event, ev.FiguresDerived)]
+    assert [event.what for event in told] == [what, what]  # the first ones were not worth it
+    begun = [r.event.kind for r in made.log if isinstance(r.event, ev.AlertPending)]
+    begun += [r.event.kind for r in made.log if isinstance(r.event, ev.AlertRaised)]
+    ended = [r.event.kind for r in made.log if isinstance(r.event, ev.AlertCleared)]
+    assert kind in begun
+    assert kind in ended
