@@ -59,7 +59,7 @@ from engine.runtime.tending import Tending
 from engine.runtime.threads import Threads
 from engine.runtime.traffic import Traffic
 from engine.runtime.watches import Watches
-from projections.budgets import Objective, spent
+from projections.budgets import objectives_of, spent
 from projections.kept import KEPT
 from projections.uptime import UPTIME
 
@@ -456,11 +456,7 @@ class Engine(Commands, Tending, Requests):
         return figures_of_lags(await self.views())
 
     async def _look_at_budgets(self) -> dict[str, Figures]:
-        objectives = {
-            name: Objective(objective_ppm=group.slo.objective_ppm, window_us=group.slo.window_us)
-            for name, group in self.policy.groups.items()
-        }
-        at_us = self.clock.at_us()
+        objectives, at_us = objectives_of(self.policy), self.clock.at_us()
 
         def look() -> dict[str, Figures]:
             view, _ = self._log.view(UPTIME)

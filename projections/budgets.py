@@ -9,8 +9,10 @@ from typing import Final
 
 import msgspec
 
+from engine.core.events import Recorded
+from engine.core.policy import Policy
 from projections.tracks import Bucket
-from projections.uptime import Row, Uptime, answer
+from projections.uptime import UPTIME, Row, Uptime, answer
 
 MINUTE_US: Final = 60 * 1_000_000
 PPM: Final = 1_000_000  # parts per million in one
@@ -31,6 +33,30 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
 
     objective_ppm: int  # [parts per million]
     window_us: int
+
+
+def objectives_of(policy: Policy) -> dict[str, Objective]:
+    """Return what a policy promises of each group, by its name."""
+    return {
+        name: Objective(objective_ppm=group.slo.objective_ppm, window_us=group.slo.window_us)
+        for name, group in policy.groups.items()
+    }
+
+
+class Spending:
+    """What groups spend, accounted for as events come, beside the log or in another run of it."""
+
+    def __init__(self, view: Uptime) -> None:
+        """Begin with the time in states up to some place; `view` is used up."""
+        self._view: Final = view
+
+    def take(self, recorded: Recorded) -> None:
+        """Account for an event that follows."""
+        UPTIME.project(self._view, recorded)
+
+    def figures(self, policy: Policy, at_us: int) -> dict[str, tuple[tuple[str, int], ...]]:
+        """Return the figures of each group up to `at_us`, by its name."""
+        return spent(self._view, objectives_of(policy), at_us=at_us)
 
 
 def spent(

@@ -29,6 +29,7 @@ from engine.log.thinning import dropped_in, last_dropped
 from engine.whatif.again import Result, WhatIf, unchanged
 from engine.whatif.given import Change, is_input
 from engine.whatif.keys import Changed, Sort, answerable, changes
+from engine.whatif.minutes import Budgets
 from engine.whatif.model import Times, learned
 from engine.whatif.spans import Item
 from engine.whatif.sweep import sweep
@@ -147,7 +148,12 @@ def rehearsal(log: Log, policy: Policy, *, label: str = "the new policy") -> Que
 
 
 def rehearsed(
-    log: Log, policy: Policy, *, window_us: int = DAY, progress: Progress | None = None
+    log: Log,
+    policy: Policy,
+    *,
+    window_us: int = DAY,
+    progress: Progress | None = None,
+    budgets: Budgets | None = None,
 ) -> dict[str, object]:
     """Return what `policy` would have decided otherwise over the end of a log.
 
@@ -156,10 +162,11 @@ def rehearsed(
         policy: The one that shall be in force.
         window_us: How much of the end of the log [us].
         progress: Told how far it is.
+        budgets: See `ask`.
     """
     begin_us = log.head.at_us - window_us
     part = stretch(log, after=last_until(log, begin_us))
-    return document(log, rehearsal(log, policy), part, progress=progress)
+    return document(log, rehearsal(log, policy), part, progress=progress, budgets=budgets)
 
 
 def _policy_of(log: Log) -> Policy:
@@ -218,10 +225,12 @@ def ask(
     stop: Callable[[WhatIf], bool] | None = None,
     progress: Progress | None = None,
     beside: State | None = None,
+    budgets: Budgets | None = None,
 ) -> Result:
     """Return what comes of a part of a log; its base is used up.
 
-    Without `stop`, what was recorded is folded into `beside`.
+    Without `stop`, what was recorded is folded into `beside`. With `budgets`, those of this run are
+    accounted for from where it parts from the recorded one.
     """
     run = WhatIf(
         change=asked.change,
@@ -230,6 +239,7 @@ def ask(
         times=lambda: times_of(log),
         narrows=asked.narrows,
         false_within_us=false_within_us,
+        budgets=budgets,
     )
     if stop is not None:
         return run.run(log.read(part.after, part.until), stop=stop)
@@ -277,6 +287,7 @@ def document(
     false_within_us: int = FALSE_WITHIN_US,
     stop: Callable[[WhatIf], bool] | None = None,
     progress: Progress | None = None,
+    budgets: Budgets | None = None,
 ) -> dict[str, object]:
     """Return what `whatif --json` prints: both sides, where they part, how, and a sentence.
 
@@ -301,6 +312,7 @@ def document(
         stop=None if stop is None else ends,
         progress=progress,
         beside=beside,
+        budgets=budgets,
     )
     recorded = beside if stop is None else state_at(log, seen[0])
     began_us = began_us or next((row[1] for row in log.rows(part.after, chunk=1)), 0)

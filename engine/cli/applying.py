@@ -15,6 +15,7 @@ from engine.cli.explaining import SIDES
 from engine.config import Configuration
 from engine.config.loading import parse
 from engine.core.errors import CommandRefused, ConfigurationError
+from engine.service.accounting import spending_in
 
 
 def apply(target: str, file: Path, *, dry_run: bool, json: bool) -> None:
@@ -83,7 +84,8 @@ def _rehearse(
             places.open_for_reading(target) as log,
             output.progress("deciding the last day again") as report,
         ):
-            day = rehearsed(log, configuration.policy, progress=report)
+            budgets = spending_in(log)
+            day = rehearsed(log, configuration.policy, progress=report, budgets=budgets)
         found["last_day"] = day
     if json:
         output.document(found)

@@ -76,6 +76,7 @@ def whatif(
     from engine.answers.hypotheses import document, question, stretch
     from engine.cli.comparing import show_whatif
     from engine.config import load
+    from engine.service.accounting import spending_in
 
     target, _ = places.split((place,), log, most=0)
     if bisect is not None:
@@ -87,7 +88,15 @@ def whatif(
     with places.open_for_reading(target) as opened, output.progress("events") as report:
         asked = question(opened, sets=set_, policy=file, skipped=skip)
         part, stop = (stretch(opened), None) if incident is None else _around(opened, incident)
-        found = document(opened, asked, part, false_within_us=within_us, stop=stop, progress=report)
+        found = document(
+            opened,
+            asked,
+            part,
+            false_within_us=within_us,
+            stop=stop,
+            progress=report,
+            budgets=spending_in(opened),
+        )
     if json:
         output.document(found)
     else:

@@ -17,6 +17,7 @@ from engine.core.errors import ConfigurationError, LogError
 from engine.log.protocol import Log, Projection, V, ViewParked
 from projections.audit import AUDIT, rows
 from projections.base import fold
+from projections.budgets import Spending
 from projections.incidents import INCIDENTS, Incidents
 from projections.incidents import Row as Incident
 from projections.incidents import rows as incidents
@@ -92,6 +93,14 @@ def uptime_at(
 def audit_rows(log: Log) -> list[dict[str, object]]:
     """Return every command and failover in log order, each with its time."""
     return [{**row, "at": iso(int(str(row["at_us"])))} for row in rows(_view(log, AUDIT))]
+
+
+def spending_in(log: Log) -> Callable[[int], Spending]:
+    """Return what gives the budgets that groups had spent up to a seq of `log`, to be gone on with.
+
+    Calling it raises LogError: The log cannot be read there.
+    """
+    return lambda seq: Spending(log.as_of(UPTIME, seq))
 
 
 def _view(log: Log, projection: Projection[V]) -> V:

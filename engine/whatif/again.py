@@ -12,7 +12,7 @@ fleet and with what differs, and not with the log.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ from engine.core import events as ev
 from engine.core import lulls
 from engine.core import state as st
 from engine.core.calm import is_quiet
-from engine.core.deadlines import SILENCE, next_due_us
+from engine.core.deadlines import SILENCE
 from engine.core.decider import Decide, decide, step
 from engine.core.events import FLEET, AnyEvent, Observation, Recorded
 from engine.core.evolve import evolve
@@ -30,8 +30,10 @@ from engine.core.state import State
 from engine.core.step import Evolve
 from engine.whatif.alike import alike, equal
 from engine.whatif.given import ANSWERS, Change, Limits, is_input, lines, rests_on_decisions
-from engine.whatif.model import DELIVERY, Model, Times
-from engine.whatif.spans import Difference, Item, Spans
+from engine.whatif.minutes import Budgets
+from engine.whatif.model import DELIVERY, Times
+from engine.whatif.parted import Parted
+from engine.whatif.spans import Difference, Spans
 from engine.whatif.tally import FALSE_WITHIN_US, Sums, Tally, Verdict
 
 
@@ -69,6 +71,7 @@ class WhatIf:
         times: Callable[[], Times] = Times,
         narrows: bool = False,
         false_within_us: int = FALSE_WITHIN_US,
+        budgets: Budgets | None = None,
         decide: Decide = decide,
         evolve: Evolve = evolve,
     ) -> None:
@@ -83,6 +86,8 @@ class WhatIf:
                 their medians.
             narrows: Whether `change` makes a time-out smaller.
             false_within_us: A master that answers again so soon was left without need [us].
+            budgets: Gives what groups had spent of their budgets where the runs part, and accounts
+                for the rest. None: budgets are left out from there on.
             decide: The rules; those of another release come in here.
             evolve: The fold.
         """
@@ -96,24 +101,28 @@ class WhatIf:
         self._decide, self._evolve = decide, evolve
         self._theirs: list[Recorded] = []  # recorded since the last input, not yet compared
         self._ours: list[Recorded] = []  # the same of this run
-        self._model: Model | None = None
-        self._spans = Spans()
+        self._budgets = budgets
+        self._parted: Parted | None = None
         self._runs = True  # whether an engine ran at this place of the log
         self._last_us = 0  # of the last recorded event
         self.last_seq = 0
         self._delivered: dict[str, dict[str, int]] = {}  # by group and key: since when it may go
         self.diverged_at: int | None = None
-        self.assumed = self.left_out = self.inputs = 0
+        self.left_out = self.inputs = 0
         self._begin(State() if base is None else base)
 
     def _begin(self, state: State) -> None:
         self.state = state
         self._began = state.seq
         self._recorded_policy = state.fleet.policy
-        self._recorded = self._whatif = Tally(state, false_within_us=self._within_us)
+        self._recorded = Tally(state, false_within_us=self._within_us)
         if not self._is_strict and state.seq:
             state.fleet.policy = self._change(state.fleet.policy)
             st.reindex(state)
+
+    @property
+    def _whatif(self) -> Tally:
+        return self._recorded if self._parted is None else self._parted.tally
 
     def run(
         self, log: Iterable[Recorded], *, stop: Callable[["WhatIf"], bool] | None = None
@@ -156,17 +165,17 @@ class WhatIf:
 
     def known(self, masters: set[str]) -> dict[str, Known] | None:
         """Return what the log has of these so far, if nothing follows from the same once more."""
-        places, tally, model = self.state.cache.places, self._recorded, self._model
+        places, tally, parted = self.state.cache.places, self._recorded, self._parted
         known = lulls.known_of(self.state, masters)
         if known is None or self._theirs or self._ours:
             return None
         if not all(name in places[name].calm and tally.is_quiet(name, "") for name in masters):
             return None
-        if model is None:
+        if parted is None:
             return known
-        if not self._runs or not masters.isdisjoint(self._whatif.asked):
+        if not self._runs or not masters.isdisjoint(parted.tally.asked):
             return None
-        return model.known(known)
+        return None if parted.minutes.is_planned else parted.model.known(known)
 
     def take_lull(self, lull: Lull, *, seq: int) -> None:
         """Take good probes of masters of which something is `known`; `seq` is the last one's."""
@@ -190,57 +199,50 @@ class WhatIf:
 
     def _is_quiet(self, recorded: Recorded, event: ev.ProbeOk) -> bool:
         """Take a good probe if nothing waits for it, nine of ten events; return whether it was."""
-        who, at_us, model, tally = recorded.subject, recorded.at_us, self._model, self._recorded
+        who, at_us, parted, tally = recorded.subject, recorded.at_us, self._parted, self._recorded
         seen = event
         if not tally.is_quiet(who, event.observer):
             return False
-        if model is None:
+        if parted is None:
             if self._theirs or self._ours:
                 return False
-        elif not self._runs or who in self._whatif.asked or self.state.cache.dues.next_us <= at_us:
+        elif not self._runs or who in parted.tally.asked or parted.is_due(at_us):
             return False
         else:
-            found = model.seen_plainly(event, who)
+            found = parted.model.seen_plainly(event, who)
             if found is None:
                 return False
             seen = found
         state = self.state
         if is_quiet(state, seen, subject=who, at_us=at_us):
             taken = [recorded]
-            if model is not None:
+            if parted is not None:
                 seq = state.seq + 1
                 taken = [Recorded(seq, max(at_us, state.at_us), who, recorded.cause, seen)]
             self._evolve(state, taken[0])
         else:
-            taken = step(
-                state,
-                seen,
-                subject=who,
-                at_us=max(at_us, state.at_us),
-                decide=self._decide,
-                evolve=self._evolve if model is None else self._evolve_noted,
-            )
+            taken = self._step(seen, who, at_us)
         self.inputs += 1
         self._last_us, self.last_seq = at_us, recorded.seq
         if len(taken) == 1:
             tally.at_us = self._whatif.at_us = at_us
-        elif model is None:
+        elif parted is None:
             self._after(recorded, event, taken)
         else:
             self._recorded.take(recorded)
-            self._decided(taken)
-            model.issue(at_us)
+            parted.decided(taken)
+            parted.model.issue(at_us)
         return True
 
     # Together: the runs have not parted.
 
     def _feed(self, recorded: Recorded | None, given: Recorded | None, *, is_new: bool) -> None:
-        if self._model is None and not is_new:
+        if self._parted is None and not is_new:
             assert recorded is not None
             if not self._together(recorded):
                 return
             given = recorded
-        elif self._model is None:
+        elif self._parted is None:
             self._part((recorded or given).seq)  # type: ignore[union-attr]
         self._apart(recorded, given)
         if recorded is not None:
@@ -289,10 +291,11 @@ class WhatIf:
         if is_same:
             self._ours = taken[place + 1 :]
             return
-        self._decided(taken[place + 1 :])
-        self._heard(recorded.subject, given)
-        assert self._model is not None
-        self._model.issue(self.state.at_us)
+        parted = self._parted
+        assert parted is not None
+        parted.decided(taken[place + 1 :])
+        parted.heard(recorded.subject, given)
+        parted.model.issue(self.state.at_us)
 
     def _compare(self) -> bool:
         """Return whether both have the same so far in this turn; if they have not, they part."""
@@ -306,10 +309,10 @@ class WhatIf:
             if not (pair[0] and pair[1] and is_same(pair[0][0], pair[1][0])):
                 for recorded in theirs[:place]:
                     self._recorded.take(recorded)
-                self._part((pair[0] or pair[1])[0].seq)
+                parted = self._part((pair[0] or pair[1])[0].seq)
                 for recorded in theirs[place:]:
-                    self._told(recorded)
-                self._decided(ours[place:])
+                    parted.told(recorded)
+                parted.decided(ours[place:])
                 return False
         for recorded in theirs:
             self._recorded.take(recorded)
@@ -336,80 +339,63 @@ class WhatIf:
 
     # Apart: the model answers.
 
-    def _part(self, seq: int) -> None:
+    def _part(self, seq: int) -> Parted:
         """Let the runs part before the event `seq`."""
         self.diverged_at = seq
-        self._whatif = self._recorded.copy()
         self._times.add(self._ask_times())
-        self._model = Model(self.state, self._times, self._recorded.bad)
+        parted = self._parted = Parted(
+            self.state,
+            self._recorded,
+            self._times,
+            None if self._budgets is None else self._budgets(seq - 1),
+            decide=self._decide,
+            evolve=self._evolve,
+        )
         theirs, ours = self._theirs, self._ours
         self._theirs, self._ours = [], []
         for recorded in theirs:
-            self._told(recorded)
-        self._decided(ours)
-
-    def _told(self, recorded: Recorded) -> None:
-        """Take what the log has, for itself."""
-        assert self._model is not None
-        self._recorded.take(recorded)
-        self._model.note(recorded)
-        if not is_input(recorded):
-            self._spans.take((Item(recorded=recorded),), ())
-
-    def _decided(self, taken: list[Recorded], *, is_assumed: bool = False) -> None:
-        """Take what this run has, for itself."""
-        for recorded in taken:
-            self._whatif.take(recorded)
-        self._spans.take((), (Item(recorded=one, is_assumed=is_assumed) for one in taken))
+            parted.told(recorded)
+        parted.decided(ours)
+        return parted
 
     def _apart(self, recorded: Recorded | None, given: Recorded | None) -> None:
-        model = self._model
-        assert model is not None
+        parted = self._parted
+        assert parted is not None
         if recorded is not None:
-            self._told(recorded)
+            parted.told(recorded)
             if _is_turn_of_engine(recorded.event) and self._runs:
-                self._advance(recorded.at_us)
+                parted.advance(recorded.at_us)
         if given is None or not is_input(given) or type(given.event) in ANSWERS:
             return
         if rests_on_decisions(given.event):
             return
         event, who = cast("Observation", given.event), given.subject
-        self._run_on(event, given.at_us)
-        at_us = max(given.at_us, self.state.at_us)
+        self._run_on(parted, event, given.at_us)
         if not self._takes(event, who):
             self.left_out += 1
             return
         self.inputs += 1
-        event = model.seen(self._changed(event), who)
-        taken = self._step(event, who, at_us)
-        self._decided(taken)
+        event = parted.model.seen(self._changed(event), who)
+        taken = parted.step(event, who, given.at_us)
+        parted.decided(taken)
         if self._runs:
-            self._heard(who, event)
+            parted.heard(who, event)
             if len(taken) > 1:
-                model.issue(self.state.at_us)
+                parted.model.issue(self.state.at_us)
 
-    def _heard(self, who: str, event: Observation) -> None:
-        """Let the model know whether a master answers, or nobody who watches it hears anything."""
-        if self._model is None or type(event) not in _HEARD:
-            return
-        is_good = type(event) in _GOOD
-        if is_good or type(event) is ev.ConnectionClosed or who in self._whatif.bad:
-            self._model.heard(who, self.state.at_us, is_good=is_good)
-
-    def _run_on(self, event: Observation, at_us: int) -> None:
+    def _run_on(self, parted: Parted, event: Observation, at_us: int) -> None:
         """Let pass the time before an input in which an engine ran."""
-        assert self._model is not None
         if isinstance(event, ev.EngineStarted | ev.EngineResumed):
             if self._runs:
-                self._advance(min(event.stopped_at_us, at_us))
+                parted.advance(min(event.stopped_at_us, at_us))
             if isinstance(event, ev.EngineStarted):
-                self._model.stopped()
+                parted.stopped()
         elif getattr(event, "at_rest", False):
             if self._runs:
-                self._advance(min(self._last_us, at_us))
-                self._model.stopped()
+                parted.advance(min(self._last_us, at_us))
+                parted.stopped()
         else:
-            self._advance(at_us)
+            parted.advance(at_us)
         self._note_running(event)
 
     def _note_running(self, event: AnyEvent) -> None:
@@ -423,50 +409,19 @@ class WhatIf:
             return event.key not in self.state.groups[who].ledger.by_key
         return True
 
-    def _advance(self, until_us: int) -> None:
-        """Let deadlines pass and the model answer, each at its time, up to `until_us`."""
-        model = self._model
-        assert model is not None
-        while True:
-            due_us, answer_us = next_due_us(self.state), model.next_us
-            if due_us is not None and due_us <= until_us and (not answer_us or due_us <= answer_us):
-                taken = self._step(None, FLEET, max(due_us, self.state.at_us))
-                if taken:
-                    self._decided(taken)
-                    model.issue(self.state.at_us)
-            elif answer_us is not None and answer_us <= until_us:
-                answer = model.answer(answer_us)
-                if answer is not None:
-                    who, event = answer
-                    self.assumed += 1
-                    taken = self._step(event, who, max(answer_us, self.state.at_us))
-                    self._decided(taken, is_assumed=True)
-                    model.issue(self.state.at_us)
-            else:
-                return
-
     # Both.
 
     def _step(self, event: Observation | None, who: str, at_us: int) -> list[Recorded]:
+        if self._parted is not None:
+            return self._parted.step(event, who, at_us)
         return step(
             self.state,
             event,
             subject=who,
             at_us=max(at_us, self.state.at_us),
             decide=self._decide,
-            evolve=self._evolve if self._model is None else self._evolve_noted,
+            evolve=self._evolve,
         )
-
-    def _evolve_noted(self, state: State, recorded: Recorded) -> None:
-        """Evolve, and let the model know what there is to deliver."""
-        if type(recorded.event) is ev.ProbeOk:
-            self._evolve(state, recorded)
-            return
-        assert self._model is not None
-        sending = self._model.sending
-        given = sending.given(state, recorded)
-        self._evolve(state, recorded)
-        sending.note(state, recorded, given)
 
     def _changed(self, event: Observation) -> Observation:
         """Return a configuration with the policy that is asked about, anything else as it is."""
@@ -478,17 +433,17 @@ class WhatIf:
 
     def end(self) -> Result:
         """Return the result, as of the last recorded event."""
-        last_us = max(self._last_us, self.state.at_us if self._model is None else 0)
-        if self._model is None:
+        last_us = max(self._last_us, self.state.at_us if self._parted is None else 0)
+        if self._parted is None:
             self._ours += self._step(None, FLEET, last_us) if self.state.seq else []
             self._compare()
-        if self._model is not None:
+        parted = self._parted
+        if parted is not None:
             if self._runs:
-                self._advance(last_us)
-            self._decided(self._step(None, FLEET, last_us))
-        else:
-            self._whatif = self._recorded
-        self._spans.close()
+                parted.advance(last_us)
+            parted.decided(parted.step(None, FLEET, last_us))
+            parted.spans.close()
+        spans = Spans() if parted is None else parted.spans
         for tally in (self._recorded, self._whatif):
             tally.at_us = max(tally.at_us, last_us)
         return Result(
@@ -496,19 +451,15 @@ class WhatIf:
             whatif=self._whatif.sums(),
             state=self.state,
             diverged_at=self.diverged_at,
-            differences=self._spans.found,
-            count=self._spans.count,
-            shifted=self._spans.shifted,
-            assumed=self.assumed,
+            differences=spans.found,
+            count=spans.count,
+            shifted=spans.shifted,
+            assumed=0 if parted is None else parted.assumed,
             left_out=self.left_out,
-            model_us=self._times.document() if self._model is not None else {},
+            model_us={} if parted is None else self._times.document(),
             inputs=self.inputs,
             verdicts=self._whatif.verdicts,
         )
-
-
-_GOOD: Final = frozenset((ev.ProbeOk, ev.ProbeDegraded))
-_HEARD: Final = _GOOD | {ev.ProbeFailed, ev.ConnectionClosed}
 
 
 def _is_turn_of_engine(event: AnyEvent) -> bool:

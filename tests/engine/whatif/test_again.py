@@ -1,6 +1,6 @@
 """A log decided upon again: the same under the recorded policy, another under another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ from engine.core import state as st
 from engine.core.decider import decide
 from engine.core.errors import LogCorrupted
 from engine.core.events import Observation, Recorded, Result
-from engine.core.policy import MS, SECOND, Automation
+from engine.core.policy import MINUTE, MS, SECOND, Automation, Policy
 from engine.core.replay import decide_again, replay
 from engine.core.step import Step
 from engine.simulation.schedule import draw
@@ -21,7 +21,11 @@ from engine.whatif.again import Result as Answer
 from engine.whatif.again import WhatIf
 from engine.whatif.model import ASSUMED_US, Times, learned
 from engine.whatif.spans import Item
+from projections.base import fold
+from projections.budgets import Spending
+from projections.uptime import UPTIME
 from tests.engine.core.build import Story, made, story
+from tests.engine.core.test_alerts import pass_us, watched
 from tests.engine.whatif.asking import changed
 
 TIMES_US = {"fence": 2 * MS, "transfer": 3 * MS, "promote": 5 * MS, "verify": 4 * MS, "switch": MS}
@@ -524,3 +528,87 @@ def test_the_budget_of_what_was_decided_is_none_of_what_would_have_been() -> Non
     assert other.diverged_at is not None
     assert other.state.groups["g"].derived == {}
     assert set(other.state.fleet.derived) == {"views"}
+
+
+# Budgets, accounted for again.
+
+
+def burning() -> Story:
+    """Return a log in which the only master gives no answer for three minutes, and that thrice.
+
+    Under its policy that is no failure, so nothing was spent.
+    """
+    tale = watched(names="a", fall=10, automation=Automation.AUTO)
+    for _ in range(3):
+        for _ in range(3):
+            pass_us(tale, MINUTE)
+            tale.fails("a")
+        tale.ok("a")
+    for _ in range(40):
+        pass_us(tale, MINUTE // 2)
+        tale.ok("a")
+    return tale
+
+
+def spending(tale: Story) -> Callable[[int], Spending]:
+    """Return what the groups of a log had spent up to a seq."""
+    return lambda seq: Spending(fold(UPTIME, tale.log[:seq]))
+
+
+def again(tale: Story, budgets: Callable[[int], Spending] | None, **values: object) -> Answer:
+    return WhatIf(change=changed(**values), budgets=budgets).run(tale.log)
+
+
+def test_a_budget_that_burns_only_under_another_policy_is_derived_and_told() -> None:
+    tale = burning()
+    assert not [r for r in tale.log if isinstance(r.event, ev.FiguresDerived)]
+    found = again(tale, spending(tale), probe__fall=1)
+    raised = {
+        item.recorded.event.kind: item.recorded.at_us
+        for difference in found.differences
+        for item in difference.whatif
+        if isinstance(item.recorded.event, ev.AlertRaised)
+    }
+    assert "burn" in raised
+    derived = found.state.groups["g"].derived["budget"]
+    assert dict(derived.figures)["failures_1h"] == 3
+    # A minute is over after the third failure, counted from the start of the engine.
+    failed_us = found.verdicts[2][2]
+    assert failed_us < raised["burn"] <= failed_us + MINUTE
+    assert (raised["burn"] - found.state.fleet.started_us) % MINUTE == 0
+
+
+def test_where_nobody_accounts_for_budgets_they_are_left_out() -> None:
+    found = again(burning(), None, probe__fall=1)
+    assert found.diverged_at is not None
+    assert found.state.groups["g"].derived == {}
+
+
+def test_nothing_is_derived_of_a_budget_while_no_engine_runs() -> None:
+    tale = burning()
+    last = tale.log[-1].at_us
+    tale.wait(60 * MINUTE)
+    tale.see(ev.EngineStarted(release="1", stopped_at_us=last))
+    asked_at: list[int] = []
+
+    class Noting(Spending):
+        def figures(self, policy: Policy, at_us: int) -> dict[str, tuple[tuple[str, int], ...]]:
+            asked_at.append(at_us)
+            return super().figures(policy, at_us)
+
+    pass_us(tale, 2 * MINUTE)
+    tale.ok("a")
+    again(tale, lambda seq: Noting(fold(UPTIME, tale.log[:seq])), probe__fall=1)
+    assert len(asked_at) > 5
+    assert not [at_us for at_us in asked_at if last < at_us < last + 60 * MINUTE]
+    assert asked_at[-1] > last + 60 * MINUTE
+
+
+def test_under_the_recorded_policy_nothing_is_accounted_for_at_all() -> None:
+    tale = burning()
+
+    def none(_: int) -> Spending:
+        raise AssertionError("the runs have not parted")
+
+    same = WhatIf(budgets=none).run(tale.log)
+    assert same.state == tale.state
