@@ -45,6 +45,8 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
     is_active = master.role is Role.ACTIVE
     if detection.follows_reports(state, group) and says_active != is_active:
         return False
+    if is_active and master.reported_role in (Role.STANDBY.value, Role.FENCED.value):
+        return False
     is_told = state.policy_of(group).automation is not Automation.OBSERVE
     return want(group) is None and not (is_told and master.promote_owed)
 

@@ -162,7 +162,9 @@ def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None
     """Fence who acts beside the active, once the active has said that it acts.
 
     One that says it does not act, while another does, was replaced by hand: its activation is lost.
-    Not in a pause: then somebody may be at work by hand.
+    So is that of one that says so while another knows a newer epoch, or that it is fenced, whoever
+    acts: an engine has told them whose log is gone. Not in a pause: then somebody may be at work by
+    hand.
     """
     if not is_told(state, group) or paused_until(state, group, at_us):
         return None
@@ -181,7 +183,11 @@ def _consider_strays(state: State, group: GroupState, at_us: int) -> Todo | None
     strays = [other.good_seq for other in group.masters.values() if candidates.is_stray(other)]
     # Its answer may have been sent before it was activated.
     is_new = not serving.is_unjudged and serving.excused_seq != serving.good_seq
-    if not strays or not is_new:
+    is_told_otherwise = (
+        serving.reported_role == Role.FENCED.value
+        or newest_reported(group, but=active) > serving.epoch
+    )
+    if not is_new or not (strays or is_told_otherwise):
         return None
     evidence = (serving.good_seq, *strays)
     return active, ev.ActivationLost(epoch=serving.epoch, found=serving.epoch, evidence=evidence)

@@ -56,7 +56,7 @@ class Sort(enum.Enum):
 FIELDS: Final[dict[str, Sort]] = {
     **dict.fromkeys(("active", "heir", "master", "masters", "source"), Sort.MASTER),
     **dict.fromkeys(("failback_to", "leaver", "spent", "target", "to"), Sort.MASTER),
-    **dict.fromkeys(("assigned", "left", "weights", "unseen"), Sort.MASTER),
+    **dict.fromkeys(("assigned", "weights", "unseen"), Sort.MASTER),
     **dict.fromkeys(("group", "groups"), Sort.GROUP),
     **dict.fromkeys(("against", "eyes", "observer", "observers", "well"), Sort.OBSERVER),
     **dict.fromkeys(("acked", "author"), Sort.AUTHOR),

@@ -94,6 +94,34 @@ def test_one_that_says_it_stands_by_keeps_its_place_while_nobody_else_acts() -> 
     assert kinds(tale.ok("a", "b", "c")) == []
 
 
+def test_one_that_says_it_is_fenced_has_lost_its_activation_but_not_in_a_pause() -> None:
+    """An engine has told it so whose log is gone: an older copy was put back."""
+    tale = served()
+    tale.ask(ev.Paused(until_us=0, reason="by hand", author="x"))
+    tale.roles["a"] = "fenced"
+    assert kinds(tale.ok("a", "a")) == []
+    taken = tale.ask(ev.Resumed(author="x"))
+    assert only(taken, ev.ActivationLost).evidence == (tale.master("a").good_seq,)
+    assert only(taken, ev.AttemptStarted).heir == "b"
+
+
+def test_one_that_says_it_is_fenced_to_an_engine_that_was_just_started_has_lost_it_too() -> None:
+    tale = served()
+    tale.roles["a"] = "fenced"
+    tale.see(ev.EngineStarted(release="1", stopped_at_us=tale.at_us))
+    tale.wait(MS)
+    assert kinds(tale.ok("a"))[0] == "ActivationLost"
+
+
+def test_one_that_stands_by_while_another_knows_a_newer_epoch_has_lost_its_activation() -> None:
+    tale = served()
+    tale.roles["a"] = "standby"
+    assert kinds(tale.ok("a", "b", "c")) == []
+    tale.epochs["c"] = 5
+    tale.roles["c"] = "fenced"
+    assert kinds(tale.ok("c"))[0] == "ActivationLost"
+
+
 @pytest.mark.parametrize("says", ["standby", "fenced"])
 def test_one_that_was_started_again_and_does_not_act_has_lost_its_activation(says: str) -> None:
     """A server whose file says that it is a replica, and whose data have the epoch still."""
