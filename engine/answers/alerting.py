@@ -24,6 +24,7 @@ _TYPED: Final = {
     "paused": "tanist resume",
     "failover": "tanist why",
     "failover-failed": "tanist why {id}",
+    "data-lost": "tanist why {id}",
     "fence": "tanist release MASTER, if it cannot act any more",
     "several-active": "end all of them but one",
     "no-heir": "tanist status",
@@ -52,6 +53,8 @@ def says(kind: str, subject: str, figures: Mapping[str, int]) -> str:
             return f"{subject} fails over"
         case "failover-failed":
             return f"failover {figures['id']} of {subject} failed, and nobody took over since"
+        case "data-lost":
+            return f"failover {figures['id']} of {subject} loses {figures['bytes']} bytes of data"
         case "approval":
             return f"failover {figures['id']} of {subject} waits for an approval"
         case "limit":

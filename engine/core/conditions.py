@@ -179,6 +179,14 @@ def _failover(
         yield Condition(kind="failover", subject=group.id, levels=CRITICAL)
     if saga is not None and saga.why not in ASKED:
         yield from _waiting(state, group, saga, at_us)
+    if saga is not None and saga.lacks and saga.phase in (Phase.PROMOTING, Phase.VERIFYING):
+        yield Condition(
+            kind="data-lost",
+            subject=group.id,
+            levels=CRITICAL,
+            figures=(("id", saga.id), ("bytes", saga.lacks)),
+            evidence=(saga.seq,),
+        )
     if group.failed_id:
         yield Condition(
             kind="failover-failed",

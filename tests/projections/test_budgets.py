@@ -2,9 +2,18 @@
 
 import pytest
 
-from projections.budgets import MINUTE_US, PPM, WINDOWS_US, Objective, spent
+from projections.budgets import (
+    MINUTE_US,
+    PPM,
+    WINDOWS_US,
+    Objective,
+    Spending,
+    objectives_of,
+    spent,
+)
 from projections.histories import GroupTime, Uptime
 from projections.tracks import Bucket, Track
+from tests.engine.core.build import story
 
 NOW_US = 100 * 24 * 60 * MINUTE_US
 DAY_US = 24 * 60 * MINUTE_US
@@ -69,3 +78,25 @@ def test_time_that_nobody_knows_of_is_no_budget() -> None:
     objective = Objective(objective_ppm=995_000, window_us=DAY_US)
     found = dict(spent(view, {"g": objective}, at_us=NOW_US)["g"])
     assert (found["burn_3d"], found["uptime_ppm"]) == (0, PPM)
+
+
+def test_what_is_spent_is_accounted_for_as_events_come() -> None:
+    tale = story()
+    spending = Spending(Uptime())
+    for recorded in tale.log:
+        spending.take(recorded)
+    fresh = dict(spending.figures(tale.state.fleet.policy, tale.at_us)["g"])
+    tale.crashes("a")
+    for recorded in tale.log:  # what was taken before counts once
+        spending.take(recorded)
+    later_us = tale.at_us + MINUTE_US
+    found = dict(spending.figures(tale.state.fleet.policy, later_us)["g"])
+    assert (fresh["failures_5m"], found["failures_5m"]) == (0, 1)
+    assert found["burn_5m"] > fresh["burn_5m"] == 0
+
+
+def test_what_was_promised_of_each_group_is_in_the_policy() -> None:
+    policy = story().state.fleet.policy
+    slo = policy.groups["g"].slo
+    expected = Objective(objective_ppm=slo.objective_ppm, window_us=slo.window_us)
+    assert objectives_of(policy) == {"g": expected}

@@ -322,6 +322,29 @@ def test_one_that_failed_is_alerted_until_somebody_serves() -> None:
     assert ("cleared", "failover", "g") in said
 
 
+def test_data_that_a_policy_lets_go_is_critical_at_once() -> None:
+    tale = watched(allow_loss=True)
+    tale.crashes("a")
+    saga = tale.group.saga
+    assert saga is not None
+    taken = tale.see(
+        ev.Outcome(
+            step="transfer",
+            failover=saga.id,
+            epoch=saga.epoch,
+            result=Result.OK,
+            digest=saga.transfer_digest,
+            lacks=30,
+        ),
+        saga.heir,
+    )
+    assert ("critical", "data-lost", "g") in alerts(taken)
+    (lost,) = [event for event in events(taken, ev.AlertRaised) if event.kind == "data-lost"]
+    assert lost.figures == (("id", saga.id), ("bytes", 30))
+    tale.answers("promote")
+    assert ("cleared", "data-lost", "g") in alerts(tale.answers("verify"))
+
+
 def test_what_waits_for_a_person_says_so() -> None:
     tale = watched(automation=Automation.CONFIRM)
     assert ("critical", "approval", "g") in alerts(tale.log)  # the first activation waits too
