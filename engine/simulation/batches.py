@@ -6,6 +6,8 @@ often every row of every machine was taken, and which kinds of events there were
 
 import concurrent.futures
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -180,6 +182,21 @@ def judged(order: Order, seeds: Iterable[int], more: tuple[Law, ...] = ()) -> Ta
     return tally
 
 
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it does, however that was ended.
+
+    Nobody would take what it finds, and a run may go on for hours.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
+
+
 def in_order(
     order: Order, seeds: range, *, processes: int = 1, more: tuple[Law, ...] = ()
 ) -> Iterator[Tally]:
@@ -190,7 +207,9 @@ def in_order(
             yield judged(order, chunk, more)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_end_with_parent
+    ) as pool:
         waiting = [pool.submit(judged, order, chunk, more) for chunk in chunks]
         try:
             for future in waiting:

@@ -1,6 +1,9 @@
 """Many drawn worlds: every law holds, every fault happens, every row of a machine is taken."""
 
+import contextlib
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +202,44 @@ def test_what_is_compared_grows_with_the_run_and_not_with_its_square(
         assert run(endure(1, for_us=for_us, setting=setting)).virtual_us >= for_us
         spent.append(sum(compared))
     assert 0 < spent[1] < 8 * spent[0]  # a square would be sixteen
+
+
+ENDS = """
+import concurrent.futures, multiprocessing, os, signal
+
+from engine.core.policy import HOUR
+from engine.simulation.batches import Order, in_order
+
+
+def die(*_):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    concurrent.futures.Future.result = die  # every process was started by then
+    next(in_order(Order(for_us=1_000 * HOUR), range(2), processes=2))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others")
+def test_no_process_goes_on_without_the_one_that_asked(tmp_path: Path) -> None:
+    script = tmp_path / "ends.py"
+    script.write_text(ENDS)
+    asking = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert asking.stdout is not None
+    workers = [os.pidfd_open(int(pid)) for pid in asking.stdout.readline().split()]
+    try:
+        asking.wait()
+        assert workers
+        for worker in workers:
+            assert select.select([worker], [], [], 60)[0], "it goes on"
+    finally:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(worker, signal.SIGKILL)
+            os.close(worker)
+        asking.stdout.close()
 
 
 def preset_auto(name: str):  # type: ignore[no-untyped-def]
