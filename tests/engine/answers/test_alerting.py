@@ -17,7 +17,8 @@ FIGURES = {
     "burn_1h": 15_000, "burn_6h": 7_000, "burn_1d": 3_000, "burn_3d": 1_500, "uptime_ppm": 990_000,
     "queue": 1_001, "cpu_ppm": 900_000, "memory_ppm": 905_000, "calls": 90, "errors": 30,
     "group_calls": 100, "p99_us": 90_000, "usual_us": 2_000, "used_ppm": 850_000, "behind_us": 6,
-    "stall_us": 3_000_000, "step_us": -5, "bytes": 30, "left": 1 << 20, "left_us": 3, "reserve": 4 << 20,
+    "stall_us": 3_000_000, "step_us": -5, "left": 1 << 20, "left_us": 3, "reserve": 4 << 20,
+    "bytes": 30,
 }  # fmt: skip
 OF_THE_ENGINE = ("clock", "doubt", "engine-late", "disk-full", "disk-filling", "view-behind")
 KINDS = sorted(
