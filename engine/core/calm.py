@@ -12,7 +12,7 @@ others be judged anew, each at the price of all.
 from engine.core import candidates, detection
 from engine.core import events as ev
 from engine.core.blocking import want
-from engine.core.fleet import Health, Role
+from engine.core.fleet import ACTIVE, HEALTHY, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, Place, State, is_active_standby
 
@@ -20,7 +20,7 @@ from engine.core.state import GroupState, MasterState, Place, State, is_active_s
 def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
     """Return whether a good probe of `master` like its last one calls for no decision."""
     if (
-        master.health is not Health.HEALTHY
+        master.health is not HEALTHY
         or master.fence is not None
         or master.is_unjudged
         or master.excused_seq == master.good_seq  # the same answer again will be judged
@@ -38,11 +38,11 @@ def is_calm(state: State, group: GroupState, master: MasterState) -> bool:
     ):
         return False
     if not is_active_standby(state, group):
-        return master.role is Role.ACTIVE and not master.lost_seq
+        return master.role is ACTIVE and not master.lost_seq
     if candidates.is_stray(master):
         return False
     says_active = master.reported_role == candidates.ACTS
-    is_active = master.role is Role.ACTIVE
+    is_active = master.role is ACTIVE
     if detection.follows_reports(state, group) and says_active != is_active:
         return False
     if is_active and master.reported_role in (Role.STANDBY.value, Role.FENCED.value):

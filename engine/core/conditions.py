@@ -11,14 +11,12 @@ from typing import Final
 from engine.core import candidates, gauges
 from engine.core.blocking import ASKED, blocked, claims, waiting, want
 from engine.core.events import FLEET
-from engine.core.fleet import Health
+from engine.core.fleet import WELL
 from engine.core.levels import CRITICAL, WARNING, Condition, Levels
 from engine.core.load import staleness
 from engine.core.policy import AlertPolicy, Automation, FenceKind, sums
 from engine.core.serving import able
 from engine.core.state import GroupState, Phase, Saga, State, is_active_standby, is_maintained
-
-WELL: Final = (Health.HEALTHY, Health.DEGRADED)
 
 # What an open failover waits for, and the alert that says so.
 _WAITS: Final = {

@@ -20,7 +20,7 @@ from engine.core.blocking import (
 )
 from engine.core.dues import FAR_US, Due
 from engine.core.events import FLEET
-from engine.core.fleet import Health
+from engine.core.fleet import UNKNOWN, Health
 from engine.core.healing import healing_due
 from engine.core.seen import MAINTENANCE, SILENT
 from engine.core.state import GroupState, Phase, State, is_active_standby, windows
@@ -69,7 +69,7 @@ def staleness(state: State, group: GroupState, name: str = "") -> Iterator[tuple
     limit_us = policy.probe.unknown_after_us
     if limit_us:
         for name, master in masters.items():
-            if master.health is not Health.UNKNOWN:
+            if master.health is not UNKNOWN:
                 yield False, (master.heard_us + limit_us, group.id, SILENCE, name)
     silent_us = 0 if policy.degraded is None else policy.degraded.silent_after_us
     if silent_us:

@@ -21,7 +21,7 @@ from engine.core.blocking import (
 )
 from engine.core.failback import consider_failback
 from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
-from engine.core.fleet import Health, Role
+from engine.core.fleet import ACTIVE, DRAINING, FAILED, STANDBY, WELL, Health, Role
 from engine.core.healing import consider_healing
 from engine.core.policy import Automation
 from engine.core.saga import consider_saga
@@ -273,27 +273,26 @@ def _consider_serving(state: State, group: GroupState, at_us: int) -> Todo | Non
     is_panic = in_panic(state, group)
     for name, master in group.masters.items():
         is_out = rests(state, group, master, at_us)
-        is_well = master.health in (Health.HEALTHY, Health.DEGRADED)
-        match master.role:
-            case Role.STANDBY if is_well and not is_out:
+        role = master.role
+        if role is STANDBY and not is_out:
+            if master.health in WELL:
                 return name, ev.Activated(epoch=next_epoch(group), rule="healthy")
-            case Role.STANDBY if is_panic and acts and is_soft(master) and not is_out:
+            if is_panic and acts and is_soft(master):
                 return name, ev.Activated(epoch=next_epoch(group), rule="panic")
-            case Role.ACTIVE | Role.DRAINING if (
+        elif role is ACTIVE or role is DRAINING:
+            if (
                 acts
                 and is_lost(master)
                 and not candidates.is_doubtful(state, master)
                 and not (is_panic and is_soft(master))
             ):
-                lost = master.health is not Health.FAILED
+                lost = master.health is not FAILED
                 reason = "it lost its activation" if lost else "failed"
                 return fenced(group, name, reason=reason)
-            case Role.ACTIVE if is_out:
+            if role is ACTIVE and is_out:
                 return name, ev.DrainStarted(reason=_out(master))
-            case Role.DRAINING if not group.ledger.assigned.get(name):
+            if role is DRAINING and not group.ledger.assigned.get(name):
                 return name, ev.DrainEnded()
-            case _:
-                pass
     return None
 
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 from engine.core import candidates, messages
 from engine.core import events as ev
 from engine.core.events import AnyEvent
-from engine.core.fleet import Health
+from engine.core.fleet import FAILED
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, State, next_epoch
 
@@ -20,7 +20,7 @@ def is_told(state: State, group: GroupState) -> bool:
 
 def is_lost(master: MasterState) -> bool:
     """Return whether the master, active as far as it was told, cannot serve any more."""
-    return master.health is Health.FAILED or bool(master.lost_seq)
+    return master.health is FAILED or bool(master.lost_seq)
 
 
 def fenced(group: GroupState, name: str, *, reason: str) -> Todo:

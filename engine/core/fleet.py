@@ -1,6 +1,7 @@
 """Who is there: groups and their masters, as the operator declared them."""
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -30,6 +31,18 @@ class Role(enum.Enum):
     ACTIVE = "active"
     DRAINING = "draining"
     FENCED = "fenced"
+
+
+# By names of their own, for what is asked of every master after every step: Python 3.11 finds a
+# member of an enum at five times the time of a name.
+ACTIVE_STANDBY: Final = Mode.ACTIVE_STANDBY
+UNKNOWN: Final = Health.UNKNOWN
+HEALTHY: Final = Health.HEALTHY
+FAILED: Final = Health.FAILED
+STANDBY: Final = Role.STANDBY
+ACTIVE: Final = Role.ACTIVE
+DRAINING: Final = Role.DRAINING
+WELL: Final = (Health.HEALTHY, Health.DEGRADED)
 
 
 class Master(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

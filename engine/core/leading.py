@@ -10,7 +10,7 @@ switch to is another matter: without standbys, that change would be half of one.
 
 from typing import Final
 
-from engine.core.fleet import Health, Role
+from engine.core.fleet import ACTIVE, FAILED, STANDBY, UNKNOWN
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, State, is_active_standby
 
@@ -23,12 +23,12 @@ def leader(state: State, group: GroupState) -> str:
     if policy.effects not in FOLLOWING or not is_active_standby(state, group):
         return ""
     for name, master in group.masters.items():
-        if master.role is Role.ACTIVE:
+        if master.role is ACTIVE:
             if policy.automation is Automation.OBSERVE and master.is_adopted:
                 return ""
             # One that was not told its epoch, or has lost it, leads nobody.
             is_sure = not master.promote_owed and not master.lost_seq
-            return name if is_sure and master.health is not Health.FAILED else ""
+            return name if is_sure and master.health is not FAILED else ""
     return ""
 
 
@@ -36,9 +36,9 @@ def has_to_follow(group: GroupState, name: str, active: str) -> bool:
     """Return whether `name` has to be told that `active` leads; one that is down is not told."""
     master = group.masters[name]
     return (
-        master.role is Role.STANDBY
+        master.role is STANDBY
         and master.fence is None
-        and master.health not in (Health.FAILED, Health.UNKNOWN)
+        and master.health not in (FAILED, UNKNOWN)
         and (master.follows, master.follow_epoch) != (active, group.masters[active].epoch)
     )
 

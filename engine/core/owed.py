@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from engine.core import messages
-from engine.core.fleet import Role
+from engine.core.fleet import ACTIVE
 from engine.core.leading import has_to_follow, leader
 from engine.core.leasing import has_to_detach
 from engine.core.policy import Automation
@@ -76,7 +76,7 @@ def owed_of(state: State, group: GroupState) -> Iterator[Effect]:
         if master.fence is not None:
             fence = master.fence
             yield _effect("fence", group, name, fence.failover, fence.confirm_at)
-        elif master.role is Role.ACTIVE:
+        elif master.role is ACTIVE:
             if master.promote_owed and policy.automation is not Automation.OBSERVE:
                 yield _effect("promote", group, name, 0, master.epoch)
             if is_standby and group.switch_epoch != master.epoch:

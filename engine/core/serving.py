@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from engine.core.balancing.priority import Priority
 from engine.core.balancing.smooth_weighted import SmoothWeighted
-from engine.core.fleet import Role
+from engine.core.fleet import ACTIVE
 from engine.core.state import (
     GroupState,
     MasterState,
@@ -33,7 +33,7 @@ class Picker(Protocol):
 
 def may_serve(master: MasterState) -> bool:
     """Return whether traffic may go to a master, ejected or not."""
-    return master.role is Role.ACTIVE and not master.is_doubted and not master.lost_seq
+    return master.role is ACTIVE and not master.is_doubted and not master.lost_seq
 
 
 def is_out(master: MasterState) -> bool:
@@ -91,7 +91,7 @@ def weights(state: State, group: GroupState) -> dict[str, int]:
         found |= {
             name
             for name, master in group.masters.items()
-            if master.role is Role.ACTIVE and is_soft(master)
+            if master.role is ACTIVE and is_soft(master)
         }
     return {
         name: master.declared.weight if name in found else 0

@@ -22,7 +22,7 @@ import msgspec
 from engine.core.beside import Hook, Recovery
 from engine.core.dues import Dues, Stirred
 from engine.core.events import GroupControl
-from engine.core.fleet import Health, Master, Mode, Role
+from engine.core.fleet import ACTIVE, ACTIVE_STANDBY, DRAINING, Health, Master, Role
 from engine.core.policy import GroupPolicy, Policy
 from engine.core.seen import Derived, Ejected, Eye, Flaps, Gaps, Report
 
@@ -501,16 +501,16 @@ def newest_reported(group: GroupState, *, but: str = "") -> int:
 
 def is_active_standby(state: State, group: GroupState) -> bool:
     """Return whether one master of `group` serves and the others stand by."""
-    return state.policy_of(group).mode is Mode.ACTIVE_STANDBY
+    return state.policy_of(group).mode is ACTIVE_STANDBY
 
 
 def active_of(group: GroupState) -> str:
     """Return the master that holds the activation of an active-standby group; "" if none."""
     last = group.masters.get(group.assigned)  # nearly always the one
-    if last is not None and (last.role is Role.ACTIVE or last.role is Role.DRAINING):
+    if last is not None and (last.role is ACTIVE or last.role is DRAINING):
         return group.assigned
     for name, master in group.masters.items():
-        if master.role is Role.ACTIVE or master.role is Role.DRAINING:
+        if master.role is ACTIVE or master.role is DRAINING:
             return name
     return ""
 
