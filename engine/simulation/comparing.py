@@ -72,6 +72,7 @@ def compare(
             )
             for name, answer in answers.items()
             if name != effect.master and answer.standing is not None
+            if name in part.masters  # who was removed meanwhile is nobody's rival
         ]
         answer = answers[effect.master]
         if answer.standing is not None and is_misled(answer.standing, answer.epoch, heard):

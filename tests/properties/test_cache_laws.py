@@ -1,6 +1,6 @@
 """What is kept beside a state for speed is what is derived from it, after whatever happened."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.core import events as ev
@@ -98,6 +98,7 @@ class Doubting(Rim):
 
 @FAST
 @given(SEEDS)
+@example(27699)  # a master is removed while another one asks who has which data
 def test_an_answer_is_decided_upon_as_it_would_be_without_any_cache(seed: int) -> None:
     run(swarm(seed, turns=20), engine=Doubting)
 
