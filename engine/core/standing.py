@@ -3,10 +3,12 @@
 A master's data are a stream of writes with a name (its history) and a position in it. One that is
 promoted begins a stream of its own where the one before ended, and remembers that one.
 
-Rule 1: of members that share a stream none may have more of it than the heir.
+Rule 1: of members that share a stream none may have more of it than the heir, nor more of one that
+began where that one ended, unless that was an attempt which traffic never went to.
 
 Rule 2: who shares none with the heir has data of its own, and the heir does not stand in for it;
-unless it knows an older epoch than the heir, whose data are of a later activation then.
+unless it knows nothing of the last activation that was served, whose data the heir has then. An
+epoch that came after that says nothing: a fence is data as well, also of whoever was emptied.
 
 Rule 3: while a fenced member takes writes still, nobody knows how much it will have.
 
@@ -85,7 +87,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lack(
-    heir: Standing, epoch: int, heard: Iterable[Heard], *, silent: Iterable[str], is_served: bool
+    heir: Standing, epoch: int, heard: Iterable[Heard], *, silent: Iterable[str], served: int
 ) -> Lack | None:
     """Return what the heir lacks; None: nothing that anybody who answered has.
 
@@ -94,15 +96,14 @@ def lack(
         epoch: The newest one that it knows; 0: none.
         heard: All other members that answered.
         silent: The names of those that did not.
-        is_served: Whether the group was ever served.
+        served: The epoch of the last activation that traffic went to; 0: there was none.
     """
     detail, size, is_moving = "", 0, False
     for other in heard:
         theirs = other.standing
         if other.role is Role.FENCED and theirs.is_primary and not other.is_fenced:
             detail, is_moving = detail or f"{other.name} takes writes still", True
-            continue
-        if theirs.history != heir.history and other.knows < epoch:
+        if theirs.history != heir.history and other.knows < min(epoch, served):
             continue  # the heir's data are of a later activation
         shared = theirs.shared(heir)
         if shared is None:
@@ -110,13 +111,17 @@ def lack(
                 figures = f"{theirs.position}, {heir.position}"
                 detail = detail or f"{other.name} has data of another history: {figures}"
                 size = max(size, theirs.position)
-        elif shared[0] > shared[1]:
-            more = shared[0] - shared[1]
-            detail = detail or f"{other.name} has {more} bytes more: {shared[0]}, {shared[1]}"
+            continue
+        has, ours = shared
+        if theirs.history not in (heir.history, heir.earlier) and other.knows <= served:
+            has = theirs.position  # what it has of a stream that went to clients, and the heir not
+        if has > ours:
+            more = has - ours
+            detail = detail or f"{other.name} has {more} bytes more: {has}, {ours}"
             size = max(size, more)
             is_moving = is_moving or (theirs.is_primary and heir.is_linked)
     names = " and ".join(sorted(silent))
-    if is_served and not epoch and not heir.holds_data and names:
+    if served and not epoch and not heir.holds_data and names:
         detail = detail or f"it has no data, and {names} may have some: no answer from there"
     return Lack(detail=detail, bytes=size, is_moving=is_moving) if detail else None
 

@@ -26,17 +26,17 @@ class Comparer(Protocol):
         """Return the durable state of `group`."""
 
     def lack(
-        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], served: int
     ) -> Lack | None:
         """Return what an heir lacks that somebody has."""
 
 
-def lack_of(heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool) -> Lack | None:
+def lack_of(heir: Answer, heard: list[Heard], *, silent: set[str], served: int) -> Lack | None:
     """Return what an heir lacks that somebody has, by the rule of the core."""
     assert heir.standing is not None
     if heir.standing.is_loading:
         return Lack(detail="it is in the middle of a full copy", bytes=0, is_moving=True)
-    return lack(heir.standing, heir.epoch, heard, silent=silent, is_served=is_served)
+    return lack(heir.standing, heir.epoch, heard, silent=silent, served=served)
 
 
 def compare(
@@ -81,7 +81,7 @@ def compare(
             answers[effect.master],
             heard,
             silent=part.masters.keys() - answers.keys(),
-            is_served=part.switch_epoch > 0,
+            served=part.switch_epoch,
         )
         compared(found, answers)
 

@@ -406,10 +406,10 @@ class Rim(OwnTime):
         return self.driver.durable_state.groups[group]
 
     def lack(
-        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], served: int
     ) -> Lack | None:
         """Return what an heir lacks that somebody has."""
-        return lack_of(heir, heard, silent=silent, is_served=is_served)
+        return lack_of(heir, heard, silent=silent, served=served)
 
     def learnt(self, answers: Mapping[str, Answer]) -> None:
         """Take what masters said when an heir was held against them."""

@@ -231,7 +231,8 @@ class Server(SimulatedMaster):
             epoch=data.epoch,
             standing=standing,
             is_fenced=self.is_fenced,
-            holds=frozenset(data.writes),
+            # In the middle of a full copy it gives nothing to anybody: it is to drop what it has.
+            holds=frozenset() if self.is_loading else frozenset(data.writes),
         )
 
     def _control(

@@ -41,7 +41,7 @@ class Trier(Protocol):
         """Return the durable state of `group`."""
 
     def lack(
-        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], served: int
     ) -> Lack | None:
         """Return what an heir lacks that somebody has."""
 

@@ -341,7 +341,7 @@ class Careless(Rim):
     """Holds no heir against anybody."""
 
     def lack(
-        self, heir: Answer, heard: list[Heard], *, silent: set[str], is_served: bool
+        self, heir: Answer, heard: list[Heard], *, silent: set[str], served: int
     ) -> Lack | None:
         return None
 

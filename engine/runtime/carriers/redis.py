@@ -250,7 +250,7 @@ class _Step:
             epoch,
             answers,
             silent={member.id for member in asked.members} - heard,
-            is_served=bool(asked.served),
+            served=asked.served,
         )
         if lacks is None or asked.allow_loss:
             detail = f"at {standing.position}"

@@ -44,9 +44,9 @@ def lacks(
     heir: Standing = HEIR,
     epoch: int = 1,
     silent: Iterable[str] = (),
-    is_served: bool = True,
+    served: int = 1,
 ) -> Lack | None:
-    return lack(heir, epoch, others, silent=silent, is_served=is_served)
+    return lack(heir, epoch, others, silent=silent, served=served)
 
 
 def test_who_has_as_much_of_a_stream_as_all_others_lacks_nothing() -> None:
@@ -70,7 +70,11 @@ def test_what_a_primary_still_sends_may_come() -> None:
 
 
 def test_a_promoted_one_shares_the_stream_it_was_promoted_from_up_to_there() -> None:
-    assert lacks(heard(replace(PROMOTED, position=300, is_primary=False))) is None
+    tried = heard(replace(PROMOTED, position=300, is_primary=False), knows=2)
+    assert lacks(tried) is None
+    assert lacks(tried, served=2) == Lack(
+        detail="b has 200 bytes more: 300, 100", bytes=200, is_moving=False
+    )
     ahead = lacks(heard(replace(HEIR, position=120)), heir=replace(PROMOTED, position=300))
     assert ahead == Lack(detail="b has 20 bytes more: 120, 100", bytes=20, is_moving=False)
 
@@ -79,13 +83,17 @@ def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activat
     other = replace(HEIR, history="else", position=70)
     found = lacks(heard(other))
     assert found == Lack(detail="b has data of another history: 70, 100", bytes=70, is_moving=False)
-    assert lacks(heard(other), epoch=2) is None
+    assert lacks(heard(other), epoch=2, served=2) is None
+    assert lacks(heard(other), epoch=2, served=1) == found  # that of a fence, and no activation
     assert lacks(heard(replace(other, position=1))) is None  # it has none
 
 
 def test_while_a_fenced_primary_takes_writes_nobody_knows_how_much_it_will_have() -> None:
     found = lacks(heard(replace(HEIR, is_primary=True), role=Role.FENCED))
     assert found == Lack(detail="b takes writes still", bytes=0, is_moving=True)
+    ahead = replace(HEIR, is_primary=True, position=150)
+    found = lacks(heard(ahead, role=Role.FENCED))
+    assert found == Lack(detail="b takes writes still", bytes=50, is_moving=True)
 
 
 def test_who_is_empty_in_a_group_that_was_served_stands_in_for_nobody_who_is_silent() -> None:
@@ -93,7 +101,7 @@ def test_who_is_empty_in_a_group_that_was_served_stands_in_for_nobody_who_is_sil
     found = lacks(heir=empty, epoch=0, silent={"d", "c"})
     assert found is not None
     assert found.detail == "it has no data, and c and d may have some: no answer from there"
-    assert lacks(heir=empty, epoch=0, silent={"c"}, is_served=False) is None
+    assert lacks(heir=empty, epoch=0, silent={"c"}, served=0) is None
     assert lacks(heir=empty, epoch=0) is None
 
 

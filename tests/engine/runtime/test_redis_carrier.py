@@ -316,7 +316,8 @@ def test_what_was_written_under_an_older_epoch_keeps_nobody_from_serving(servers
     until(lambda: int(c.info()["slave_repl_offset"]) > 1)
     a.kill()
     healths = {"a": Health.FAILED}
-    assert carried(servers, "transfer", "b", healths=healths).result is Result.OK
+    found = carried(servers, "transfer", "b", healths=healths, served=3)
+    assert found.result is Result.OK
 
 
 def test_an_heir_catches_up_with_a_source_that_is_fenced(servers: Servers) -> None:
