@@ -82,7 +82,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     """What an heir does not have, as the first rule says that finds something."""
 
     detail: str  # for people
-    bytes: int  # how much of another's data; 0: nobody knows
+    bytes: int  # how much of another's data, as far as that is known; 0: nobody knows
     is_moving: bool  # it may still come
 
 
