@@ -19,6 +19,12 @@ replicates from may have been started again without its data meanwhile.
 
 Rule 6: an heir leaves at once whom it replicates from if that one knows an older epoch: it has lost
 its data, and what it sends would take the place of the heir's own.
+
+Rule 7: an heir that replicates from nobody any more takes what it lacks from a fenced primary of
+its stream. A primary sends on while nobody writes (Redis: a PING every ten seconds), so an engine
+that was killed after a transfer may find its heir behind.
+
+Rule 8: in the middle of a full copy nobody is let, whatever the policy allows to be lost.
 """
 
 from collections.abc import Iterable
@@ -84,6 +90,8 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     detail: str  # for people
     bytes: int  # how much of another's data, as far as that is known; 0: nobody knows
     is_moving: bool  # it may still come
+    source: str = ""  # the place of a primary to take it from, if the heir replicates from nobody
+    is_lettable: bool = True  # by a policy that allows a loss
 
 
 def lack(
@@ -98,7 +106,10 @@ def lack(
         silent: The names of those that did not.
         served: The epoch of the last activation that traffic went to; 0: there was none.
     """
-    detail, size, is_moving = "", 0, False
+    if heir.is_loading:
+        text = "it is in the middle of a full copy"
+        return Lack(detail=text, bytes=0, is_moving=True, is_lettable=False)
+    detail, size, is_moving, source = "", 0, False, ""
     for other in heard:
         theirs = other.standing
         if other.role is Role.FENCED and theirs.is_primary and not other.is_fenced:
@@ -119,11 +130,27 @@ def lack(
             more = has - ours
             detail = detail or f"{other.name} has {more} bytes more: {has}, {ours}"
             size = max(size, more)
+            if _can_send(other, heir, epoch):
+                is_moving, source = True, source or ("" if heir.is_linked else other.place)
             is_moving = is_moving or (theirs.is_primary and heir.is_linked)
     names = " and ".join(sorted(silent))
     if served and not epoch and not heir.holds_data and names:
         detail = detail or f"it has no data, and {names} may have some: no answer from there"
-    return Lack(detail=detail, bytes=size, is_moving=is_moving) if detail else None
+    if not detail:
+        return None
+    return Lack(detail=detail, bytes=size, is_moving=is_moving, source=source)
+
+
+def _can_send(other: Heard, heir: Standing, epoch: int) -> bool:
+    """Return whether `other` is a fenced primary that the heir's data are a part of."""
+    theirs = other.standing
+    return (
+        theirs.is_primary
+        and other.is_fenced
+        and not heir.is_primary
+        and theirs.history == heir.history
+        and other.knows >= epoch
+    )
 
 
 def is_misled(heir: Standing, epoch: int, heard: Iterable[Heard]) -> bool:

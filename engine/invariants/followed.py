@@ -13,8 +13,8 @@ class Followed:
 
     __slots__ = (
         "acts", "boot", "fence", "good_us", "group", "healings", "heals_again_us", "health",
-        "is_excluded", "is_out", "lag_us", "maintenance", "n", "name", "observers", "position",
-        "role",
+        "is_barred", "is_excluded", "is_out", "lag_us", "maintenance", "n", "name", "observers",
+        "position", "role", "says",
     )  # fmt: skip
 
     def __init__(self, name: str, group: "FollowedGroup") -> None:
@@ -27,6 +27,8 @@ class Followed:
         self.observers: dict[str, int] = {}  # the same of other observers
         self.acts = False  # it holds an activation, or an attempt at one
         self.fence = 0  # the epoch that it has to confirm; 0: none is open
+        self.is_barred = False  # it is fenced, and was confirmed not to act
+        self.says = ""  # its role, in the newest answer
         self.is_excluded = False
         self.maintenance: list[tuple[int, int]] = []  # from, to [us]
         self.is_out = False  # it is ejected
@@ -45,8 +47,9 @@ class Followed:
         self.observers[observer] = max(newest, n)
         return n > newest
 
-    def answers(self, boot: str) -> None:
-        """Take which process answers; another one may not have what the last one said it had."""
+    def answers(self, boot: str, role: str) -> None:
+        """Take who answers; another process may not have what the last one said it had."""
+        self.says = role
         if boot and self.boot and boot != self.boot:
             self.position = self.lag_us = -1
         self.boot = boot or self.boot
@@ -176,8 +179,10 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
     found.acts = master.role in (Role.ACTIVE, Role.PROMOTING, Role.DRAINING)
     if found.acts:
         group.acting.add(name)
-    if master.fence is not None and not master.fence.is_confirmed:
-        found.fence = master.fence.confirm_at
+    if master.fence is not None:
+        found.is_barred = master.fence.is_confirmed
+        found.fence = 0 if found.is_barred else master.fence.confirm_at
+    found.says = master.reported_role
     found.is_excluded = master.is_excluded
     found.is_out = master.ejected is not None and master.ejected.is_out
     if master.recovery is not None:

@@ -13,7 +13,7 @@ from engine.core import events as ev
 from engine.core import state as st
 from engine.core.blocking import ASKED
 from engine.core.events import AnyEvent, Recorded
-from engine.core.fleet import Mode
+from engine.core.fleet import Mode, Role
 from engine.core.machines import FAILOVER_ROWS, HEALTH_ROWS, ROLE_ROWS
 from engine.core.policy import Automation, FenceKind
 from engine.invariants import beside, queues
@@ -46,6 +46,7 @@ _ROWS: Final[dict[tuple[type[AnyEvent], Any], Any]] = {
 _HEALTH_KINDS: Final = frozenset(kind for kind, _, _ in HEALTH_ROWS)
 _ROLE_KINDS: Final = frozenset(kind for kind, _, _ in ROLE_ROWS)
 _FAILOVER_KINDS: Final = frozenset(kind for kind, _, _ in FAILOVER_ROWS)
+_STANDS_BY: Final = (Role.STANDBY.value, Role.FENCED.value)
 _TOLD: Final = (ev.AlertPending, ev.AlertRaised, ev.AlertCleared)
 
 
@@ -127,7 +128,7 @@ class Invariants:
             elif event.n > master.n:
                 master.n, master.good_us = event.n, recorded.at_us
                 if self._is_said:
-                    master.answers(event.boot)
+                    master.answers(event.boot, event.role)
             return
         if recorded.cause:
             self._decided(recorded)
@@ -244,7 +245,7 @@ class Invariants:
         if master is not None and master.is_in_order(event.n, event.observer):
             master.good_us = recorded.at_us
             if not event.observer:
-                master.answers(event.boot)
+                master.answers(event.boot, event.role)
 
     def _reported(self, recorded: Recorded, event: ev.LoadReported) -> None:
         master = self._book.masters.get(recorded.subject)
@@ -302,7 +303,9 @@ class Invariants:
             return
         group = master.group
         self._draw(recorded, group, event.confirm_at)
-        master.fence = event.confirm_at
+        # Who was confirmed not to act, and says so, need not be waited for again.
+        master.is_barred = master.is_barred and master.says in _STANDS_BY
+        master.fence = 0 if master.is_barred else event.confirm_at
         master.acts = False
         group.acting.discard(master.name)
         back = queues.given_back(master)
@@ -310,10 +313,11 @@ class Invariants:
             found = f"{event.requeued} messages went back, {master.name} had {back}"
             self._break("messages are done once", recorded, found)
 
-    def _confirmed(self, recorded: Recorded, _: object) -> None:
+    def _confirmed(self, recorded: Recorded, event: ev.FenceConfirmed | ev.MasterRejoined) -> None:
         master = self._book.masters.get(recorded.subject)
         if master is not None:
             master.fence = 0
+            master.is_barred = isinstance(event, ev.FenceConfirmed)
 
     def _drained(self, recorded: Recorded, _: ev.DrainEnded) -> None:
         master = self._book.masters.get(recorded.subject)

@@ -34,8 +34,6 @@ class Comparer(Protocol):
 def lack_of(heir: Answer, heard: list[Heard], *, silent: set[str], served: int) -> Lack | None:
     """Return what an heir lacks that somebody has, by the rule of the core."""
     assert heir.standing is not None
-    if heir.standing.is_loading:
-        return Lack(detail="it is in the middle of a full copy", bytes=0, is_moving=True)
     return lack(heir.standing, heir.epoch, heard, silent=silent, served=served)
 
 
@@ -74,15 +72,18 @@ def compare(
             if name != effect.master and answer.standing is not None
             if name in part.masters  # who was removed meanwhile is nobody's rival
         ]
-        answer = answers[effect.master]
+        answer, server = answers[effect.master], outside.servers[effect.master]
         if answer.standing is not None and is_misled(answer.standing, answer.epoch, heard):
-            outside.send(effect.master, outside.servers[effect.master].leave, _noted, _nothing)
+            outside.send(effect.master, server.leave, _noted, _nothing)
         found = rim.lack(
-            answers[effect.master],
+            answer,
             heard,
             silent=part.masters.keys() - answers.keys(),
             served=part.switch_epoch,
         )
+        if found is not None and found.source:
+            source = found.source.partition(":")[0]
+            outside.send(effect.master, lambda: server.rejoin(source), _noted, _nothing)
         compared(found, answers)
 
     def answered(name: str, answer: Answer) -> None:

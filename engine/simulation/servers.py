@@ -289,6 +289,12 @@ class Server(SimulatedMaster):
             self._replicate_from("")
         return OK
 
+    def rejoin(self, source: str) -> Answer:
+        """Take from `source` what it lacks, until it is told or started again."""
+        if self.is_replica and self.follows != source:
+            self._replicate_from(source)
+        return OK
+
     def _stands_still(self) -> bool:
         """Replicate from nobody; return whether it has all still that it was let with."""
         self.leave()

@@ -114,7 +114,7 @@ class Try:
         if self._is_over:
             return
         policy = self._outside.policy_of(self._effect.group)
-        if found is not None and not policy.failover.allow_loss:
+        if found is not None and not (policy.failover.allow_loss and found.is_lettable):
             self._no, self._detail = answers, found.detail
             if found.is_moving:
                 self._soon()

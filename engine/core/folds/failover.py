@@ -141,10 +141,12 @@ def master_fenced(state: State, recorded: Recorded) -> None:
         group.leaver = recorded.subject
     master.role = ROLE.move(master.role, recorded)
     before = master.fence
+    # Fenced anew it need not be waited for again, unless it may act by now.
+    stands_by = master.reported_role in (Role.STANDBY.value, Role.FENCED.value)
     master.fence = st.Fence(
         confirm_at=event.confirm_at,
         revokes=event.revokes,
-        is_confirmed=before is not None and before.is_confirmed,
+        is_confirmed=before is not None and before.is_confirmed and stands_by,
         is_restarted=before is not None and before.is_restarted,
         failover=0 if group.saga is None else group.saga.id,
     )

@@ -242,8 +242,6 @@ class _Step:
         ]
         if is_misled(standing, epoch, answers):
             self._hold(await self._change(("REPLICAOF", *NOWHERE)))
-        if standing.is_loading:
-            raise _Again(_refused("it is in the middle of a full copy"))
         heard = {asked.master, *(answer.name for answer in answers)}
         lacks = lack(
             standing,
@@ -252,7 +250,7 @@ class _Step:
             silent={member.id for member in asked.members} - heard,
             served=asked.served,
         )
-        if lacks is None or asked.allow_loss:
+        if lacks is None or (asked.allow_loss and lacks.is_lettable):
             detail = f"at {standing.position}"
             if lacks is not None:
                 detail = f"{detail}, and that is lost: {lacks.detail}"
@@ -266,6 +264,8 @@ class _Step:
         reports = [(asked.master, standing.report())]
         reports += [(answer.name, answer.standing.report()) for answer in answers]
         no = Carried(result=Result.REFUSED, detail=line(lacks.detail), reports=tuple(reports))
+        if lacks.source and standing.follows != lacks.source:
+            self._hold(await self._change(("REPLICAOF", *lacks.source.rsplit(":", 1))))
         if lacks.is_moving:  # it may still come
             raise _Again(no)
         return no

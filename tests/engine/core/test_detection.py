@@ -377,6 +377,27 @@ def test_a_promotion_may_have_reached_who_was_restarted_unseen(
     assert "FenceConfirmed" in kinds(tale.answers("fence", master="b")) or is_confirmed
 
 
+@pytest.mark.parametrize(
+    ("role", "is_confirmed"), [("standby", True), ("fenced", True), ("active", False), ("", False)]
+)
+def test_who_was_confirmed_and_is_fenced_anew_is_waited_for_only_if_it_may_act(
+    role: str, is_confirmed: bool
+) -> None:
+    tale = story()
+    tale.crashes("a")
+    tale.work()
+    tale.restarts("a")
+    tale.ok("a")
+    fence = tale.master("a").fence
+    assert fence is not None
+    assert fence.is_confirmed
+    taken = tale.ok("a", epoch=fence.confirm_at + 1, role=role)
+    assert only(taken, ev.MasterFenced).reason == f"it knows epoch {fence.confirm_at + 1}"
+    again = tale.master("a").fence
+    assert again is not None
+    assert again.is_confirmed is is_confirmed
+
+
 def test_a_fenced_master_that_was_not_restarted_is_still_a_danger() -> None:
     tale = story()
     tale.crashes("a")

@@ -64,9 +64,37 @@ def test_what_a_primary_still_sends_may_come() -> None:
     found = lacks(primary, heir=replace(HEIR, is_linked=True))
     assert found is not None
     assert found.is_moving
-    stopped = lacks(primary)
+    assert found.source == ""
+    writable = heard(replace(HEIR, position=130, is_primary=True), role=Role.ACTIVE)
+    stopped = lacks(writable)
     assert stopped is not None
     assert not stopped.is_moving
+
+
+def test_an_heir_that_replicates_from_nobody_takes_the_rest_from_a_fenced_primary() -> None:
+    ahead = replace(HEIR, position=114, is_primary=True)
+    fenced = heard(ahead, role=Role.FENCED, is_fenced=True)
+    assert lacks(fenced) == Lack(
+        detail="b has 14 bytes more: 114, 100", bytes=14, is_moving=True, source="b:1"
+    )
+    for other, heir, epoch in (
+        (heard(ahead, role=Role.ACTIVE), HEIR, 1),  # it takes writes, so it never ends
+        (heard(replace(ahead, is_primary=False), is_fenced=True), HEIR, 1),
+        (fenced, replace(HEIR, is_primary=True), 1),  # promoted meanwhile
+        (fenced, HEIR, 2),  # it has lost its data
+        (heard(replace(ahead, history="two", earlier="one", earlier_end=110), is_fenced=True),
+         HEIR, 1),
+    ):  # fmt: skip
+        found = lacks(other, heir=heir, epoch=epoch)
+        assert found is not None
+        assert (found.source, found.is_moving) == ("", False)
+
+
+def test_in_the_middle_of_a_full_copy_nobody_is_let() -> None:
+    found = lacks(heir=replace(HEIR, is_loading=True))
+    assert found is not None
+    assert found.is_moving
+    assert not found.is_lettable
 
 
 def test_a_promoted_one_shares_the_stream_it_was_promoted_from_up_to_there() -> None:

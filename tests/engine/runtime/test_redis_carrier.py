@@ -341,6 +341,21 @@ def test_an_heir_catches_up_with_a_source_that_is_fenced(servers: Servers) -> No
     assert b.ask("DBSIZE") == a.ask("DBSIZE")
 
 
+def test_an_heir_that_left_its_source_takes_from_there_what_came_since(servers: Servers) -> None:
+    a, b = servers["a"], servers["b"]
+    roles = {"a": Role.FENCED}
+    carried(servers, "fence", "a")
+    assert carried(servers, "transfer", "b", roles=roles).result is Result.OK
+    assert b.info()["master_link_status"] == "down"
+    before = int(b.info()["slave_repl_offset"])
+    # A primary sends on although nobody writes: a PING every second here.
+    until(lambda: int(a.info()["master_repl_offset"]) > before)
+    found = carried(servers, "transfer", "b", roles=roles)
+    assert found.result is Result.OK, found
+    assert int(b.info()["slave_repl_offset"]) > before
+    assert b.info()["master_link_status"] == "down"
+
+
 def test_a_fence_waits_in_the_socket_of_a_server_that_hangs(servers: Servers) -> None:
     a, b = servers["a"], servers["b"]
     a.ask("CONFIG", "SET", "min-replicas-to-write", "1")
