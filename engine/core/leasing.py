@@ -6,6 +6,9 @@ would have its lease renewed for ever by replicas that still hear of it. So they
 and the lease counts from the last of them. A replica whose process is surely gone renews nothing
 from when that was seen. None is taken out of its group while what it renewed is waited for.
 
+They leave one that is surely gone as well, whatever the fence is and however long it is waited for:
+it may be started again without its data, or with older ones, and would take theirs away.
+
 A lease counts on the clock of one engine. How long none ran is what the wall clock says, which
 somebody may have set meanwhile; so for an engine that begins, it counts from its start. One that
 only stood still has its clock all the time: the lease ran on, and is over once everybody could be
@@ -26,12 +29,18 @@ REDIS_SLACK_US: Final = 2 * SECOND
 
 
 def has_to_detach(state: State, group: GroupState, saga: Saga, name: str) -> bool:
-    """Return whether `name` has to leave the master that was left, so that its lease runs out."""
-    if not renews_lease(state.policy_of(group)) or saga.phase is not Phase.FENCING:
+    """Return whether `name` has to leave the master that was left.
+
+    Its lease runs out then, and what it is started again with takes the place of nobody's data.
+    """
+    policy = state.policy_of(group)
+    if policy.effects != "redis" or saga.phase is not Phase.FENCING:
         return False
+    is_leased = renews_lease(policy)
     return any(
-        _is_on_lease(left) and _renewed_us(group.masters[name], left) is None
-        for left in group.masters.values()
+        _renewed_us(group.masters[name], left) is None
+        for left_name, left in group.masters.items()
+        if (is_leased and _is_on_lease(left)) or (left_name == group.assigned and _is_gone(left))
     )
 
 
@@ -112,6 +121,14 @@ def _is_on_lease(left: MasterState) -> bool:
         and not fence.is_confirmed
         and left.health in (Health.FAILED, Health.UNKNOWN)
     )
+
+
+def _is_gone(left: MasterState) -> bool:
+    """Return whether the process of a fenced master is surely gone, or another one is there."""
+    fence = left.fence
+    if fence is None or fence.is_confirmed:
+        return False
+    return fence.is_restarted or (left.health is Health.FAILED and leaves_no_doubt(left))
 
 
 def _renewed_us(master: MasterState, left: MasterState) -> int | None:

@@ -28,7 +28,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What has to be done to a master.
 
     preflight, fence, transfer, promote, verify or switch; follow: replicate from the active one;
-    detach: from nobody, so that a lease runs out; recover: be healed; and hooks around steps.
+    detach: from nobody, so that a lease runs out and it keeps what it has; recover: be healed; and
+    hooks around steps.
     """
 
     step: str

@@ -41,7 +41,7 @@ class RedisProcess:
         self._arguments: Final = arguments
         self._start()
 
-    def _start(self) -> None:
+    def _start(self, *more: str) -> None:
         assert PROGRAM is not None
         if self._file is not None:
             command = [PROGRAM, str(self._file), *self._mode]
@@ -52,6 +52,7 @@ class RedisProcess:
                 *("--save", "", "--appendonly", "no", "--daemonize", "no"),
                 *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
                 *self._arguments,
+                *more,
             ]
         self._popen = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until(self._answers)
@@ -104,9 +105,9 @@ class RedisProcess:
         self._popen.kill()
         self._popen.wait(GUARD_S)
 
-    def start_again(self) -> None:
-        """Start it once more, as it was configured; it knows nothing of what was."""
-        self._start()
+    def start_again(self, *more: str) -> None:
+        """Start it once more, as it was configured and with `more`; it knows nothing of before."""
+        self._start(*more)
 
     def end(self) -> None:
         if self._popen.poll() is None:

@@ -211,6 +211,34 @@ def test_without_a_lease_to_rely_on_the_group_waits_and_a_person_may_vouch(tmp_p
         asyncio.run(main(servers))
 
 
+def test_a_primary_that_comes_back_empty_takes_nobodys_data_while_its_fence_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    async def main(servers: dict[str, RedisProcess]) -> None:
+        policy = patient_policy(fence=Fence(kind=FenceKind.CONFIRMED, clients="direct"))
+        async with replicated(servers, tmp_path / "tanist.db", policy) as at:
+            await at.at_rest("a")
+            await synced(servers, "a")
+            a, b, c = servers.values()
+            with a.client() as client:
+                assert client.ask("SET", "k", "v") == b"OK"
+                assert client.ask("WAIT", "2", "0") == 2
+            a.kill()
+            await at.until(lambda: all(at.master(name).follow_epoch == 2 for name in "bc"))
+            a.start_again("--rename-command", "CONFIG", "")  # it cannot be fenced
+            await at.next(ev.MasterRecovering, subject="a")
+            for replica in (b, c):
+                assert replica.info()["master_port"] != str(a.port)
+                assert replica.ask("GET", "k") == b"v"
+            a.kill()
+            await at.engine.release("a")
+            await at.next(ev.Switched, subject="b")
+            assert b.ask("GET", "k") == b"v"
+
+    with redis_servers(tmp_path, ["a", "b", "c"]) as servers:
+        asyncio.run(main(servers))
+
+
 def test_a_standby_that_restarts_knows_nothing_and_is_told_again_each_time(tmp_path: Path) -> None:
     async def main(servers: dict[str, RedisProcess]) -> None:
         async with replicated(servers, tmp_path / "tanist.db", patient_policy()) as at:
