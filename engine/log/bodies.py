@@ -27,6 +27,7 @@ from engine.core.events import (
     StateKept,
 )
 from engine.log.erasing import pieces
+from engine.log.inserting import ROWS_MAX, Insertion
 from engine.log.keyring import KeyMissing, Keyring, Sealed, crc_of
 from engine.log.protocol import Row, StoredBody
 
@@ -35,13 +36,14 @@ _KIND: Final = itemgetter(2)
 # What costs no page more to be written is overwritten always: little is left to be searched for.
 OVERWRITES_SOME: Final = "PRAGMA secure_delete = FAST"
 _READ: Final = 16  # bodies read at once; each may be large
+_SMALL_BYTES: Final = 4_096  # bodies that are no larger are stored by few statements
 
-_INSERT: Final = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
+_BODIES: Final = Insertion("INSERT OR IGNORE INTO bodies", columns=3)
 _DELETE: Final = "DELETE FROM bodies WHERE digest = ?"
 _PLAIN: Final = "SELECT digest, size, body FROM bodies WHERE digest = ?"
 _SEALED: Final = "SELECT * FROM secret_bodies WHERE digest = ?"
 _DELETE_SEALED: Final = "DELETE FROM secret_bodies WHERE digest = ?"
-_INSERT_SEALED: Final = "INSERT OR IGNORE INTO secret_bodies VALUES (?, ?, ?, ?, ?, ?)"
+_SEALED_BODIES: Final = Insertion("INSERT OR IGNORE INTO secret_bodies", columns=6)
 _RESEAL: Final = """
 INSERT INTO secret_bodies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE
 SET size = excluded.size, key_id = excluded.key_id, nonce = excluded.nonce, body = excluded.body,
@@ -126,11 +128,13 @@ class BodyTables:
 
     def store(self, cursor: Any, rows: Sequence[tuple[object, ...]], *, seq: int) -> None:
         """Store the rows that `to_store` gave; `seq` is that of the last event of the append."""
+        is_small = all(isinstance(row[1], int) and row[1] <= _SMALL_BYTES for row in rows)
+        together = ROWS_MAX if is_small else 1
         if self._keys is None:
-            is_new = cursor.executemany(_INSERT, rows).rowcount == len(rows)
+            is_new = _BODIES.put(cursor, rows, together_max=together) == len(rows)
             is_new = is_new and not self._has_sealed
         else:
-            count = cursor.executemany(_INSERT_SEALED, rows).rowcount
+            count = _SEALED_BODIES.put(cursor, rows, together_max=together)
             if count < len(rows):
                 cursor.executemany(self._reseal, rows)
             if self._has_plain:

@@ -33,6 +33,7 @@ from engine.log.codec import encode_rows
 from engine.log.connection import Connect, Connection, driver_connect
 from engine.log.erasing import Erasure
 from engine.log.header import FORMAT, Found, examine
+from engine.log.inserting import Insertion
 from engine.log.keyring import Keyring
 from engine.log.lock import WriterLock, identity
 from engine.log.opening import LAST, open_reader, open_writer
@@ -56,7 +57,7 @@ from engine.log.views import Views
 T = TypeVar("T")
 
 _CHECK: Final = "SELECT writer_epoch, (SELECT max(seq) FROM events) FROM meta"
-_INSERT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+_EVENTS: Final = Insertion("INSERT INTO events", columns=7)
 
 
 def open_log(
@@ -294,8 +295,7 @@ class SqliteLog(SqliteReader):
         stored = self._bodies.to_store(bodies)
         self._pass(BEFORE_APPEND)
         with self._transaction(writer, head):
-            if rows:
-                writer.cursor.executemany(_INSERT, rows)
+            _EVENTS.put(writer.cursor, rows)
             seq = rows[-1][0] if rows else head.seq
             if removed:
                 if is_asked:  # should it come to nothing, there is nothing to be found
