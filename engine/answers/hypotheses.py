@@ -12,6 +12,7 @@ import msgspec
 from engine.answers.folds import Progress
 from engine.answers.positions import last_until
 from engine.answers.search import Finder, decoded, events_of
+from engine.answers.spelling import written
 from engine.answers.telling import sentence
 from engine.answers.times import iso
 from engine.answers.words import lasting
@@ -87,7 +88,7 @@ def question(
     after = before
     if policy is not None:
         after = _replaced(before, policy)
-        mistakes += [one.refusal() for one in changes(before, after) if not _may(one)]
+        mistakes += [one.refusal(written) for one in changes(before, after) if not _may(one)]
     for assignment in sets:
         own = override(after, assignment)
         key = assignment.partition("=")[0].strip()
@@ -95,7 +96,7 @@ def question(
             if one.is_answerable:
                 continue
             if one.key == key or one.key.startswith(f"{key}."):
-                mistakes.append(one.refusal())
+                mistakes.append(one.refusal(written))
             else:
                 kept[one.key] = None  # a default that would have followed
         after = own

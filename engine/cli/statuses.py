@@ -48,10 +48,14 @@ def _file_beside(target: str) -> str | None:
 
 
 def _of_log(target: str) -> Document:
-    """Return the status at the end of a log, how far its stored views are, how large it is."""
+    """Return the status at the end of a log, how far its stored views are, how large it is.
+
+    A part of a log has no views that anybody would fold on: no engine writes it.
+    """
     from engine.answers.asked import ask
     from engine.answers.room import room
     from engine.answers.views import lags
+    from engine.log.excerpt import excerpt_of
     from projections.kept import KEPT
 
     with places.open_for_reading(target) as opened:
@@ -59,7 +63,7 @@ def _of_log(target: str) -> Document:
             opened.attach(projection)
         return {
             **ask(opened, "status", {}),
-            "projections": lags(opened),
+            "projections": lags(opened) if excerpt_of(opened) is None else [],
             "log": room(opened, opened.path, grows=False),
         }
 

@@ -30,6 +30,7 @@ from engine.log.codec import CHAIN_BYTES
 from engine.log.copying import chain_at
 from engine.log.excerpt import check_end, excerpt_of
 from engine.log.protocol import Log
+from engine.log.sqlite import SqliteLog
 from engine.log.verify import PROBLEMS_MAX, verify
 
 REPORT_EVENTS: Final = 20_000  # between two reports of progress
@@ -67,6 +68,7 @@ def verified(log: Log, report: Report, *, kept: Kept | None = None) -> dict[str,
         bad.append(found.first_bad)
     digest = None if problems else st.digest(fold.state)
     problems += fold.beside(is_whole=found.ok)
+    problems += _unwritable(log)
     if kept is not None:
         problems += _moved(log, kept, head)
     return {
@@ -79,6 +81,15 @@ def verified(log: Log, report: Report, *, kept: Kept | None = None) -> dict[str,
         "problems": problems,
         "bodies": fold.bodies.found(),
     }
+
+
+def _unwritable(log: Log) -> Iterator[str]:
+    """Say so if no engine could write the log any more."""
+    if isinstance(log, SqliteLog):
+        try:
+            log.writer_epoch()
+        except LogError as err:
+            yield str(err)
 
 
 def _moved(log: Log, kept: Kept, head: int) -> Iterator[str]:

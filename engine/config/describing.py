@@ -313,11 +313,10 @@ def render(description: Description) -> str:
             f"{spell(group['restore_staleness_us'])} after silence",
             f"  fence                 {group['fence']}",
             f"  brakes                {group['brakes']}",
-            f"  log                   about {size(group['log_bytes_a_day'])} a day",
         ]
+        if len(description["groups"]) > 1:  # else it is that of the whole log
+            a_day = size(group["log_bytes_a_day"])
+            lines.append(f"  log                   about {a_day} a day while hot")
         lines += [f"  warning               {warning}" for warning in group["warnings"]]
         lines.append("")
-    lines.append(
-        f"log: about {size(description['log_bytes_a_day'])} a day: {description['log_bytes_how']}"
-    )
     return "\n".join(lines) + "\n"

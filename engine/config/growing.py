@@ -6,7 +6,7 @@ as `keep_observations` and `max_size` say. Decisions stay for ever; a quiet flee
 
 from typing import Final, TypedDict
 
-from engine.config.describing import Description, size
+from engine.config.describing import BYTES_HOW, Description, size
 from engine.config.durations import spell
 from engine.config.loading import Configuration
 from engine.config.sizes import spell_size
@@ -63,7 +63,7 @@ def growth(configuration: Configuration, found: Description, *, size: int, free:
 
 
 def growth_said(found: Growth) -> str:
-    """Return `found` as a line for people."""
+    """Return `found` as two lines for people."""
     kept = [f"{spell(found['keep_observations_us'])} kept"] if found["keep_observations_us"] else []
     kept += [spell_size(found["max_bytes"])] if found["max_bytes"] else []
     at_most = found["bytes_at_most"]
@@ -74,7 +74,8 @@ def growth_said(found: Growth) -> str:
     return (
         f"log: {size(found['hot_bytes_a_day'])} a day while hot, "
         f"{size(found['sealed_bytes_a_day'])} a day sealed; {ends}; "
-        f"the disk has {size(found['free'])} free: {verdict}"
+        f"the disk has {size(found['free'])} free: {verdict}\n"
+        f"while hot: {BYTES_HOW}"
     )
 
 

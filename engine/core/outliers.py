@@ -9,7 +9,7 @@ bound. In a row is what comes before it served for as long as it was out the las
 failure: health, role and epoch are as they were, and what was assigned stays its own.
 
 Rule 3: of a small group at least a half serves on; of a large one not more than a share is out, but
-one may always be.
+one may always be. Who rests because somebody wants it is none of the group here.
 
 Rules and figures are those of Envoy ("Outlier detection") and gRPC (proposal A50), where a group is
 large enough for them; in a small one shares of failures are judged all the same, for to lack five
@@ -24,7 +24,7 @@ from engine.core import events as ev
 from engine.core.events import Figures
 from engine.core.facts import Calls
 from engine.core.policy import Ejection
-from engine.core.serving import is_out, may_serve
+from engine.core.serving import is_out, may_serve, rests
 from engine.core.state import GroupState, State, is_active_standby
 from engine.core.step import Step
 
@@ -61,9 +61,9 @@ def room(settings: Ejection, masters: int, serving: int, out: int) -> int:
 
     Args:
         settings: Of the group.
-        masters: All there are [count].
-        serving: Who gets traffic now [count].
-        out: Who is ejected now [count].
+        masters: All there are that do not rest [count].
+        serving: Who of them gets traffic now [count].
+        out: Who of them is ejected now [count].
 
     Example:
         >>> one = Ejection(first_us=30, most_us=300, share_ppm=100_000, failed_ppm=850_000)
@@ -135,7 +135,12 @@ def decide_counted(step: Step, event: ev.CallsCounted) -> None:
         return
     able = {name for name, master in group.masters.items() if may_serve(master)}
     out = {name for name, master in group.masters.items() if is_out(master)}
-    left = room(settings, len(group.masters), len(able - out), len(out))
+    there = {
+        name
+        for name, master in group.masters.items()
+        if not rests(state, group, master, state.at_us)
+    }
+    left = room(settings, len(there), len(there & able - out), len(there & out))
     counted = [each for each in event.calls if each.master in able - out]
     for outlier in list(outliers(settings, counted))[:left]:
         before = group.masters[outlier.master].ejected

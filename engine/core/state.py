@@ -30,7 +30,7 @@ from engine.core.seen import Derived, Ejected, Eye, Flaps, Gaps, Report
 # A failback looks at them before it begins.
 ASKED: Final = ("switchover", "forced", "rollback", "failback")
 REFUSED_HARD: Final = 2  # connections refused in a row that leave no doubt
-FOLD_VERSION: Final = 11  # a change that changes the digest of an old log gets a new one
+FOLD_VERSION: Final = 12  # a change that changes the digest of an old log gets a new one
 
 
 class Phase(enum.Enum):

@@ -16,7 +16,7 @@ from engine.core.events import FLEET
 from engine.core.fleet import Health, Role
 from engine.core.leasing import joining_reasons, renewal_reasons
 from engine.core.policy import FenceKind
-from engine.core.serving import able
+from engine.core.serving import able, is_out
 from engine.core.state import GroupState, MasterState, active_of, is_active_standby
 from engine.core.step import Step
 
@@ -112,7 +112,10 @@ def unremovable(step: Step, group: GroupState, master: MasterState) -> list[str]
 
 
 def decide_reset(step: Step) -> None:
-    """Trust whoever answers again and was to prove itself first; the fold forgets the counters."""
+    """Trust whoever answers again and was to prove itself first, and let the ejected serve.
+
+    The fold forgets the counters.
+    """
     place = step.state.cache.places.get(step.subject)
     masters = (
         step.state.groups[step.subject].masters if place is None else {step.subject: place.master}
@@ -120,3 +123,5 @@ def decide_reset(step: Step) -> None:
     for name, master in masters.items():
         if master.health is Health.RECOVERING:
             step.emit(ev.MasterHealthy(evidence=(step.seq,), rule="reset"), subject=name)
+        if is_out(master):
+            step.emit(ev.MasterReadmitted(), subject=name)

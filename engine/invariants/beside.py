@@ -6,7 +6,7 @@ from engine.core import events as ev
 from engine.core.events import AnyEvent
 from engine.core.fleet import Health, Role
 from engine.core.state import Phase
-from engine.invariants.followed import Followed, FollowedGroup
+from engine.invariants.followed import Book, Followed, FollowedGroup, rests
 
 LARGE: Final = 5  # masters, from which on a share of a group may be ejected [count]
 WELL: Final = ("ok", "assumed")
@@ -86,10 +86,13 @@ def unbounded(master: Followed, event: ev.RecoveryStarted, at_us: int) -> str:
     return ""
 
 
-def unserved(master: Followed, event: ev.MasterEjected | ev.MasterReadmitted, at_us: int) -> str:
+def unserved(
+    master: Followed, event: ev.MasterEjected | ev.MasterReadmitted, at_us: int, book: Book
+) -> str:
     """Return what is wrong now that a master gets no traffic; "" if nothing is.
 
-    Of a small group a half serves on; of a large one a share may be out, and one always.
+    Of a small group a half serves on; of a large one a share may be out, and one always. Who rests
+    because somebody wants it does not count.
     """
     if isinstance(event, ev.MasterReadmitted):
         return ""
@@ -100,11 +103,11 @@ def unserved(master: Followed, event: ev.MasterEjected | ev.MasterReadmitted, at
         return f"{master.name} is ejected, and no policy says so"
     if not 0 < event.until_us - at_us <= settings.most_us:
         return f"{master.name} is ejected for {event.until_us - at_us} us"
-    count = len(group.masters)
-    out = sum(one.is_out for one in group.masters.values())
+    wanted = [one for one in group.masters.values() if not rests(one, at_us, book)]
+    count, out = len(wanted), sum(one.is_out for one in wanted)
     serving = sum(
         one.role is Role.ACTIVE and one.health is not Health.FAILED and not one.is_out
-        for one in group.masters.values()
+        for one in wanted
     )
     if count < LARGE and serving < (count + 1) // 2:
         return f"{master.name} is ejected, and {serving} of {count} serve"

@@ -13,8 +13,8 @@ class Followed:
 
     __slots__ = (
         "acts", "boot", "fence", "good_us", "group", "healings", "heals_again_us", "health",
-        "is_barred", "is_excluded", "is_out", "lag_us", "maintenance", "n", "name", "observers",
-        "position", "role", "says",
+        "is_barred", "is_drained", "is_excluded", "is_out", "lag_us", "maintenance", "n", "name",
+        "observers", "position", "role", "says",
     )  # fmt: skip
 
     def __init__(self, name: str, group: "FollowedGroup") -> None:
@@ -29,7 +29,7 @@ class Followed:
         self.fence = 0  # the epoch that it has to confirm; 0: none is open
         self.is_barred = False  # it is fenced, and was confirmed not to act
         self.says = ""  # its role, in the newest answer
-        self.is_excluded = False
+        self.is_excluded = self.is_drained = False
         self.maintenance: list[tuple[int, int]] = []  # from, to [us]
         self.is_out = False  # it is ejected
         self.healings = 0  # attempts to heal it since it was well [count]
@@ -183,7 +183,7 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
         found.is_barred = master.fence.is_confirmed
         found.fence = 0 if found.is_barred else master.fence.confirm_at
     found.says = master.reported_role
-    found.is_excluded = master.is_excluded
+    found.is_excluded, found.is_drained = master.is_excluded, master.is_drained
     found.is_out = master.ejected is not None and master.ejected.is_out
     if master.recovery is not None:
         found.healings = master.recovery.n
@@ -195,17 +195,27 @@ def _begun(name: str, group: FollowedGroup, master: MasterState) -> Followed:
     return found
 
 
+def is_maintained(master: Followed, at_us: int, book: Book) -> bool:
+    """Return whether somebody is at work on a master."""
+    windows = (*master.maintenance, *master.group.maintenance, *book.maintenance)
+    return any(from_us <= at_us < to_us for from_us, to_us in windows)
+
+
+def rests(master: Followed, at_us: int, book: Book) -> bool:
+    """Return whether somebody wants a master not to serve."""
+    return master.is_excluded or master.is_drained or is_maintained(master, at_us, book)
+
+
 def unfit(heir: Followed, at_us: int, book: Book, *, is_asked: bool, is_forced: bool) -> list[str]:
     """Return why it may not be an heir; who asks for it need not know that it is well."""
     probe = heir.group.policy.probe
-    windows = (*heir.maintenance, *heir.group.maintenance, *book.maintenance)
     reasons = [
         reason
         for reason, holds in (
             ("fenced", heir.role is Role.FENCED),
             ("serving", heir.acts),
             ("excluded", heir.is_excluded),
-            ("maintenance", any(from_us <= at_us < to_us for from_us, to_us in windows)),
+            ("maintenance", is_maintained(heir, at_us, book)),
         )
         if holds
     ]

@@ -95,6 +95,7 @@ class Invariants:
             ev.AttemptFailed: self._attempt_failed,
             ev.FailoverEnded: self._ended,
             ev.ExclusionChanged: self._excluded,
+            ev.DrainChanged: self._rested,
             ev.MaintenanceDeclared: self._maintained,
             ev.RollbackAccepted: self._rolled_back,
             ev.MessageAccepted: self._accepted,
@@ -227,7 +228,7 @@ class Invariants:
         if master is None:
             return
         master.is_out = isinstance(event, ev.MasterEjected)
-        found = beside.unserved(master, event, recorded.at_us)
+        found = beside.unserved(master, event, recorded.at_us, self._book)
         if found:
             self._break("enough serve", recorded, found)
 
@@ -427,6 +428,11 @@ class Invariants:
         master = self._book.masters.get(recorded.subject)
         if master is not None:
             master.is_excluded = event.excluded
+
+    def _rested(self, recorded: Recorded, event: ev.DrainChanged) -> None:
+        master = self._book.masters.get(recorded.subject)
+        if master is not None:
+            master.is_drained = event.drained
 
     def _maintained(self, recorded: Recorded, event: ev.MaintenanceDeclared) -> None:
         subject = recorded.subject

@@ -26,6 +26,19 @@ _PAGES: Final = (
     "SELECT page_count, freelist_count, page_size "
     "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
+EPOCH: Final = "SELECT writer_epoch FROM meta"
+
+
+def epoch_in(path: Path, rows: Sequence[tuple[object]]) -> int:
+    """Return the epoch of the last writer, as EPOCH finds it in the log at `path`.
+
+    Raises:
+        LogError: It is not there: nobody could write the log any more.
+    """
+    stored = rows[0][0] if rows else None
+    if not isinstance(stored, int):
+        raise LogError(f"{path}: damaged: expected the epoch of its writer in the table meta")
+    return stored
 
 
 class SqliteReader(WithViews):
@@ -102,6 +115,14 @@ class SqliteReader(WithViews):
             subject=subject,
             newest_first=newest_first,
         )
+
+    def writer_epoch(self) -> int:
+        """Return the epoch of the last writer.
+
+        Raises:
+            LogError: It is not there: nobody could write the log any more.
+        """
+        return epoch_in(self.path, self._fetch(EPOCH, ()))
 
     def body(self, digest: bytes) -> bytes | None:
         """Return the body or blob of this SHA-256 digest; None if it is not (or no longer) kept."""

@@ -46,7 +46,7 @@ from engine.log.protocol import (
     Head,
     Hook,
 )
-from engine.log.reader import SqliteReader
+from engine.log.reader import EPOCH, SqliteReader, epoch_in
 from engine.log.reading import Reading
 from engine.log.reserve import Reserve
 from engine.log.schema import name_kinds
@@ -183,11 +183,7 @@ class SqliteLog(SqliteReader):
     def _draw_epoch(self, writer: Connection) -> None:
         try:
             with writer.transaction():
-                stored, _ = writer.cursor.execute(_CHECK).fetchone() or (None, 0)
-                if not isinstance(stored, int):
-                    raise LogError(
-                        f"{self.path}: damaged: expected the epoch of its writer in the table meta"
-                    )
+                stored = epoch_in(self.path, writer.cursor.execute(EPOCH).fetchall())
                 if self._epochs and stored not in self._epochs:
                     raise LogConflict(f"{self.path}: another writer took the log over")
                 self._epochs.update((stored, stored + 1))  # this may fail, and be tried again

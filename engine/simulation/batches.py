@@ -10,6 +10,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import msgspec
@@ -182,19 +184,17 @@ def judged(order: Order, seeds: Iterable[int], more: tuple[Law, ...] = ()) -> Ta
     return tally
 
 
-def _end_with_parent() -> None:
-    """Let this process end when the one that started it does, however that was ended.
+def _end_with(asked: Connection) -> None:
+    """Let this process end when the other end of `asked` is closed, or its process is gone.
 
     Nobody would take what it finds, and a run may go on for hours.
     """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
     def wait() -> None:
-        parent.join()
+        connection.wait([asked])
         os._exit(1)
 
-    threading.Thread(target=wait, name="end with parent", daemon=True).start()
+    threading.Thread(target=wait, name="end with who asked", daemon=True).start()
 
 
 def in_order(
@@ -207,13 +207,18 @@ def in_order(
             yield judged(order, chunk, more)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_end_with_parent
-    ) as pool:
+    asked, asking = context.Pipe(duplex=False)
+    with (
+        asked,
+        asking,
+        concurrent.futures.ProcessPoolExecutor(
+            processes, mp_context=context, initializer=_end_with, initargs=(asked,)
+        ) as pool,
+    ):
         waiting = [pool.submit(judged, order, chunk, more) for chunk in chunks]
         try:
             for future in waiting:
                 yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        except BaseException:  # who asked was interrupted, or wants no more
+            asking.close()  # else the end of what is under way would be waited for
+            raise

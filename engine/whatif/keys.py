@@ -10,6 +10,7 @@ What is not declared here is taken for observed, and a test names it.
 """
 
 import enum
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -131,17 +132,21 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a configuration calls it."""
         return spelled(self.path)
 
-    def refusal(self) -> str:
-        """Return why the log cannot answer, and what can."""
+    def refusal(self, written: Callable[[str, object], str]) -> str:
+        """Return why the log cannot answer, and what can.
+
+        `written` gives the value of the setting at a path as a configuration has it.
+        """
         where = f" of {self.group}" if self.group else ""
+        before, after = written(self.path, self.before), written(self.path, self.after)
         if self.sort is Sort.NARROWING:
             return (
-                f"{self.key}{where}: expected less than what was recorded, {self.before}, found "
-                f"{self.after}: nobody waited so long; tanist simulate can"
+                f"{self.key}{where}: expected less than what was recorded, {before}, found "
+                f"{after}: nobody waited so long; tanist simulate can"
             )
         return (
-            f"{self.key}{where} changes what is observed (recorded {self.before}, asked "
-            f"{self.after}), which this log cannot know: tanist simulate can"
+            f"{self.key}{where} changes what is observed (recorded {before}, asked "
+            f"{after}), which this log cannot know: tanist simulate can"
         )
 
 

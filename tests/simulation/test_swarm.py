@@ -205,40 +205,50 @@ def test_what_is_compared_grows_with_the_run_and_not_with_its_square(
 
 
 ENDS = """
-import concurrent.futures, multiprocessing, os, signal
+import concurrent.futures, multiprocessing, os, signal, sys
 
 from engine.core.policy import HOUR
 from engine.simulation.batches import Order, in_order
 
 
-def die(*_):
+def end(*_):
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    if sys.argv[1] == "interrupted":
+        raise KeyboardInterrupt
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    concurrent.futures.Future.result = die  # every process was started by then
+    concurrent.futures.Future.result = end  # every process was started by then
     next(in_order(Order(for_us=1_000 * HOUR), range(2), processes=2))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits for processes of others")
-def test_no_process_goes_on_without_the_one_that_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["interrupted", "killed"])
+def test_no_process_goes_on_without_the_one_that_asked(tmp_path: Path, how: str) -> None:
     script = tmp_path / "ends.py"
     script.write_text(ENDS)
-    asking = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    asking = subprocess.Popen(
+        [sys.executable, script, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert asking.stdout is not None
     workers = [os.pidfd_open(int(pid)) for pid in asking.stdout.readline().split()]
     try:
-        asking.wait()
         assert workers
         for worker in workers:
             assert select.select([worker], [], [], 60)[0], "it goes on"
+        assert asking.wait(60) == -(signal.SIGINT if how == "interrupted" else signal.SIGKILL)
     finally:
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(worker, signal.SIGKILL)
             os.close(worker)
+        asking.kill()
+        asking.wait()
         asking.stdout.close()
 
 

@@ -65,3 +65,5 @@ def _forget(state: State, name: str, master: MasterState) -> None:
         master.left_at_us = 0  # else its lease counts from then
     master.flaps, master.recovery = None, None
     master.blips = master.blip_max = 0
+    if master.ejected is not None:
+        master.ejected.times = 0  # the next one is the first in a row

@@ -56,6 +56,12 @@ def test_the_head_that_is_printed_is_the_one_that_is_taken(log: Path) -> None:
     )
 
 
+def test_a_log_that_nobody_could_write_any_more_is_none_that_fits(log: Path) -> None:
+    change(log, "DELETE FROM meta")
+    (problem,) = found(log)["problems"]
+    assert problem.endswith("x.db: damaged: expected the epoch of its writer in the table meta")
+
+
 def test_a_head_of_before_fits_the_log_that_grew(story: Story, log: Path) -> None:
     kept = found(log, code=0)
     story.probe(400)

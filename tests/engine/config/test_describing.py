@@ -7,7 +7,8 @@ import pytest
 from engine.config import describe, parse, render
 from engine.config.describing import Description
 from engine.core.events import ProbeOk, encode
-from engine.core.policy import SECOND
+from engine.core.fleet import Master
+from engine.core.policy import SECOND, Policy, preset
 
 MASTERS = """\
 [[groups.cache.masters]]
@@ -96,7 +97,18 @@ def test_a_description_is_a_document_of_json_and_lines_for_people() -> None:
     assert lines[0] == "group cache: active-standby, preset zone, automation observe, masters: 2"
     assert any("worst detection       3s, with slack" in line for line in lines)
     assert any("13.25s after a crash, 16.25s after silence" in line for line in lines)
-    assert lines[-1].startswith("log: about ")
+    assert not any("a day" in line for line in lines)  # of one group it is said of the log
+
+
+def test_of_several_groups_each_says_what_it_adds_to_the_log() -> None:
+    policy = Policy(groups={name: preset("zone") for name in ("g", "h")})
+    masters = [
+        Master(id=name, group=group, address="http://127.0.0.1:7000")
+        for name, group in (("a", "g"), ("b", "h"), ("c", "h"))
+    ]
+    said = [line for line in render(describe(policy, masters)).splitlines() if "a day" in line]
+    assert [line.startswith("  log                   about ") for line in said] == [True, True]
+    assert len(set(said)) == 2
 
 
 def test_brakes_are_said_in_one_sentence() -> None:

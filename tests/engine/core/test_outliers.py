@@ -136,6 +136,32 @@ def test_of_a_small_group_a_half_serves_on() -> None:
     assert sum(weights(tale.state, tale.group).values()) == 2
 
 
+def test_who_rests_is_none_that_has_to_serve_on_or_makes_a_group_large() -> None:
+    tale = serving("abcd")
+    for name in "cd":
+        tale.see(ev.ExclusionAsked(excluded=True, reason="x", author="y"), name)
+    assert window(tale, "a", good="b") == ["MasterEjected"]  # the half of two
+    names = "abcdefghijklmnopqrst"
+    tale = serving(names)
+    for name in names[3:]:
+        tale.see(ev.ExclusionAsked(excluded=True, reason="x", author="y"), name)
+    assert window(tale, "ab", good="c").count("MasterEjected") == 1
+
+
+def test_a_reset_lets_who_is_out_serve_and_the_next_time_is_the_first_in_a_row() -> None:
+    tale = serving()
+    window(tale)
+    later(tale, 30 * SECOND)
+    window(tale)
+    assert kinds(tale.see(ev.ResetAsked(author="x"), "a")) == ["MasterReadmitted"]
+    assert weights(tale.state, tale.group)["a"] == 1
+    assert kinds(tale.see(ev.ResetAsked(author="x"), "g")) == []
+    window(tale)
+    ejected = tale.master("a").ejected
+    assert ejected is not None
+    assert (ejected.times, ejected.until_us - tale.at_us) == (1, 30 * SECOND)
+
+
 def test_who_is_out_is_not_judged_again() -> None:
     tale = serving("abcd")
     window(tale, "a", good="bcd")

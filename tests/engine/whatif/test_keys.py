@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from engine.answers.spelling import written
 from engine.core.policy import SECOND, Automation, Policy, preset
 from engine.whatif import keys
 from engine.whatif.keys import Sort, answerable, changes, is_declared, settings, sort_of, spelled
@@ -47,15 +48,17 @@ def test_a_time_out_may_become_smaller_and_not_larger() -> None:
     more = changes(LAN, changed(probe__timeout_us=SECOND)(LAN))
     assert [found.is_answerable for found in less] == [True, True]
     assert [found.is_answerable for found in more] == [False, False]
-    assert "expected less than what was recorded" in more[0].refusal()
-    assert "tanist simulate can" in more[0].refusal()
+    refused = more[0].refusal(written)
+    assert "expected less than what was recorded, 100ms, found 1s:" in refused
+    assert "tanist simulate can" in refused
 
 
 def test_what_would_have_been_observed_is_refused_by_name() -> None:
     (first, _) = changes(LAN, changed(probe__interval_us=SECOND * 5)(LAN))
     assert not first.is_answerable
-    assert "probe.interval of g changes what is observed" in first.refusal()
-    assert "tanist simulate can" in first.refusal()
+    refused = first.refusal(written)
+    assert "probe.interval of g changes what is observed (recorded 100ms, asked 5s)" in refused
+    assert "tanist simulate can" in refused
 
 
 def test_what_is_decided_can_be_asked_about() -> None:
