@@ -24,6 +24,7 @@ from engine.runtime.carriers.function import Functions
 from engine.runtime.carriers.http import HttpCarrier
 from engine.runtime.carriers.redis import RedisCarrier
 from engine.runtime.control import Delivery
+from engine.runtime.ending import is_asked_to_end
 from engine.runtime.failpoints import Failpoint
 from engine.runtime.loop import Turning
 
@@ -153,6 +154,11 @@ class EffectHands:
         began_us = self._turning.clock.monotonic_us()
         try:
             carried = await self._step(effect)
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            detail = "CancelledError: what it waited for was ended"
+            carried = Carried(result=Result.UNKNOWN, detail=detail)
         except Exception as err:  # without an outcome it would be under way for ever
             carried = Carried(result=Result.UNKNOWN, detail=line(f"{type(err).__name__}: {err}"))
             asyncio.get_running_loop().call_exception_handler(

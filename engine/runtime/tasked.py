@@ -16,6 +16,7 @@ from engine.core.fleet import Master
 from engine.runtime import programs
 from engine.runtime.clock import monotonic_us
 from engine.runtime.connection import evidence_of
+from engine.runtime.ending import end, is_asked_to_end
 from engine.runtime.health import read_health
 from engine.runtime.seen import LATE_OWN_US, Answer, Asked, Failure, Probed, shortened
 from engine.runtime.threads import Threads
@@ -70,8 +71,7 @@ class _Tasked(Asked):
             self._asked.cancel()
         looking = self._looking
         if looking is not None:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await end(looking)
 
     def _looked(self, asked: asyncio.Future[Probed], done: asyncio.Task[Probed]) -> None:
         self._looking = None
@@ -184,6 +184,10 @@ class FunctionLink(_Tasked):
             said = await self._call()
         except OSError as err:
             return self._failure(evidence_of(err), str(err) or type(err).__name__)
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            return self._failure(Evidence.STATUS, "CancelledError: what it waited for was ended")
         except Exception as err:  # it is somebody else's, and it said no
             return self._failure(Evidence.STATUS, f"{type(err).__name__}: {err}")
         latency_us = self._clock() - self._asked_us

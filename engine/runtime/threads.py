@@ -91,11 +91,19 @@ def _make(done: "Future[Any]", call: Callable[[], Any]) -> None:
         return
     try:
         result = call()
-    except StopIteration as err:  # no future can have it: who waits would do so for ever
-        wrong = RuntimeError(f"the call raised StopIteration: {err}")
-        wrong.__cause__ = err
-        done.set_exception(wrong)
-    except BaseException as err:
+    except Exception as err:
+        if isinstance(err, StopIteration):  # no future can have it: who waits would do so for ever
+            err = _told(err)
         done.set_exception(err)
+    except BaseException as err:
+        # It is meant for this thread: whoever waits is not cancelled, nor is the process to end.
+        done.set_exception(_told(err))
     else:
         done.set_result(result)
+
+
+def _told(err: BaseException) -> Exception:
+    """Return an exception that a call raised as one that says so."""
+    wrong = RuntimeError(f"the call raised {type(err).__name__}: {err}")
+    wrong.__cause__ = err
+    return wrong

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from engine.core.errors import EffectRefused
 from engine.core.events import Result
 from engine.runtime.carriers.asked import Asked, Carried, Member, line
+from engine.runtime.ending import end
 from engine.runtime.threads import Threads
 
 Function: TypeAlias = Callable[[Asked], Awaitable[str | None] | str | None]
@@ -60,11 +61,21 @@ class Functions:
                 return Carried(result=Result.OK, detail="no function: nothing to do")
             detail = f'no function: register one with @engine.effect("{asked.group}", …)'
             return Carried(result=Result.REFUSED, detail=detail)
+        # A task of its own: one that does not let itself be cancelled must have an outcome, too.
+        doing = asyncio.get_running_loop().create_task(_called(function, asked))
         try:
-            async with asyncio.timeout(asked.timeout_us / 1e6):
-                said = await _called(function, asked)
-        except TimeoutError:
+            done, _ = await asyncio.wait({doing}, timeout=asked.timeout_us / 1e6)
+        except asyncio.CancelledError:
+            await end(doing)
+            raise
+        if not done:
+            await end(doing)
             return Carried(result=Result.UNKNOWN, detail="no answer in time")
+        if doing.cancelled():
+            detail = "CancelledError: what it waited for was ended"
+            return Carried(result=Result.UNKNOWN, detail=detail)
+        try:
+            said = doing.result()
         except EffectRefused as err:
             return Carried(result=Result.REFUSED, detail=line(str(err)))
         except Exception as err:  # the service's own: whatever it is, it is an outcome

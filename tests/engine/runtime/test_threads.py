@@ -28,13 +28,14 @@ def test_what_a_call_returns_or_raises_is_its_own() -> None:
     run(main())
 
 
-def test_a_call_that_raises_stop_iteration_ends() -> None:
+@pytest.mark.parametrize("kind", [StopIteration, SystemExit, asyncio.CancelledError])
+def test_a_call_that_raises_what_is_no_error_ends_nobody(kind: type[BaseException]) -> None:
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="StopIteration: that was all"):
-            await Threads("t").call(lambda: iter_ends("that was all"))
+        with pytest.raises(RuntimeError, match=f"{kind.__name__}: that was all"):
+            await Threads("t").call(ends)
 
-    def iter_ends(value: str) -> None:
-        raise StopIteration(value)
+    def ends() -> None:
+        raise kind("that was all")
 
     run(main())
 
