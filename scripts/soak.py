@@ -60,13 +60,17 @@ def soaked(wanted: int, seed: int, processes: int, deadline_s: float) -> tuple[T
                      more=PROJECTED),
         ):  # fmt: skip
             tally.add(part)
+            for found in part.found:
+                broken = found.violations[0]
+                print(f"seed {found.seed}: {broken.law}: {broken.found}",
+                      file=sys.stderr, flush=True)  # fmt: skip
+            took_s = time.monotonic() - began_s
+            if tally.steps >= wanted or took_s > deadline_s:
+                return tally, took_s
             if time.monotonic() - shown_s > REPORT_EVERY_S:
                 shown_s = time.monotonic()
                 print(f"{tally.steps:,} of {wanted:,}, {len(tally.found)} seeds broke a law",
                       file=sys.stderr, flush=True)  # fmt: skip
-        took_s = time.monotonic() - began_s
-        if tally.steps >= wanted or took_s > deadline_s:
-            return tally, took_s
     raise AssertionError("no seeds are left")
 
 

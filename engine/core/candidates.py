@@ -28,9 +28,10 @@ def table(
 
     Ranked by whether somebody promoted it by hand, then those that do not flap, by health, then
     those not just left, then priority, then how fresh its data is and how busy it is, as far as
-    that is said, then whether it is in the region of the one that served, then id. `is_tolerant`: a
-    master of which nothing is known may be chosen (it is looked at before anything is taken from
-    others).
+    that is said, then whether it is in the region of the one that served, then id. Once an heir
+    was refused for what it lacks, how fresh the data is comes before whether it was just left.
+    `is_tolerant`: a master of which nothing is known may be chosen (it is looked at before
+    anything is taken from others).
     """
     left_last_us = _left_last_us(group)
     fit: list[tuple[tuple[int | str, ...], Verdict]] = []
@@ -66,13 +67,15 @@ def _rank(
     acts = int(is_stray(master))
     flaps = int(master.flaps is not None and master.flaps.since_seq > 0)
     away = int(bool(region) and master.declared.region != region)
+    fresh = freshness(master)
     key = (
         -acts,
         flaps,
         _health_rank(master),
+        *(fresh if group.saga is not None and group.saga.seeks_data else ()),
         just_left,
         master.declared.priority,
-        *freshness(master),
+        *fresh,
         business(master),
         away,
         name,

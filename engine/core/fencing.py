@@ -2,10 +2,10 @@
 
 from typing import TypeAlias
 
-from engine.core import candidates, messages
+from engine.core import candidates, leading, messages
 from engine.core import events as ev
 from engine.core.events import AnyEvent
-from engine.core.fleet import FAILED
+from engine.core.fleet import FAILED, UNKNOWN, Role
 from engine.core.policy import Automation
 from engine.core.state import GroupState, MasterState, State, next_epoch
 
@@ -42,5 +42,26 @@ def stray_fenced(group: GroupState, *, but: str, reason: str) -> Todo | None:
     """Return that the first one that acts without being asked to is fenced; None: nobody does."""
     for name, master in group.masters.items():
         if name != but and candidates.is_stray(master):
+            return fenced(group, name, reason=reason)
+    return None
+
+
+def followed_fenced(group: GroupState, *, but: str, reason: str) -> Todo | None:
+    """Return that a silent master is fenced that others follow; None: there is none.
+
+    In a group that nobody was activated in, such a one may serve since before the log began. Once
+    is enough: who was fenced and stands by may be silent for long, and followed by who is not told.
+    """
+    if group.assigned:
+        return None
+    followed = {
+        leading.place(master.report.follows)
+        for master in group.masters.values()
+        if master.report is not None and master.report.follows
+    }
+    for name, master in group.masters.items():
+        is_silent = master.health in (FAILED, UNKNOWN) and not master.left_at_us
+        place = leading.place(master.declared.address).partition("/")[0]
+        if name != but and master.role is Role.STANDBY and is_silent and place in followed:
             return fenced(group, name, reason=reason)
     return None

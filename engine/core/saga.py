@@ -21,7 +21,14 @@ from engine.core.blocking import (
     want,
 )
 from engine.core.events import Verdict
-from engine.core.fencing import Todo, fenced, is_lost, is_told, stray_fenced
+from engine.core.fencing import (
+    Todo,
+    fenced,
+    followed_fenced,
+    is_lost,
+    is_told,
+    stray_fenced,
+)
 from engine.core.fleet import Health, Role
 from engine.core.hooks import hook_before
 from engine.core.leasing import lease_ends_us
@@ -187,6 +194,9 @@ def _consider_fencing(state: State, group: GroupState, saga: Saga, at_us: int) -
         return None
     if is_told(state, group):
         todo = stray_fenced(group, but=saga.heir, reason=f"failover {saga.id}: it acts as well")
+        todo = todo or followed_fenced(
+            group, but=saga.heir, reason=f"failover {saga.id}: others follow it"
+        )
         if todo is not None:
             return todo
     if fence_waits(state, group) is not None:

@@ -88,7 +88,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     """What an heir does not have, as the first rule says that finds something."""
 
     detail: str  # for people
-    bytes: int  # how much of another's data, as far as that is known; 0: nobody knows
+    bytes: int  # at least so much of another's data; it may be more
     is_moving: bool  # it may still come
     source: str = ""  # the place of a primary to take it from, if the heir replicates from nobody
     is_lettable: bool = True  # by a policy that allows a loss
@@ -108,7 +108,7 @@ def lack(
     """
     if heir.is_loading:
         text = "it is in the middle of a full copy"
-        return Lack(detail=text, bytes=0, is_moving=True, is_lettable=False)
+        return Lack(detail=text, bytes=1, is_moving=True, is_lettable=False)
     detail, size, is_moving, source = "", 0, False, ""
     for other in heard:
         theirs = other.standing
@@ -118,14 +118,18 @@ def lack(
             continue  # the heir's data are of a later activation
         shared = theirs.shared(heir)
         if shared is None:
+            # An epoch is data: who was started again may count from 0, and have some.
             if theirs.holds_data:
                 figures = f"{theirs.position}, {heir.position}"
                 detail = detail or f"{other.name} has data of another history: {figures}"
                 size = max(size, theirs.position)
+            elif epoch < other.knows:
+                detail = detail or f"{other.name} has data of a later activation"
             continue
         has, ours = shared
         if theirs.history not in (heir.history, heir.earlier) and other.knows <= served:
-            has = theirs.position  # what it has of a stream that went to clients, and the heir not
+            # Its stream went to clients, and from where it begins the heir's went elsewhere.
+            has, ours = theirs.position, min(has, ours)
         if has > ours:
             more = has - ours
             detail = detail or f"{other.name} has {more} bytes more: {has}, {ours}"
@@ -138,7 +142,7 @@ def lack(
         detail = detail or f"it has no data, and {names} may have some: no answer from there"
     if not detail:
         return None
-    return Lack(detail=detail, bytes=size, is_moving=is_moving, source=source)
+    return Lack(detail=detail, bytes=max(1, size), is_moving=is_moving, source=source)
 
 
 def _can_send(other: Heard, heir: Standing, epoch: int) -> bool:

@@ -182,6 +182,7 @@ class Saga(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     preflight_detail: str = ""
     transfer_digest: str = ""
     lacks: int = 0  # what the heir does not have, and the policy lets go [bytes]
+    seeks_data: bool = False  # an heir was refused for what it lacks: who has more comes first
     spent: list[str] = msgspec.field(default_factory=list)  # heirs that failed in this failover
     phases: list[tuple[str, int]] = msgspec.field(default_factory=list)
     hook: str = ""  # what the next step waits for; "": no program

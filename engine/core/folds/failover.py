@@ -254,6 +254,7 @@ def outcome(state: State, recorded: Recorded) -> None:
     elif event.step == "transfer":
         if saga is not None and (saga.id, saga.epoch) == (event.failover, event.epoch):
             saga.lacks = event.lacks
+            saga.seeks_data = saga.seeks_data or event.result is ev.Result.REFUSED
     elif event.step == "recover" and master.recovery is not None:
         if event.failover == master.recovery.seq:
             master.recovery.is_running = False

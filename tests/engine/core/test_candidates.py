@@ -6,10 +6,10 @@ import pytest
 
 from engine.core import candidates
 from engine.core import events as ev
-from engine.core.events import Verdict
+from engine.core.events import Result, Verdict
 from engine.core.fleet import Health, Master
 from engine.core.policy import MS, SECOND, Automation
-from tests.engine.core.build import Story, made, story
+from tests.engine.core.build import Story, made, only, story
 
 
 def table(tale: Story, *, is_tolerant: bool = False) -> tuple[Verdict, ...]:
@@ -187,3 +187,22 @@ def test_who_is_unknown_ranks_last_when_tolerated() -> None:
     rows = table(tale, is_tolerant=True)
     assert [row.master for row in rows if row.fit] == ["c", "b"]
     assert tale.master("b").health is Health.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("result", "heir"), [(Result.REFUSED, "a"), (Result.FAILED, "c"), (Result.UNKNOWN, "c")]
+)
+def test_once_an_heir_was_refused_for_its_data_who_has_the_most_comes_first(
+    result: Result, heir: str
+) -> None:
+    tale = story(names="abcd")
+    tale.crashes("a")
+    tale.restarts("a")
+    for _ in range(2):
+        tale.ok("a")
+    tale.answers("fence")
+    for name in "bcd":
+        tale.see(ev.LoadReported(position=300), name)
+    tale.see(ev.LoadReported(position=400), "a")
+    taken = tale.answers("transfer", result)
+    assert only(taken, ev.AttemptStarted).heir == heir  # a was just left, so it comes last else

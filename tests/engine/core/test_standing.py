@@ -107,6 +107,20 @@ def test_a_promoted_one_shares_the_stream_it_was_promoted_from_up_to_there() -> 
     assert ahead == Lack(detail="b has 20 bytes more: 120, 100", bytes=20, is_moving=False)
 
 
+def test_who_went_elsewhere_lacks_all_of_the_stream_that_was_served() -> None:
+    served = heard(replace(PROMOTED, position=120), knows=2)  # from 100 on it is its own
+    apart = replace(HEIR, position=150)  # 50 bytes that the other one never had
+    found = lacks(served, heir=apart, epoch=1, served=2)
+    assert found == Lack(detail="b has 20 bytes more: 120, 100", bytes=20, is_moving=False)
+
+
+def test_who_counts_from_0_may_have_data() -> None:
+    again = heard(replace(HEIR, history="else", position=0, is_primary=True), knows=2)
+    found = lacks(again, epoch=1, served=2)
+    assert found == Lack(detail="b has data of a later activation", bytes=1, is_moving=False)
+    assert lacks(again, epoch=2, served=2) is None
+
+
 def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activation() -> None:
     other = replace(HEIR, history="else", position=70)
     found = lacks(heard(other))
@@ -118,7 +132,7 @@ def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activat
 
 def test_while_a_fenced_primary_takes_writes_nobody_knows_how_much_it_will_have() -> None:
     found = lacks(heard(replace(HEIR, is_primary=True), role=Role.FENCED))
-    assert found == Lack(detail="b takes writes still", bytes=0, is_moving=True)
+    assert found == Lack(detail="b takes writes still", bytes=1, is_moving=True)
     ahead = replace(HEIR, is_primary=True, position=150)
     found = lacks(heard(ahead, role=Role.FENCED))
     assert found == Lack(detail="b takes writes still", bytes=50, is_moving=True)

@@ -278,3 +278,33 @@ def test_one_that_served_until_its_fence_may_still_be_heard_to() -> None:
     assert tale.group.assigned == "a"
     tale.ok("b", role="standby")
     assert "MasterFenced" in kinds([*tale.ok("a", epoch=4), *tale.ok("b", role="active")])
+
+
+@pytest.mark.parametrize(("fence", "waits"), [(FenceKind.CONFIRMED, True), (FenceKind.GATE, False)])
+def test_who_is_silent_and_is_followed_is_fenced_before_the_first_activation(
+    fence: FenceKind, waits: bool
+) -> None:
+    """It may serve since before the log began."""
+    tale = Story(made(effects="redis", fence=fence, unknown_after_us=0))
+    tale.ok("b", "c", role="standby")
+    tale.see(ev.LoadReported(follows="A:1"), "c")
+    taken = tale.crashes("a")
+    assert only(taken, ev.FailoverStarted).why == "first"
+    fenced = only(taken, ev.MasterFenced)
+    assert (fenced.revokes, fenced.reason.partition(": ")[2]) == (0, "others follow it")
+    assert ("TransferStarted" in kinds(taken)) is not waits
+    assert ("fence", "a") in tale.owed()
+    tale.restarts("a")
+    tale.answers("fence")
+    tale.work()
+    assert active_of(tale.group) == "b"
+
+
+@pytest.mark.parametrize("follows", ["", "d:1"])
+def test_who_is_silent_and_followed_by_nobody_is_not_waited_for(follows: str) -> None:
+    tale = Story(made(effects="redis", fence=FenceKind.CONFIRMED, unknown_after_us=0))
+    tale.ok("b", "c", role="standby")
+    tale.see(ev.LoadReported(follows=follows, position=1), "c")
+    taken = tale.crashes("a")
+    assert "MasterFenced" not in kinds(taken)
+    assert "TransferStarted" in kinds(taken)
