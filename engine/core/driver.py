@@ -13,7 +13,7 @@ If an append fails, or nobody knows whether it succeeded, `reset` takes a state 
 log: what was only in the working state never happened, and every owed effect counts as not issued.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -153,7 +153,7 @@ class Driver:
                 observation was not recorded.
         """
         if type(event) is ev.ProbeOk and terms is NO_TERMS:  # nine of ten, so it comes first
-            seq = self._observe_quietly(event, subject, at_us)
+            seq = self.take_quietly(event, subject, at_us)
             if seq:
                 return seq
         self._check_subject(event, subject)
@@ -173,10 +173,10 @@ class Driver:
             self._keyed.append(Keyed(key=terms.key, content=terms.content, first=seq, last=last))
         return seq
 
-    def _observe_quietly(self, event: ev.ProbeOk, subject: str, at_us: int) -> int:
+    def take_quietly(self, event: ev.ProbeOk, subject: str, at_us: int) -> int:
         """Take a good probe that a step would append alone, and return its seq; 0: it is not one.
 
-        That is what `_step` does for it, at a third of the time.
+        That is what `observe` does for it, at a third of the time; what is not one is left alone.
         """
         working = self.working
         then_us = max(at_us, working.at_us)
@@ -206,7 +206,8 @@ class Driver:
 
     def tick(self, at_us: int) -> None:
         """Fire the deadlines that are due."""
-        self._step(None, FLEET, at_us)
+        if self.working.cache.dues.next_us <= max(at_us, self.working.at_us):
+            self._step(None, FLEET, at_us)
 
     def _step(self, event: Observation | None, subject: str, at_us: int) -> list[Recorded]:
         taken = step(
@@ -366,17 +367,19 @@ class Driver:
 
         Unless it `sends`, no message is waited for.
         """
-        return min(self._waits(sends=sends), default=None)
-
-    def _waits(self, *, sends: bool) -> Iterator[int]:
-        due_us = next_due_us(self.working)
-        if due_us is not None:
-            yield due_us
+        first_us = next_due_us(self.working)
         if self._pending and self._in_flight is None:
-            yield self._since_us + (0 if self._is_urgent else self._flush_us)
-        for each in (self.issuing.next_us(), self.sending.next_us() if sends else None):
-            if each is not None:
-                yield each
+            written_us = self._since_us + (0 if self._is_urgent else self._flush_us)
+            first_us = _earlier(first_us, written_us)
+        first_us = _earlier(first_us, self.issuing.next_us())
+        return _earlier(first_us, self.sending.next_us()) if sends else first_us
+
+
+def _earlier(one_us: int | None, other_us: int | None) -> int | None:
+    """Return the earlier of two times [us]; None: there is none."""
+    if one_us is None or other_us is None:
+        return other_us if one_us is None else one_us
+    return min(other_us, one_us)
 
 
 def _unacceptable(state: State, group: GroupState) -> str:

@@ -4,7 +4,7 @@ What is followed is in followed.py. An invariant that was broken is said once: w
 is a consequence more often than news.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -112,6 +112,32 @@ class Invariants:
             ev.MasterDegraded: self._well,
             ev.ResetAsked: self._well,
         }
+
+    def take_all(self, events: Iterable[Recorded]) -> None:
+        """Judge the next events of the log, one after the other.
+
+        Most are good probes in order, and these are taken without a call.
+        """
+        masters, seq, at_us = self._book.masters, self._seq, self._at_us
+        for recorded in events:
+            event = recorded.event
+            if (
+                type(event) is ev.ProbeOk
+                and recorded.seq == seq + 1
+                and recorded.at_us >= at_us
+                and not recorded.cause
+                and not event.observer
+                and not self._is_said
+            ):
+                seq, at_us = recorded.seq, recorded.at_us
+                master = masters.get(recorded.subject)
+                if master is not None and event.n > master.n:
+                    master.n, master.good_us = event.n, at_us
+                continue
+            self._seq, self._at_us = seq, at_us
+            self.take(recorded)
+            masters, seq, at_us = self._book.masters, self._seq, self._at_us
+        self._seq, self._at_us = seq, at_us
 
     def take(self, recorded: Recorded) -> None:
         """Judge the next event of the log."""

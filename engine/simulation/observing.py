@@ -99,7 +99,7 @@ class Observer:
     def _tell(self, event: Observation, master: str) -> None:
         def arrived() -> None:
             rim = self._world.rim
-            if rim is not None and rim.is_here() and master in rim.driver.working.cache.places:
+            if rim is not None and rim.is_here and master in rim.driver.working.cache.places:
                 rim.seen(event, master)
 
         self._world.network.posts[self.name].carry(arrived)

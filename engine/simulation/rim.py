@@ -45,7 +45,8 @@ class Rim(OwnTime):
         self.driver: Final = Driver(
             self._folded(), decide=decide, evolve=evolve, flush_us=outside.setting.flush_us
         )
-        self.is_alive = True
+        self.is_alive = True  # this life goes on
+        self.is_here = True  # and is not stalled
         self.not_before(self.driver.working.at_us)
         self._probes: Final = Probes(self, outside)
         self._disk: Final = outside.tape.disk
@@ -100,14 +101,14 @@ class Rim(OwnTime):
 
     def see_wall(self, step_us: int) -> None:
         """See that the wall clock was set: that is said, and engine time does not move."""
-        if abs(step_us) > WALL_STEP_US and self.is_here() and self._has_started:
+        if abs(step_us) > WALL_STEP_US and self.is_here and self._has_started:
             offset_us = self._outside.wall_us - self.now_us
             self._observe(ev.ClockStepped(offset_us=offset_us, step_us=step_us))
             self._pump()
 
-    def is_here(self) -> bool:
-        """Return whether this life goes on, and is not stalled."""
-        return self.is_alive and self._backlog is None
+    def end(self) -> None:
+        """Be over; what was to happen in this life does not."""
+        self.is_alive = self.is_here = False
 
     # What comes in.
 
@@ -183,6 +184,14 @@ class Rim(OwnTime):
         else:
             self._pump()
 
+    def heard(self, event: ev.ProbeOk, subject: str) -> bool:
+        """Take a good probe that changes nothing; return False, and take nothing, if it does."""
+        if self._disk.is_short or not self.driver.take_quietly(event, subject, self.now_us):
+            return False
+        if not self._is_flush_set:  # else it is written then
+            self._write()
+        return True
+
     def passes_over(self, event: Observation, subject: str) -> bool:
         """Return whether `event` is not worth its space while that is short."""
         return not matters(self.driver.working, subject, event, self.now_us)
@@ -224,6 +233,7 @@ class Rim(OwnTime):
         if self._backlog is None:
             self._outside.heard_nothing()
             self._backlog = []
+            self.is_here = False
             self._outside.later(for_us, lambda: self._resume(for_us))
 
     @property
@@ -235,6 +245,7 @@ class Rim(OwnTime):
         if not self.is_alive or self._backlog is None:
             return
         backlog, self._backlog = self._backlog, None
+        self.is_here = True
         stopped_us = self.driver.durable_state.at_us
         self._observe(ev.EngineResumed(stall_us=stall_us, stopped_at_us=stopped_us))
         self._pump()
@@ -259,7 +270,7 @@ class Rim(OwnTime):
                 self.later(self._outside.setting.flush_us, self._flush)
             return
         self._outside.boundary("decided")
-        self.later(self._outside.setting.append_us, lambda _: self._written(batch))
+        self._outside.at(self._outside.setting.append_us, self._have_written, batch)
         self._outside.boundary("appending")
 
     def _flush(self, _: int) -> None:
@@ -267,6 +278,12 @@ class Rim(OwnTime):
         self._is_flush_set = False
         if self.driver.is_pending and not self.driver.is_appending:
             self._write()
+
+    def _have_written(self, batch: Batch) -> None:
+        if self.is_here:
+            self._written(batch)
+        else:
+            self.postponed(lambda _: self._written(batch))
 
     def _written(self, batch: Batch) -> None:
         outside = self._outside
@@ -355,23 +372,22 @@ class Rim(OwnTime):
             return
         self._alarm += 1
         self._alarm_us = world_us + after_us
-        self.later(after_us, self._ring_at(self._alarm))
+        self._outside.at(after_us, self._ring, self._alarm)
 
-    def _ring_at(self, alarm: int) -> Late:
-        def ring(_: int) -> None:
-            if alarm != self._alarm:
-                return
-            if self.starved_us > 0:
-                self._alarm_us = self._outside.now_us + self.starved_us
-                self.later(self.starved_us, ring)
-                return
+    def _ring(self, alarm: int) -> None:
+        if alarm != self._alarm:
+            return
+        if not self.is_here:
+            self.postponed(lambda _: self._ring(alarm))
+        elif self.starved_us > 0:
+            self._alarm_us = self._outside.now_us + self.starved_us
+            self._outside.at(self.starved_us, self._ring, alarm)
+        else:
             self._alarm_us = 0
             self.driver.tick(self.now_us)
             self._write()
             self._act()
             self._set_alarm(has_fired=True)
-
-        return ring
 
     # Effects.
 

@@ -56,7 +56,9 @@ class Timeline(abc.ABC):
             self.now_us = times[0]
             happens = self._happens[self.now_us]
             for place, (action, given) in enumerate(happens):  # it may grow meanwhile
-                happens[place] = _OVER  # and what is over is let go at once
+                # What is over is let go at once: what comes next takes its place in memory, which
+                # is a third of the time where ten thousand things happen.
+                happens[place] = _OVER
                 try:
                     action(given)
                 except Crash:

@@ -15,6 +15,7 @@ from engine.simulation.masters import Answer, SimulatedMaster, Status
 from engine.simulation.network import LATENCY_US, Pair
 from engine.simulation.outside import RETRY_US, Outside
 
+THERE_AND_BACK_US: Final = 2 * LATENCY_US
 Probed = ev.ProbeOk | ev.ProbeDegraded | ev.ProbeFailed
 
 
@@ -32,6 +33,7 @@ class Watcher(Protocol):
     def is_late(self) -> bool:
         """Return whether it looks at its clock too late."""
 
+    @property
     def is_here(self) -> bool:
         """Return whether this life goes on, and is not stalled."""
 
@@ -40,6 +42,9 @@ class Watcher(Protocol):
 
     def postponed(self, action: "Late") -> None:
         """Let `action` happen now if this life goes on, or when a stall is over."""
+
+    def heard(self, event: ev.ProbeOk, subject: str) -> bool:
+        """Take a good probe that changes nothing; return False, and take nothing, if it does."""
 
     def seen(self, event: Observation, subject: str) -> None:
         """Take an observation, and do what follows from it."""
@@ -56,7 +61,8 @@ class Watched:
     """One master, as the engine probes it."""
 
     __slots__ = (
-        "asked", "is_held", "is_silent", "master", "n", "name", "pair", "started_us", "struck",
+        "asked", "is_held", "is_silent", "is_sound", "master", "n", "name", "pair", "started_us",
+        "struck",
     )  # fmt: skip
 
     def __init__(self, name: str, master: SimulatedMaster, pair: Pair) -> None:
@@ -67,6 +73,7 @@ class Watched:
         self.n = 0
         self.started_us = 0  # when the last one was sent
         self.struck = 0  # what had befallen the master by then [count]
+        self.is_sound = False  # it was plain by then, and so it is until something befalls it
         self.is_held = False  # a connection is held open to it
         self.is_silent = False  # its last probe failed
 
@@ -113,13 +120,15 @@ class Probes:
             return
         token = watched.asked = watched.asked + 1
         watched.n += 1
-        watched.started_us, watched.struck = outside.now_us, master.struck
+        watched.started_us = outside.now_us
+        if not watched.is_sound or watched.struck != master.struck:
+            watched.struck, watched.is_sound = master.struck, master.is_plain
         if (
-            watched.pair.is_plain
-            and master.is_plain
-            and self._driver.working.policy_of(place.group).probe.timeout_us > 2 * LATENCY_US
+            watched.is_sound
+            and watched.pair.is_plain
+            and self._driver.working.policy_of(place.group).probe.timeout_us > THERE_AND_BACK_US
         ):
-            outside.at(2 * LATENCY_US, self._answered_plainly, (watched, token))
+            outside.at(THERE_AND_BACK_US, self._answered_plainly, (watched, token))
             return
         if master.hears():
             self._ask(watched, token, watched.started_us)
@@ -130,27 +139,41 @@ class Probes:
         if watched.asked != token:
             return
         rim, started_us = self._rim, watched.started_us
-        if not rim.is_here():
+        if not rim.is_here:
             rim.postponed(lambda _: self._answered_plainly(given))
             return
-        master = watched.master
+        master, outside = watched.master, self._outside
         if master.struck != watched.struck or not watched.pair.is_plain:
             if master.hears():
                 self._ask(watched, token, started_us)
             self._await(watched, token, started_us)
             return
-        watched.asked = token + 1
-        self._ended(
-            watched,
-            ev.ProbeOk(
-                n=watched.n,
-                latency_us=self._outside.now_us - started_us,
-                boot=master.boot,
-                epoch=master.reported_epoch,
-                role=master.role,
-            ),
-            started_us,
+        watched.asked = token = token + 1
+        waited_us = outside.now_us - started_us
+        event = ev.ProbeOk(
+            n=watched.n,
+            latency_us=waited_us,
+            boot=master.boot,
+            epoch=master.reported_epoch,
+            role=master.role,
         )
+        name, working = watched.name, self._driver.working
+        place = working.cache.places.get(name)
+        # What changes nothing, and nine of ten do, ends here; anything else ends as it must.
+        if (
+            place is None
+            or not place.is_plain
+            or watched.is_silent
+            or master.speaks
+            or master.lag_us
+            or place.master.report is not None
+            or not rim.heard(event, name)
+        ):
+            self._ended(watched, event, started_us)
+            return
+        probe = working.policy_of(place.group).probe
+        watched.is_held = probe.hold_open
+        outside.at(max(0, probe.interval_us - waited_us), self._next, (watched, token))
 
     def _ask(self, watched: Watched, token: int, started_us: int) -> None:
         rim, outside = self._rim, self._outside
@@ -238,7 +261,7 @@ class Probes:
         watched, token = given
         if watched.asked != token:
             return
-        if self._rim.is_here():
+        if self._rim.is_here:
             self._probe(watched)
         else:
             self._rim.postponed(lambda _: self._next(given))

@@ -21,6 +21,7 @@ from engine.simulation.masters import SimulatedMaster, Sink
 from engine.simulation.runs import Figures, Issue, Violation
 from engine.simulation.schedule import GroupSetting, Setting
 
+FOLDED: Final = 256  # events that are judged and folded together, while they are at hand [count]
 SHARE: Final = 8  # messages that are compared for each batch, whatever a state has of them [count]
 
 
@@ -52,16 +53,14 @@ class Witness:
         evolve: Evolve,
         compare_every: int,
         head: Callable[[], int],
-        before: int,
     ) -> None:
         """Live and replayed state are compared at every `compare_every` ends of a batch.
 
         Or more seldom, where much is remembered: hours of messages would else take the square of
         their number.
 
-        `head` returns the seq of the last event in the log, which lacks the first `before` ones.
+        `head` returns the seq of the last event in the log.
         """
-        self._before: Final = before
         self.issues: Final[list[Issue]] = []
         self.done_early: Final[list[str]] = []
         self.violations: Final[list[Violation]] = []
@@ -78,7 +77,9 @@ class Witness:
             for name in group.names()
         }
         self._left_out_us: Final[dict[str, int]] = {}  # by master, of the engine's time
-        self._shadow = State()  # the fold of what was read back from the tape
+        self._count = 0  # events that were read back from the tape, and are judged
+        self._waiting: list[Recorded] = []  # those of them that are not folded yet
+        self._shadow = State()  # the fold of the others
         self._batches = 0
         self._due = compare_every  # the end of a batch at which they are compared next
 
@@ -90,7 +91,7 @@ class Witness:
         *,
         is_quiet: bool = False,
     ) -> None:
-        """Judge and fold what was stored, and hold it against what the engine believes."""
+        """Judge what was stored, and hold it against what the engine believes."""
         self.follow(log)
         for recorded in () if is_quiet else events:
             event = recorded.event
@@ -100,12 +101,12 @@ class Witness:
                 self._look_at_unknown(recorded, driver)
         self._batches += 1
         if self._batches >= self._due:
-            self._due = self._batches + max(self._compare_every, _size(self._shadow) // SHARE)
+            self._due = self._batches + max(self._compare_every, _size(self.state) // SHARE)
             self.compare(driver)
 
     def compare(self, driver: Driver) -> None:
         """Hold what is live against the fold of what was stored."""
-        shadow = self._shadow
+        shadow = self.state
         for name, state in (("durable", driver.durable_state), ("working", driver.working)):
             if state.seq == shadow.seq and not _is_same(state, shadow):
                 self.violated("live is replayed", f"the {name} state is not the fold of the log")
@@ -114,22 +115,29 @@ class Witness:
             self.violated("shares are exact", wrong)
 
     def follow(self, log: Sequence[Recorded]) -> None:
-        """Judge and fold what was stored since."""
-        seq, judge = self._shadow.seq - self._before, self.judged.take
-        if len(log) > seq:
-            since = log[max(0, seq) :]
-            for recorded in since:
-                judge(recorded)
-            evolve_all(self._shadow, since, each=self._evolve)
+        """Judge what was stored since; it is folded a number of events at a time."""
+        head = len(log)
+        while self._count < head:
+            since = log[self._count : self._count + FOLDED]
+            self.judged.take_all(since)
+            self._count += len(since)
+            self._waiting += since
+            if len(self._waiting) >= FOLDED:
+                self._fold()
 
     @property
     def state(self) -> State:
-        """Return the fold of what was stored."""
+        """Return the fold of what was stored and judged."""
+        self._fold()
         return self._shadow
+
+    def _fold(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        evolve_all(self._shadow, waiting, each=self._evolve)
 
     def begin_again(self, log: Sequence[Recorded]) -> None:
         """Follow a log that was put back from a copy."""
-        self._shadow = State()
+        self._shadow, self._count, self._waiting = State(), 0, []
         for found in self._believers.values():
             found.forgotten.update(found.names)
         broken = self.judged.broken

@@ -27,7 +27,7 @@ from engine.core.replay import replay
 from engine.core.state import dump
 from engine.core.step import Evolve
 from engine.log.chain import ZERO
-from engine.log.uncollected import uncollected
+from engine.log.uncollected import seldom_collected, uncollected
 from engine.simulation.bounds import Settled, bounds
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
@@ -86,9 +86,10 @@ def run(
             master=master,
         )
         world.begin()
-    for turn in schedule.turns:
-        world.turn(turn)
-    return world.finish(within_us)
+    with seldom_collected():
+        for turn in schedule.turns:
+            world.turn(turn)
+        return world.finish(within_us)
 
 
 class World(Timeline):
@@ -133,7 +134,6 @@ class World(Timeline):
             evolve=evolve,
             compare_every=compare_every,
             head=lambda: self.tape.head,
-            before=self.tape.before,
         )
         self.network: Final = Network(setting.names(), observers=setting.beside(), later=self.later)
         self.programs: Final = Programs()
@@ -245,7 +245,7 @@ class World(Timeline):
     def _end_engine(self) -> None:
         if self.rim is not None:
             self._crashes += 1
-            self.rim.is_alive = False
+            self.rim.end()
             self.rim = None
 
     # What the engine tells.

@@ -27,6 +27,9 @@ class Scarce(Rim):
 
     left_out = 0
 
+    def heard(self, event: ev.ProbeOk, subject: str) -> bool:
+        return False
+
     def _observe(self, event: Observation, subject: str = FLEET) -> None:
         if scarcity.matters(self.driver.working, subject, event, self._outside.now_us):
             super()._observe(event, subject)

@@ -13,6 +13,7 @@ from engine.core.events import KINDS, Observation, encode
 from engine.core.policy import MS, FenceKind
 from engine.core.state import digest
 from engine.core.step import Step
+from engine.invariants import Invariants
 from engine.simulation.checkers import comes_to_rest, messages_are_done_once, violations
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run
@@ -44,6 +45,24 @@ def test_the_same_schedule_gives_the_same_log_to_the_byte() -> None:
     assert [encode(r.event) for r in one.log] == [encode(r.event) for r in other.log]
     assert one.log == other.log
     assert digest(one.state) == digest(other.state)
+
+
+@pytest.mark.parametrize("every", [1, 7, 10_000])
+def test_events_that_are_judged_at_once_are_judged_as_one_by_one(every: int) -> None:
+    log = run(draw(1)).log
+    assert sum(isinstance(recorded.event, ev.ProbeOk) for recorded in log) > len(log) // 3
+    lacking = [*log[:40], *log[41:]]  # an event is gone
+    late = msgspec.structs.replace(log[50], at_us=log[80].at_us)  # time goes back after it
+    for given, is_whole in ((log, True), (lacking, False), ([*log[:50], late, *log[51:]], False)):
+        one, other = Invariants(), Invariants()
+        for recorded in given:
+            one.take(recorded)
+        for at in range(0, len(given), every):
+            other.take_all(given[at : at + every])
+        assert one.broken == other.broken
+        assert one.rows == other.rows
+        assert one.broken == [] or not is_whole
+        assert one.broken or is_whole
 
 
 class Reached(msgspec.Struct, kw_only=True):
