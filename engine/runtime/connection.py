@@ -15,6 +15,7 @@ import asyncio
 import errno
 import functools
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from engine.runtime.threads import Threads
 _OWN_TROUBLE: Final = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 )
+_CAN_BEGIN: Final = os.name == "posix"  # elsewhere the event loop connects in a way of its own
 # What getaddrinfo returns; the last form is what a Python without IPv6 makes of such an address.
 _Endpoint: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 Address: TypeAlias = tuple[socket.AddressFamily, _Endpoint]
@@ -91,6 +93,7 @@ class Place:
         host: What the Host field of HTTP says.
         tls: What a connection is wrapped in; None: nothing.
         name: The host alone, which a certificate has to be for.
+        literal: Where to connect if the host is an address; None: it has to be looked up.
 
     Raises:
         ValueError: It is no such URL.
@@ -106,7 +109,7 @@ class Place:
         self.tls: Final = (tls or machine_trust()) if parts.scheme in SECURE else None
         self._name = parts.hostname
         self._port = port
-        self._literal = _literal(self._name, self._port)
+        self.literal: Final = _literal(self._name, self._port)
         self._lookup: asyncio.Future[list[Address]] | None = None
 
     async def addresses(self) -> list[Address]:
@@ -118,8 +121,8 @@ class Place:
         Raises:
             socket.gaierror: The name cannot be resolved.
         """
-        if self._literal is not None:
-            return [self._literal]
+        if self.literal is not None:
+            return [self.literal]
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.ensure_future(self._resolve())
             # If everybody who waited has gone, nobody is left to be told.
@@ -285,11 +288,30 @@ class Connection(asyncio.Protocol, Generic[R]):
         self._on_end(self, evidence, detail)
 
 
-async def dial(place: Place, make: Callable[[], Connection[R]]) -> Connection[R] | NoConnection:
+def begin(place: Place) -> socket.socket | NoConnection | None:
+    """Begin to connect, and return how that stands at once, for `dial` to go on with.
+
+    On the way to a system that is near, a refusal is there before any turn of the event loop. None:
+    nothing was begun, because a name has to be looked up first.
+    """
+    if place.literal is None or not _CAN_BEGIN:
+        return None
+    try:
+        return _begun(*place.literal)
+    except OSError as err:
+        return _no_connection(err)
+
+
+async def dial(
+    place: Place, make: Callable[[], Connection[R]], *, begun: socket.socket | None = None
+) -> Connection[R] | NoConnection:
     """Return an open connection, or why there is none; every address of `place` is tried.
 
     A refusal by one address outweighs what the others say: somebody's system answered for it.
+    `begun` is what `begin` returned, and is this connection's from here on.
     """
+    if begun is not None and place.literal is not None:
+        return await _dial_one(place, *place.literal, make, begun=begun)
     try:
         addresses = await place.addresses()
     except (OSError, UnicodeError) as err:  # the latter: no name at all
@@ -309,14 +331,19 @@ async def _dial_one(
     family: socket.AddressFamily,
     address: _Endpoint,
     make: Callable[[], Connection[R]],
+    *,
+    begun: socket.socket | None = None,
 ) -> Connection[R] | NoConnection:
     loop = asyncio.get_running_loop()
-    sock: socket.socket | None = None
+    sock = begun
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, address)
+        if sock is None:
+            sock = _begun(family, address) if _CAN_BEGIN else _socket(family)
+        try:
+            await loop.sock_connect(sock, address)  # at once, if that is done by now
+        except OSError as err:
+            if err.errno != errno.EISCONN:  # which some systems say of one that was begun before
+                raise
         if sock.getsockname() == sock.getpeername():
             # A port that nobody listens on may be given to the caller itself.
             return NoConnection(evidence=Evidence.REFUSED, detail="connected to itself")
@@ -326,12 +353,35 @@ async def _dial_one(
         sock = None  # the transport owns it
         _, connection = await connecting
     except OSError as err:
-        is_own = err.errno in _OWN_TROUBLE
-        return NoConnection(evidence=evidence_of(err), detail=str(err), own=is_own)
+        return _no_connection(err)
     finally:
         if sock is not None:
             sock.close()
     return connection
+
+
+def _socket(family: socket.AddressFamily) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _begun(family: socket.AddressFamily, address: _Endpoint) -> socket.socket:
+    """Return a socket that connects; OSError if that has failed already."""
+    sock = _socket(family)
+    code = sock.connect_ex(address)
+    if code in (0, errno.EINPROGRESS, errno.EINTR):
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    return sock
+
+
+def _no_connection(err: OSError) -> NoConnection:
+    is_own = err.errno in _OWN_TROUBLE
+    return NoConnection(evidence=evidence_of(err), detail=str(err), own=is_own)
 
 
 def evidence_of(err: OSError) -> Evidence:

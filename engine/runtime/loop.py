@@ -156,7 +156,10 @@ class Turning:
             return 0
         if type(event) is ev.ProbeOk and self.failure is None and self._is_calm(event, subject):
             return self._take_calm(event, subject, at_us)
-        return self._take(event, subject, bodies)
+        seq = self._take(event, subject, bodies)
+        if type(event) is ev.ProbeFailed:
+            self._hurry()
+        return seq
 
     def _take_calm(self, event: ev.ProbeOk, subject: str, at_us: int) -> int:
         """Take a good probe that calls for no decision, as `_take` does and at a part of the cost.
@@ -287,6 +290,7 @@ class Turning:
             self.driver.outcome(effect, outcome, at_us=self.clock.at_us())
         self._failpoint("outcome.after", f"{effect.step} {outcome.result.value}")
         self._kick()
+        self._hurry()
 
     def note_space(self) -> None:
         """Record it if space is short by another step, or is there again."""
@@ -337,10 +341,18 @@ class Turning:
         """Pump once in this turn of the loop, whatever else happens in it."""
         if not self._is_kicked:
             self._is_kicked = True
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._turn)
+
+    def _hurry(self) -> None:
+        """Pump now if messages wait for a failover, and not behind all that is ready by now."""
+        if self.precedence.is_held and not self.driver.is_appending:
+            self._pump()
+
+    def _turn(self) -> None:
+        self._is_kicked = False
+        self._pump()
 
     def _pump(self) -> None:
-        self._is_kicked = False
         self._notice_stall()
         at_us = self.clock.at_us()
         if self.failure is None and not self._is_stopping:

@@ -30,6 +30,7 @@ class Precedence:
         self._clock_us: Final = clock_us
         self._on_over: Final = on_over
         self._group = ""  # where the failure is; "": nothing is held back
+        self._master = ""  # whose it is
         self._seq = 0  # of the last event when it was noticed
         self._began_us = 0
         self._not_before_us = 0
@@ -42,6 +43,10 @@ class Precedence:
         """Return whether messages wait."""
         return bool(self._group)
 
+    def has(self, master: str) -> bool:
+        """Return whether messages wait for what becomes of `master`."""
+        return bool(self._group) and self._master == master
+
     def observed(self, state: State, event: ev.Observation, subject: str) -> None:
         """Take note of an observation that was decided upon; `state` is the working one."""
         if self._group or type(event) not in _SIGNS:
@@ -51,7 +56,7 @@ class Precedence:
             return
         at_us = self._clock_us()
         if at_us >= self._not_before_us:
-            self._group, self._began_us = place.group.id, at_us
+            self._group, self._master, self._began_us = place.group.id, subject, at_us
             self._seq = state.seq
             self._may_go.clear()
             loop = asyncio.get_running_loop()

@@ -19,12 +19,13 @@ What is asked, and what an answer says, is the dialect's.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Final, Generic
 
 from engine.core.events import Evidence
 from engine.runtime.clock import monotonic_us
-from engine.runtime.connection import Connection, NoConnection, Place, R, dial
+from engine.runtime.connection import Connection, NoConnection, Place, R, begin, dial
 from engine.runtime.dialects import Dialect
 from engine.runtime.rota import Rota
 from engine.runtime.seen import (
@@ -77,6 +78,7 @@ class HeldLink(Generic[R]):
         self._held: Connection[R] | None = None
         self._fresh: Connection[R] | None = None  # of the probe under way, until it is answered
         self._opening: asyncio.Task[None] | None = None  # set for a probe over a fresh one
+        self._begun: socket.socket | NoConnection | None = None  # what that one begins with
         self._tasks: set[asyncio.Task[None]] = set()  # that one and those being cancelled
         self._tell: Tell | None = None  # who waits for the probe under way
         self._probe: asyncio.Future[Probed] | None = None  # of it, if that is what was asked for
@@ -103,7 +105,8 @@ class HeldLink(Generic[R]):
                 probe.set_result(probed)
 
         self.ask(fresh=fresh, timeout_us=timeout_us, tell=tell)
-        self._probe = probe
+        if not probe.done():
+            self._probe = probe
         return probe
 
     def ask(self, *, fresh: bool, timeout_us: int, tell: Tell) -> None:
@@ -113,7 +116,8 @@ class HeldLink(Generic[R]):
             fresh: Take a new connection, which is held from its answer on in place of the old one.
                 False: the held one, or a new one if there is none that has answered everything.
             timeout_us: An answer later than this is overdue [us, > 0].
-            tell: Called once, and not before this has returned; it asks for nothing itself.
+            tell: Called once, before this returns if a refusal is known at once; it asks for
+                nothing itself.
         """
         assert timeout_us > 0
         assert not self._is_closed
@@ -151,12 +155,21 @@ class HeldLink(Generic[R]):
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
     def _start_opening(self) -> None:
+        begun = begin(self._place)
+        if isinstance(begun, NoConnection) and begun.evidence is Evidence.REFUSED:
+            self._fail(begun.evidence, begun.detail)
+            return
+        self._begun = begun
         self._opening = asyncio.get_running_loop().create_task(self._open())
         self._tasks.add(self._opening)
         self._opening.add_done_callback(self._opened)
 
     async def _open(self) -> None:
-        dialled = await dial(self._place, self._make)
+        begun, self._begun = self._begun, None
+        if isinstance(begun, NoConnection):
+            dialled: Connection[R] | NoConnection = begun
+        else:
+            dialled = await dial(self._place, self._make, begun=begun)
         if isinstance(dialled, NoConnection):
             if dialled.own:
                 # Recorded, but beyond every limit: our lack of files says nothing of the master.
@@ -320,6 +333,9 @@ class HeldLink(Generic[R]):
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
+        if isinstance(self._begun, socket.socket):  # it had no turn yet
+            self._begun.close()
+        self._begun = None
         if self._fresh is not None:
             self._fresh.drop()
             self._fresh = None

@@ -86,8 +86,8 @@ class Link(Protocol):
     def ask(self, *, fresh: bool, timeout_us: int, tell: Tell) -> None:
         """Let `tell` know the result of a probe; the arguments of `probe`.
 
-        It is called once, and not before this has returned. Where there are many masters this is
-        the way: a future and a task for each probe cost more than the probe.
+        It is called once, perhaps before this returns. Where there are many masters this is the
+        way: a future and a task for each probe cost more than the probe.
         """
 
     async def close(self) -> None:

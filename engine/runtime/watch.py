@@ -74,7 +74,7 @@ class Watch:
             self._turning.record(
                 ev.ConnectionClosed(evidence=evidence, observer="traffic"), subject=self._master
             )
-        self._pace()
+        self._ask_first()
 
     def report(self, report: ev.LoadReported) -> bool:
         """Record what the master said of itself if it is worth it; return whether it was."""
@@ -96,6 +96,20 @@ class Watch:
         if not self._is_there():
             return
         self._turning.record(ev.ConnectionClosed(evidence=evidence), subject=self._master)
+        self._ask_first()
+
+    def _ask_first(self) -> None:
+        """Ask in this very turn of the loop, if messages wait for the answer; else when it is due.
+
+        That is one master at most: where many connections end at once, each has its turn.
+        """
+        if self._turning.precedence.has(self._master) and not self._is_asking:
+            place = self._place()
+            after_us, _ = pace(self._turning.driver.working, place.group, place.master)
+            if not after_us and not self._link.is_waiting:
+                self._alarm.clear()
+                self._probe()
+                return
         self._pace()
 
     def _probe(self) -> None:

@@ -218,6 +218,9 @@ def test_a_message_whose_append_failed_is_accepted_when_it_is_sent_again(
         log = MemoryLog()
         async with Engine(nobody(), log=log) as engine:
             await seen(engine, ev.PolicyAdopted)
+            turning = engine._turning
+            while turning.driver.is_appending or turning.driver.is_pending:
+                await turning.durable(turning.driver.working.seq)  # what masters were found to be
             log.fail_next(failure)
             sent = [
                 asyncio.create_task(engine.accept(GROUP, b"work", key=f"m-{n}")) for n in range(3)

@@ -20,6 +20,9 @@ SHORT_US = 100_000  # for what is meant to be overdue
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+ACCEPT_TURNS = 5  # of the loop, from a connection that is there to the handler that runs
+
+
 @contextlib.asynccontextmanager
 async def server(
     *handlers: Handler, scheme: str = "http", tls: ssl.SSLContext | None = None
@@ -46,6 +49,8 @@ async def server(
     try:
         yield f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     finally:
+        for _ in range(ACCEPT_TURNS):  # who has just connected is served, and ends with the others
+            await asyncio.sleep(0)
         listening.close()
         for task in tasks:
             task.cancel()

@@ -1,10 +1,11 @@
 import asyncio
+import os
 import socket
 
 import pytest
 
 from engine.core.events import Evidence
-from engine.runtime.connection import Address, Connection, NoConnection, Place, dial
+from engine.runtime.connection import Address, Connection, NoConnection, Place, begin, dial
 from engine.runtime.http1 import Parser, Response, get
 from tests.engine.runtime.peers import answer, closes, free_port, resets, says, server
 
@@ -66,6 +67,33 @@ def test_no_connection_comes_with_its_evidence(host: str, evidence: Evidence) ->
         assert not found.own
 
     asyncio.run(body())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the event loop connects in a way of its own")
+def test_a_refusal_that_is_near_is_known_before_any_turn_of_the_loop() -> None:
+    found = begin(Place(f"http://127.0.0.1:{free_port()}"))
+    assert isinstance(found, NoConnection)
+    assert found.evidence is Evidence.REFUSED
+    assert found.detail
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the event loop connects in a way of its own")
+def test_what_was_begun_is_gone_on_with() -> None:
+    async def body() -> None:
+        async with server(says(answer("1"))) as address:
+            calls, begun = Calls(), begin(Place(address))
+            assert isinstance(begun, socket.socket)
+            connection = await dial(Place(address), calls.make, begun=begun)
+            assert isinstance(connection, Connection)
+            connection.send(GET)
+            assert await calls.seen.get() == Response(status=200, body=b"1", keep=True)
+            connection.drop()
+
+    asyncio.run(body())
+
+
+def test_nothing_is_begun_where_a_name_is_looked_up_first() -> None:
+    assert begin(Place("http://localhost:1")) is None
 
 
 def test_a_refusal_outweighs_what_the_other_addresses_say() -> None:

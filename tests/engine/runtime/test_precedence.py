@@ -1,14 +1,18 @@
 import asyncio
 
+import msgspec
 import pytest
 
 from engine.core import events as ev
 from engine.core.events import Evidence, Result
+from engine.core.fleet import Health
 from engine.core.owed import Deliver, Effect
+from engine.core.policy import SECOND, GroupPolicy
 from engine.log.memory import MemoryLog
 from engine.runtime.precedence import GO_ON, HOLD_US, Precedence
+from engine.runtime.watch import Watch
 from tests.engine.core import drive
-from tests.engine.real import GROUP, At, run, turning_on
+from tests.engine.real import GROUP, At, configuration, policy_of, run, turning_on
 from tests.engine.runtime.turned import DECLARED, Jumping, accept
 
 CLOSED = ev.ConnectionClosed(evidence=Evidence.CLOSED)
@@ -48,6 +52,15 @@ def fail(at: At, name: str) -> None:
     """Let a probe of a master be refused."""
     n = at.turning.driver.working.cache.places[name].master.observers.get("", 0) + 1
     at.turning.record(ev.ProbeFailed(n=n, evidence=Evidence.REFUSED), subject=name)
+
+
+def patient_policy() -> GroupPolicy:
+    """Return one under which a master has failed after three failures, a second apart."""
+    policy = policy_of()
+    probe = msgspec.structs.replace(
+        policy.probe, fall=3, interval_us=SECOND, recheck_us=SECOND, timeout_us=SECOND
+    )
+    return msgspec.structs.replace(policy, probe=probe, detect_within_us=60 * SECOND)
 
 
 async def durable(at: At) -> None:
@@ -91,6 +104,64 @@ def test_messages_go_on_when_the_master_answers() -> None:
             answer = ev.ProbeOk(n=n, latency_us=100, boot="a", epoch=epoch, role="active")
             await at.turning.ask(answer, subject="a")
             assert not at.turning.precedence.is_held
+
+    run(main())
+
+
+NEVER_S = 1_000.0  # before this no probe comes of itself
+
+
+def test_whoever_messages_wait_for_is_asked_and_judged_in_one_turn_of_the_loop() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            await serving(at, Hands(at))
+            await durable(at)
+            watch = Watch(at.turning, "a", phase_s=NEVER_S)
+            watch._closed(Evidence.CLOSED)  # nobody listens where it was
+            turning = at.turning
+            assert turning.driver.working.cache.places["a"].master.health is Health.FAILED
+            # What was decided is on its way to the log: nothing that is ready comes before it.
+            assert turning.driver.is_appending
+            await at.published.next(
+                lambda it: isinstance(it.event, ev.Switched) and it.subject == "b"
+            )
+            await watch.close()
+
+    run(main())
+
+
+def test_whoever_nobody_waits_for_is_asked_in_its_turn() -> None:
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            await serving(at, Hands(at))
+            watch = Watch(at.turning, "b", phase_s=NEVER_S)
+            watch._closed(Evidence.CLOSED)
+            b = at.turning.driver.working.cache.places["b"].master
+            assert (bool(b.question), bool(b.failures)) == (True, False)
+            await at.published.next(
+                lambda it: isinstance(it.event, ev.ProbeFailed) and it.subject == "b"
+            )
+            await watch.close()
+
+    run(main())
+
+
+def test_a_look_that_was_not_asked_for_yet_is_not_brought_forward() -> None:
+    async def main() -> None:
+        patient = configuration(
+            {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"}, policy=patient_policy()
+        )
+        async with turning_on(MemoryLog(), patient) as at:
+            await serving(at, Hands(at))
+            watch = Watch(at.turning, "a", phase_s=NEVER_S)
+            watch._closed(Evidence.CLOSED)
+            a = at.turning.driver.working.cache.places["a"].master
+            before = list(a.failures)
+            assert before
+            watch.look(Evidence.CLOSED)  # it is looked at again when that is due
+            assert at.turning.precedence.has("a")
+            assert a.failures == before
+            await watch.close()
 
     run(main())
 

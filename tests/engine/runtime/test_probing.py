@@ -1,4 +1,6 @@
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -310,6 +312,19 @@ def test_garbage_on_the_held_connection_is_a_failure_and_no_end() -> None:
     asyncio.run(body())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the event loop connects in a way of its own")
+def test_a_refusal_that_is_known_at_once_is_told_at_once() -> None:
+    async def body() -> None:
+        link, told = http_link(f"http://127.0.0.1:{free_port()}", lambda _: None), list[Probed]()
+        for count in (1, 2):
+            link.ask(fresh=True, timeout_us=LONG_US, tell=told.append)
+            assert [evidence_of(each) for each in told] == [Evidence.REFUSED] * count
+        assert evidence_of(await ask(link)) is Evidence.REFUSED
+        await link.close()
+
+    asyncio.run(body())
+
+
 # Ends.
 
 
@@ -323,9 +338,11 @@ def test_closing_leaves_no_socket_and_no_task_behind() -> None:
             waiting = link.probe(fresh=True, timeout_us=LONG_US)
             await link.close()
             assert waiting.cancelled()
-            unopened = http_link(address, lambda evidence: None)
-            unopened.probe(fresh=True, timeout_us=LONG_US)
-            await unopened.close()
+            with socket.create_server(("127.0.0.1", 0)) as nobody:  # who takes no connection
+                port = nobody.getsockname()[1]
+                unopened = http_link(f"http://127.0.0.1:{port}", lambda evidence: None)
+                unopened.probe(fresh=True, timeout_us=LONG_US)
+                await unopened.close()
         # The server's ends are closed with it; what is left are ours.
         assert open_files() < before[0]
         assert len(asyncio.all_tasks()) == 1
