@@ -54,7 +54,8 @@ def says(kind: str, subject: str, figures: Mapping[str, int]) -> str:
         case "failover-failed":
             return f"failover {figures['id']} of {subject} failed, and nobody took over since"
         case "data-lost":
-            return f"failover {figures['id']} of {subject} loses {figures['bytes']} bytes of data"
+            size = figures["bytes"]
+            return f"failover {figures['id']} of {subject} loses at least {size} bytes of data"
         case "approval":
             return f"failover {figures['id']} of {subject} waits for an approval"
         case "limit":

@@ -8,7 +8,9 @@ began where that one ended, unless that was an attempt which traffic never went 
 
 Rule 2: who shares none with the heir has data of its own, and the heir does not stand in for it;
 unless it knows nothing of the last activation that was served, whose data the heir has then. An
-epoch that came after that says nothing: a fence is data as well, also of whoever was emptied.
+epoch that came after that says nothing: a fence is data as well, also of whoever was emptied. What
+one that knows of no activation took since it was emptied is lost, and that is said. So may be what
+a replica has that was started again and counts from 0; a primary that does is not passed over.
 
 Rule 3: while a fenced member takes writes still, nobody knows how much it will have.
 
@@ -28,6 +30,7 @@ Rule 8: in the middle of a full copy nobody is let, whatever the policy allows t
 """
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final
 
 import msgspec
@@ -84,14 +87,26 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     knows: int  # the newest epoch that it knows
 
 
+class Bar(Enum):
+    """Whether what an heir lacks keeps it from being promoted."""
+
+    ALWAYS = "always"
+    UNLESS_ALLOWED = "unless allowed"  # by a policy that lets data go
+    NEVER = "never"  # nobody else has more of what counts
+
+
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
     """What an heir does not have, as the first rule says that finds something."""
 
     detail: str  # for people
-    bytes: int  # at least so much of another's data; it may be more
+    bytes: int  # at least so much of another's data; 0: perhaps nothing
     is_moving: bool  # it may still come
     source: str = ""  # the place of a primary to take it from, if the heir replicates from nobody
-    is_lettable: bool = True  # by a policy that allows a loss
+    bar: Bar = Bar.UNLESS_ALLOWED
+
+    def is_let(self, *, allow_loss: bool) -> bool:
+        """Return whether the heir is promoted nevertheless."""
+        return self.bar is Bar.NEVER or (allow_loss and self.bar is not Bar.ALWAYS)
 
 
 def lack(
@@ -108,23 +123,31 @@ def lack(
     """
     if heir.is_loading:
         text = "it is in the middle of a full copy"
-        return Lack(detail=text, bytes=1, is_moving=True, is_lettable=False)
+        return Lack(detail=text, bytes=1, is_moving=True, bar=Bar.ALWAYS)
     detail, size, is_moving, source = "", 0, False, ""
+    dropped: Lack | None = None
     for other in heard:
         theirs = other.standing
         if other.role is Role.FENCED and theirs.is_primary and not other.is_fenced:
             detail, is_moving = detail or f"{other.name} takes writes still", True
         if theirs.history != heir.history and other.knows < min(epoch, served):
-            continue  # the heir's data are of a later activation
+            # The heir's data are of a later activation.
+            if theirs.holds_data and not other.knows:
+                text = f"{other.name} has {theirs.position} bytes, and knows of no activation"
+                dropped = Lack(detail=text, bytes=theirs.position, is_moving=False, bar=Bar.NEVER)
+            continue
         shared = theirs.shared(heir)
         if shared is None:
             # An epoch is data: who was started again may count from 0, and have some.
-            if theirs.holds_data:
+            counts, knows_it = theirs.holds_data, 0 < other.knows >= epoch
+            if counts or (knows_it and (theirs.is_primary or other.knows > epoch)):
                 figures = f"{theirs.position}, {heir.position}"
                 detail = detail or f"{other.name} has data of another history: {figures}"
                 size = max(size, theirs.position)
-            elif epoch < other.knows:
-                detail = detail or f"{other.name} has data of a later activation"
+                is_moving = is_moving or (theirs.is_primary and heir.follows == other.place)
+            elif knows_it:
+                text = f"what {other.name} has cannot be compared: it was started again"
+                dropped = dropped or Lack(detail=text, bytes=0, is_moving=False, bar=Bar.NEVER)
             continue
         has, ours = shared
         if theirs.history not in (heir.history, heir.earlier) and other.knows <= served:
@@ -141,7 +164,7 @@ def lack(
     if served and not epoch and not heir.holds_data and names:
         detail = detail or f"it has no data, and {names} may have some: no answer from there"
     if not detail:
-        return None
+        return dropped
     return Lack(detail=detail, bytes=max(1, size), is_moving=is_moving, source=source)
 
 

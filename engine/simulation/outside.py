@@ -38,8 +38,11 @@ class Outside(Protocol):
     def servers(self) -> dict[str, Server]:
         """Return those of them that keep data."""
 
-    def compared(self, effect: Effect, answers: Mapping[str, Answer]) -> None:
-        """Take note of what each of those who answered had when an heir was let."""
+    def compared(self, effect: Effect, answers: Mapping[str, Answer], *, served: int) -> None:
+        """Take note of what each of those who answered had when an heir was let.
+
+        `served` is the epoch of the last activation that traffic went to.
+        """
 
     def policy_of(self, group: str) -> GroupPolicy:
         """Return the policy that the file has for `group`."""

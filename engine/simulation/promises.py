@@ -1,8 +1,10 @@
 """What clients were told of their writes, held against what masters have.
 
 The promise of a group that replicates: a write that a replica has acknowledged is on whoever is
-promoted, if anybody has it who answers when the heir is held against the others. A policy may let
-it go; then the log says so. And nobody who was left takes a write, once another one serves.
+promoted, if anybody has it who answers when the heir is held against the others, and knows of the
+last activation that was served. A policy may let it go; what one that was emptied took since is
+lost. Then the log says so. What a replica has that counts from 0 is owed to nobody: who could tell?
+And nobody who was left takes a write, once another one serves.
 
 Invariant: what is judged here is what the servers have, not what they say.
 """
@@ -12,17 +14,39 @@ from typing import Final
 
 import msgspec
 
+from engine.core.owed import Effect
+from engine.simulation.masters import Answer
 from engine.simulation.schedule import Setting
 from engine.simulation.servers import Server
 from engine.simulation.streams import WRITE_BYTES
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """Writes that a policy let go, with a promotion."""
+    """Writes that were let go with a promotion."""
 
     master: str
     epoch: int
     bytes: int  # that one who answered had, and the heir had not
+
+
+class _Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What an heir lacked when it was let."""
+
+    excused: frozenset[int] = frozenset()  # what nobody had of whom it is owed
+    owed: int = 0  # what another one had [bytes]
+    dropped: int = 0  # what one had that was emptied, and took writes since [bytes]
+
+
+def _is_same_stream(one: Answer, other: Answer) -> bool:
+    standings = one.standing, other.standing
+    return len({each.history for each in standings if each is not None}) == 1
+
+
+def _is_nameless(one: Answer, heir: Answer) -> bool:
+    """Return whether a replica was started again, so that what it has cannot be compared."""
+    standing = one.standing
+    is_replica = standing is not None and not standing.is_primary and not standing.holds_data
+    return is_replica and one.epoch == heir.epoch
 
 
 class Promises:
@@ -34,7 +58,7 @@ class Promises:
         self._allow_loss: Final = allow_loss
         self._broken: Final = broken
         self._kept: Final[set[int]] = set()  # writes that clients believe to be there
-        self._compared: Final[dict[tuple[str, int, int], tuple[frozenset[int], int]]] = {}
+        self._compared: Final[dict[tuple[str, int, int], _Compared]] = {}
         self._promoted = ""  # who was, the last time
         self.losses: Final[list[Loss]] = []
         self.acknowledged_count = 0
@@ -46,28 +70,46 @@ class Promises:
         if self._promoted and name != self._promoted:
             self._broken("old primaries are fenced", f"{name} took a write beside {self._promoted}")
 
-    def compared(
-        self, heir: str, failover: int, epoch: int, holds: Mapping[str, frozenset[int]]
-    ) -> None:
-        """Take note that an heir was let, and of what it and all others who answered had."""
-        lacking = self._kept - holds[heir]
-        theirs = [lacking & found for name, found in holds.items() if name != heir]
-        excused = frozenset(lacking.difference(*theirs))
-        most = max((len(found) for found in theirs), default=0)
-        self._compared[heir, failover, epoch] = excused, most * WRITE_BYTES
+    def compared(self, effect: Effect, answers: Mapping[str, Answer], *, served: int) -> None:
+        """Take note that an heir was let, and of what it and all others who answered had.
+
+        `served` is the epoch of the last activation that traffic went to.
+        """
+        heir = answers[effect.master]
+        lacking = self._kept - heir.holds
+        owed: list[set[int]] = []
+        dropped: list[set[int]] = []
+        for name, answer in answers.items():
+            if name == effect.master:
+                continue
+            if _is_same_stream(answer, heir):
+                owed.append(lacking & answer.holds)
+            elif _is_nameless(answer, heir):
+                continue  # nobody can tell
+            elif answer.epoch >= min(heir.epoch, served):
+                owed.append(lacking & answer.holds)
+            elif not answer.epoch:
+                dropped.append(lacking & answer.holds)
+        self._compared[effect.master, effect.failover, effect.epoch] = _Compared(
+            excused=frozenset(lacking.difference(*owed)),
+            owed=max(map(len, owed), default=0) * WRITE_BYTES,
+            dropped=max(map(len, dropped), default=0) * WRITE_BYTES,
+        )
 
     def promoted(self, server: Server, failover: int, epoch: int) -> None:
         """Judge a promotion that took effect."""
         self._promoted = server.name
         lacking = self._kept.difference(server.data.writes)
-        excused, most = self._compared.pop((server.name, failover, epoch), (frozenset(), 0))
+        known = self._compared.pop((server.name, failover, epoch), _Compared())
         self._kept.difference_update(lacking)  # it is said once
-        if not failover or not lacking - excused:
+        missing = lacking - known.excused
+        if failover and (known.dropped if not missing else self._allow_loss):
+            size = known.owed if missing else known.dropped
+            self.losses.append(Loss(master=server.name, epoch=epoch, bytes=size))
             return
-        if self._allow_loss:
-            self.losses.append(Loss(master=server.name, epoch=epoch, bytes=most))
+        if not failover or not missing:
             return
-        found = f"{server.name} was promoted under {epoch} without {len(lacking - excused)} writes"
+        found = f"{server.name} was promoted under {epoch} without {len(missing)} writes"
         self._broken("acknowledged writes are kept", found)
 
 

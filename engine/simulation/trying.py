@@ -113,8 +113,8 @@ class Try:
         """Take what an heir lacks: nothing, what may still come, or what the policy lets go."""
         if self._is_over:
             return
-        policy = self._outside.policy_of(self._effect.group)
-        if found is not None and not (policy.failover.allow_loss and found.is_lettable):
+        allow_loss = self._outside.policy_of(self._effect.group).failover.allow_loss
+        if found is not None and not found.is_let(allow_loss=allow_loss):
             self._no, self._detail = answers, found.detail
             if found.is_moving:
                 self._soon()
@@ -123,7 +123,8 @@ class Try:
             return
         self._lacks = 0 if found is None else found.bytes
         self._let = answers[self._effect.master]
-        self._outside.compared(self._effect, answers)
+        served = self._rim.part(self._effect.group).switch_epoch
+        self._outside.compared(self._effect, answers, served=served)
         self._ask()
 
     def _ask(self) -> None:

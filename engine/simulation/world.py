@@ -322,11 +322,9 @@ class World(Timeline):
         """Take note that nothing is recorded from here on, so that nothing was heard."""
         self._witness.heard_nothing()
 
-    def compared(self, effect: Effect, answers: Mapping[str, Answer]) -> None:
+    def compared(self, effect: Effect, answers: Mapping[str, Answer], *, served: int) -> None:
         """Take note of what each of those who answered had when an heir was let."""
-        promises = self.promises[effect.group]
-        holds = {name: answer.holds for name, answer in answers.items()}
-        promises.compared(effect.master, effect.failover, effect.epoch, holds)
+        self.promises[effect.group].compared(effect, answers, served=served)
 
     def spins(self) -> None:
         """Take note of a timer that is due for ever."""

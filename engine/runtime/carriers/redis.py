@@ -250,10 +250,10 @@ class _Step:
             silent={member.id for member in asked.members} - heard,
             served=asked.served,
         )
-        if lacks is None or (asked.allow_loss and lacks.is_lettable):
+        if lacks is None or lacks.is_let(allow_loss=asked.allow_loss):
             detail = f"at {standing.position}"
             if lacks is not None:
-                detail = f"{detail}, and that is lost: {lacks.detail}"
+                detail += f"{', and that is lost: ' if lacks.bytes else '; '}{lacks.detail}"
             await self._stand_still(standing)
             return Carried(
                 result=Result.OK,

@@ -94,7 +94,7 @@ def test_in_the_middle_of_a_full_copy_nobody_is_let() -> None:
     found = lacks(heir=replace(HEIR, is_loading=True))
     assert found is not None
     assert found.is_moving
-    assert not found.is_lettable
+    assert not found.is_let(allow_loss=True)
 
 
 def test_a_promoted_one_shares_the_stream_it_was_promoted_from_up_to_there() -> None:
@@ -114,11 +114,36 @@ def test_who_went_elsewhere_lacks_all_of_the_stream_that_was_served() -> None:
     assert found == Lack(detail="b has 20 bytes more: 120, 100", bytes=20, is_moving=False)
 
 
+def test_what_one_took_that_was_emptied_is_lost_and_that_is_said() -> None:
+    emptied = heard(replace(HEIR, history="else", position=30, is_primary=True), knows=0)
+    found = lacks(emptied)
+    assert found is not None
+    assert (found.detail, found.bytes) == ("b has 30 bytes, and knows of no activation", 30)
+    assert found.is_let(allow_loss=False)
+    ahead = lacks(emptied, heard(replace(HEIR, position=120), name="c"))
+    assert ahead is not None
+    assert ahead.detail == "c has 20 bytes more: 120, 100"
+    assert not ahead.is_let(allow_loss=False)
+    assert ahead.is_let(allow_loss=True)
+
+
 def test_who_counts_from_0_may_have_data() -> None:
-    again = heard(replace(HEIR, history="else", position=0, is_primary=True), knows=2)
-    found = lacks(again, epoch=1, served=2)
-    assert found == Lack(detail="b has data of a later activation", bytes=1, is_moving=False)
-    assert lacks(again, epoch=2, served=2) is None
+    again = replace(HEIR, history="else", position=0, is_primary=True)
+    apart = Lack(detail="b has data of another history: 0, 100", bytes=1, is_moving=False)
+    assert lacks(heard(again)) == apart
+    assert lacks(heard(again, knows=2), epoch=2, served=2) == apart
+    assert lacks(heard(again, knows=1), epoch=2, served=2) is None
+    assert lacks(heard(again, name="a")) == Lack(  # the heir is about to copy it
+        detail="a has data of another history: 0, 100", bytes=1, is_moving=True
+    )
+    replica = replace(again, is_primary=False)
+    found = lacks(heard(replica))
+    assert found is not None
+    assert found.is_let(allow_loss=False)
+    assert found.bytes == 0
+    assert found.detail == "what b has cannot be compared: it was started again"
+    assert lacks(heard(replica, knows=2)) == apart
+    assert lacks(heard(replica, knows=0)) is None
 
 
 def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activation() -> None:
@@ -127,7 +152,7 @@ def test_data_of_another_history_is_stood_in_for_only_by_that_of_a_later_activat
     assert found == Lack(detail="b has data of another history: 70, 100", bytes=70, is_moving=False)
     assert lacks(heard(other), epoch=2, served=2) is None
     assert lacks(heard(other), epoch=2, served=1) == found  # that of a fence, and no activation
-    assert lacks(heard(replace(other, position=1))) is None  # it has none
+    assert lacks(heard(replace(other, position=1), knows=0)) is None  # it has none
 
 
 def test_while_a_fenced_primary_takes_writes_nobody_knows_how_much_it_will_have() -> None:
