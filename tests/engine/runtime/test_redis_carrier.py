@@ -289,6 +289,23 @@ def test_one_that_has_lost_its_data_does_not_stand_in_for_those_that_do_not_answ
     assert carried(servers, "transfer", "b", served=1).result is Result.OK
 
 
+def test_a_primary_that_was_started_again_counts_from_0_and_has_its_data(servers: Servers) -> None:
+    a, b = servers["a"], servers["b"]
+    a.kill()
+    a.start_again("--appendonly", "yes")
+    a.ask("SET", key_of("g", "epoch"), "1")
+    until(lambda: b.ask("GET", key_of("g", "epoch")) == b"1")
+    b.ask("REPLICAOF", "127.0.0.1", "1")
+    a.ask("SET", "k", "written since")
+    a.kill()
+    a.start_again("--appendonly", "yes")
+    assert (a.info()["master_repl_offset"], a.ask("GET", "k")) == ("0", b"written since")
+    found = carried(servers, "transfer", "b", served=1)
+    mine = b.info()["slave_repl_offset"]
+    assert found.result is Result.REFUSED
+    assert found.detail == f"a has data of another history: 0, {mine}"
+
+
 def test_data_from_before_a_promotion_are_no_other_history(servers: Servers) -> None:
     a, b, c = servers.values()
     healths = {"a": Health.FAILED}
