@@ -165,7 +165,7 @@ class Driver:
         if bodies:
             self._bodies.update(bodies)
         taken = self._step(event, subject, at_us)
-        if len(taken) == 1 and not terms.key:
+        if taken[0].event is event and not terms.key:
             return taken[0].seq
         seq = next(recorded.seq for recorded in taken if recorded.event is event)
         if terms.key:
@@ -193,15 +193,13 @@ class Driver:
     def _check_subject(self, event: Observation, subject: str) -> None:
         """Refuse what is about nobody: in the log it would be a corrupt event."""
         state = self.working
-        if type(event) is ev.ProbeOk and subject in state.cache.places:
-            return
-        is_known = {
-            "master": subject in state.cache.places,
-            "group": subject in state.groups,
-            "fleet": subject == FLEET,
-        }
         expected = _SUBJECTS.get(type(event), ("fleet",))
-        if not any(is_known[kind] for kind in expected):
+        is_known = (
+            ("master" in expected and subject in state.cache.places)
+            or ("group" in expected and subject in state.groups)
+            or ("fleet" in expected and subject == FLEET)
+        )
+        if not is_known:
             raise CommandRefused((f"expected a {' or a '.join(expected)}, found {subject!r}",))
 
     def tick(self, at_us: int) -> None:

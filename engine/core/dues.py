@@ -102,9 +102,12 @@ class Dues:
 
     def stir(self, part: str) -> None:
         """Forget the bound of `part`."""
-        self.stirred.parts.add(part)
-        self.bounds.forget(part)
-        self.spent.pop(part, None)
+        parts = self.stirred.parts
+        if part not in parts:  # else it has none
+            parts.add(part)
+            self.bounds.forget(part)
+        if self.spent:
+            self.spent.pop(part, None)
         self.next_us = 0
 
     def stir_all(self) -> None:

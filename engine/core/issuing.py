@@ -28,6 +28,7 @@ from engine.core.state import State
 BACKOFF_US: Final = 100 * MS  # the first pause before an effect is tried again; doubles
 BACKOFF_US_MAX: Final = 30 * SECOND
 _TOLD_AGAIN: Final = ("follow", "detach")
+_SETTLES: Final = frozenset((ev.Outcome, ev.MasterRejoined, ev.FailoverEnded, ev.SwitchDone))
 
 Key: TypeAlias = tuple[str, str, int, int]  # step, master, failover, epoch
 
@@ -48,17 +49,21 @@ class _Try(msgspec.Struct, kw_only=True):
 class _Owing:
     """One group: what it owes, and what became of it so far."""
 
-    __slots__ = ("effects", "issued", "tries")
+    __slots__ = ("effects", "issued", "keyed", "tries")
 
     def __init__(self) -> None:
         self.effects: tuple[Effect, ...] = ()
+        self.keyed: tuple[tuple[Key, Effect], ...] = ()  # the same, each with its key
         self.issued: set[Key] = set()
         self.tries: dict[Key, _Try] = {}
 
     def owe(self, effects: tuple[Effect, ...]) -> None:
         """Take what is owed now; what ended well and is owed no more may be owed again at once."""
         self.effects = effects
-        alive = {key_of(effect) for effect in effects}
+        self.keyed = tuple([(key_of(effect), effect) for effect in effects])
+        if not self.tries:
+            return
+        alive = {key for key, _ in self.keyed}
         for key in [key for key in self.tries if key not in alive and key not in self.issued]:
             if self.tries[key].has_succeeded:
                 del self.tries[key]
@@ -127,26 +132,18 @@ class Issuing:
 
     def _schedule(self, name: str, owing: _Owing) -> None:
         """Note when a group has something that may be issued."""
-        held = self._holding.held.get(name, 0)
-        self._waits.note(
-            name,
-            min(
-                (
-                    owing.not_before_us(key)
-                    for effect in owing.effects
-                    if (key := key_of(effect)) not in owing.issued
-                    and (not held or effect.failover != held)
-                ),
-                default=FAR_US,
-            ),
-        )
+        held, first_us = self._holding.held.get(name, 0), FAR_US
+        for key, effect in owing.keyed:
+            if key not in owing.issued and not (held and effect.failover == held):
+                first_us = min(first_us, owing.not_before_us(key))
+        self._waits.note(name, first_us)
 
     # What became durable.
 
     def note(self, recorded: Recorded) -> None:
         """Let go what a durable event, by now evolved, has settled in its group."""
         event = recorded.event
-        if not isinstance(event, ev.Outcome | ev.MasterRejoined | ev.FailoverEnded | ev.SwitchDone):
+        if type(event) not in _SETTLES:
             return
         group = self._state.group_of(recorded.subject)
         owing = None if group is None else self._owing.get(group.id)
@@ -156,7 +153,7 @@ class Issuing:
             owing.issued.discard((event.step, recorded.subject, event.failover, event.epoch))
             return  # its group is asked again, for it was told
         self._ask()
-        alive = {key_of(effect) for effect in owing.effects}
+        alive = {key for key, _ in owing.keyed}
         owing.issued &= alive
         owing.tries = {key: tried for key, tried in owing.tries.items() if key in alive}
         self._holding.forget(group.id, owing.effects)
@@ -182,8 +179,7 @@ class Issuing:
         due: list[Effect] = []
         for name in sorted(self._waits.upto(at_us)):
             owing, held = self._owing[name], self._holding.held.get(name, 0)
-            for effect in owing.effects:
-                key = key_of(effect)
+            for key, effect in owing.keyed:
                 if key in owing.issued or (held and effect.failover == held):
                     continue
                 self._holding.begun(effect)

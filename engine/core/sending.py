@@ -32,6 +32,9 @@ from engine.core.state import GroupState, State
 
 RESEND_US: Final = 50 * MS  # the first pause before a message that failed is sent again; doubles
 RESEND_US_MAX: Final = 5 * SECOND
+_MOVES: Final = frozenset(
+    (ev.MessagesAssigned, ev.MessageDone, ev.MasterFenced, ev.DrainEnded, ev.MasterRemoved)
+)
 _NEVER: Final = FAR_US  # not before something is reported of it
 
 
@@ -116,13 +119,15 @@ class Sending:
     def note(self, state: State, recorded: Recorded, given: Sequence[int]) -> None:
         """Take note of an event that was evolved; `given` is what `given` said of it."""
         event = recorded.event
+        if type(event) not in _MOVES:
+            return
         if isinstance(event, ev.MessagesAssigned):
             group = state.cache.places[recorded.subject].group
             for seq in given:
                 self._see(group, seq, at_us=recorded.at_us)
         elif isinstance(event, ev.MessageDone):
             self._done(state.groups[recorded.subject], event.key, at_us=recorded.at_us)
-        elif isinstance(event, ev.MasterFenced | ev.DrainEnded | ev.MasterRemoved):
+        else:
             self._drop(recorded.subject)
 
     def _see(self, group: GroupState, seq: int, *, at_us: int) -> None:

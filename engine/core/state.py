@@ -551,6 +551,8 @@ def paused_until(state: State, group: GroupState, at_us: int) -> int:
     if state.fleet.file_pause is not None:
         return -1
     fleet, own = state.fleet.pause_until_us, group.pause_until_us
+    if not (fleet or own):
+        return 0
     ends = [end for end in (fleet, own) if end == -1 or end > at_us]
     if not ends:
         return 0

@@ -46,6 +46,10 @@ _ROWS: Final[dict[tuple[type[AnyEvent], Any], Any]] = {
 _HEALTH_KINDS: Final = frozenset(kind for kind, _, _ in HEALTH_ROWS)
 _ROLE_KINDS: Final = frozenset(kind for kind, _, _ in ROLE_ROWS)
 _FAILOVER_KINDS: Final = frozenset(kind for kind, _, _ in FAILOVER_ROWS)
+_MOVES: Final = _HEALTH_KINDS | _ROLE_KINDS | _FAILOVER_KINDS
+_RESTS_ON: Final = frozenset(
+    kind for kind in ev.KINDS.values() if "evidence" in kind.__struct_fields__
+)
 _STANDS_BY: Final = (Role.STANDBY.value, Role.FENCED.value)
 _TOLD: Final = (ev.AlertPending, ev.AlertRaised, ev.AlertCleared)
 
@@ -159,7 +163,7 @@ class Invariants:
             return
         if recorded.cause:
             self._decided(recorded)
-        if kind in _HEALTH_KINDS or kind in _ROLE_KINDS or kind in _FAILOVER_KINDS:
+        if kind in _MOVES:
             self._heeds(recorded)
             self._moves(recorded, kind)
         handler = self._on.get(kind)
@@ -189,9 +193,10 @@ class Invariants:
         )
 
     def _decided(self, recorded: Recorded) -> None:
-        evidence = getattr(recorded.event, "evidence", ())
-        if isinstance(evidence, tuple) and any(seq >= recorded.seq for seq in evidence):
-            self._break("gapless", recorded, f"it rests on {max(evidence)}, which comes later")
+        if type(recorded.event) in _RESTS_ON:
+            evidence = getattr(recorded.event, "evidence", ())
+            if isinstance(evidence, tuple) and any(seq >= recorded.seq for seq in evidence):
+                self._break("gapless", recorded, f"it rests on {max(evidence)}, which comes later")
         if recorded.cause != self._cause:
             self._cause, self._caused, self._is_refused = recorded.cause, 0, False
         if isinstance(recorded.event, _TOLD):

@@ -5,6 +5,7 @@ often every row of every machine was taken, and which kinds of events there were
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -197,15 +198,9 @@ def _end_with(asked: Connection) -> None:
     threading.Thread(target=wait, name="end with who asked", daemon=True).start()
 
 
-def in_order(
-    order: Order, seeds: range, *, processes: int = 1, more: tuple[Law, ...] = ()
-) -> Iterator[Tally]:
-    """Yield what was counted after every few seeds, in their order; to be added up."""
-    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
-    if processes <= 1 or (len(seeds) <= FEW and not order.for_us):
-        for chunk in chunks:
-            yield judged(order, chunk, more)
-        return
+@contextlib.contextmanager
+def pool_of(processes: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Have so many processes that simulate; they end with this one, however that is ended."""
     context = multiprocessing.get_context("spawn")
     asked, asking = context.Pipe(duplex=False)
     with (
@@ -215,10 +210,23 @@ def in_order(
             processes, mp_context=context, initializer=_end_with, initargs=(asked,)
         ) as pool,
     ):
-        waiting = [pool.submit(judged, order, chunk, more) for chunk in chunks]
         try:
-            for future in waiting:
-                yield future.result()
+            yield pool
         except BaseException:  # who asked was interrupted, or wants no more
             asking.close()  # else the end of what is under way would be waited for
             raise
+
+
+def in_order(
+    order: Order, seeds: range, *, processes: int = 1, more: tuple[Law, ...] = ()
+) -> Iterator[Tally]:
+    """Yield what was counted after every few seeds, in their order; to be added up."""
+    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
+    if processes <= 1 or (len(seeds) <= FEW and not order.for_us):
+        for chunk in chunks:
+            yield judged(order, chunk, more)
+        return
+    with pool_of(processes) as pool:
+        waiting = [pool.submit(judged, order, chunk, more) for chunk in chunks]
+        for future in waiting:
+            yield future.result()

@@ -18,6 +18,8 @@ from engine.core.events import Recorded, decode, encode
 from engine.simulation import keeping
 from engine.simulation.disk import Disk
 
+_REMOVES: Final = frozenset((ev.ObservationsDropped, ev.BodiesRemoved))
+
 
 class _Order(msgspec.Struct, kw_only=True):
     """A fault that will strike."""
@@ -130,6 +132,8 @@ class Tape:
                 self.log.append(
                     Recorded(seq, recorded.at_us, recorded.subject, recorded.cause, event)
                 )
+                if type(event) not in _REMOVES:
+                    continue
                 if isinstance(event, ev.ObservationsDropped):
                     self.dropped = event
                 elif isinstance(event, ev.BodiesRemoved):
