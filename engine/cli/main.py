@@ -3,7 +3,10 @@
 Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 the log cannot be used.
 """
 
+import codecs
+import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,10 +32,27 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Open an empty stream where there is none, or a log might be opened in its place."""
+    """Open an empty stream where there is none, or a log might be opened in its place.
+
+    What a terminal has no characters for is written as JSON escapes it: an answer that is cut off
+    for the sake of a letter in somebody's reason helps nobody.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    codecs.register_error("escaped", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escaped")
+
+
+def _escaped(err: UnicodeError) -> tuple[str, int]:
+    r"""Return \uXXXX, once or twice, for each character that cannot be written."""
+    if not isinstance(err, UnicodeEncodeError):
+        raise err
+    units = err.object[err.start : err.end].encode("utf-16-be", "surrogatepass")
+    found = (units[place : place + 2].hex() for place in range(0, len(units), 2))
+    return "".join(f"\\u{unit}" for unit in found), err.end
 
 
 def run(words: Sequence[str]) -> int:
@@ -79,6 +99,9 @@ def _command(words: Sequence[str]) -> int:
         return _say([str(err)], NO)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
+    except UnicodeEncodeError as err:  # bytes among the words that are no text
+        found = err.object[err.start : err.end]
+        return _say([f"expected text in UTF-8, found {found!r}"], USAGE)
     except OSError as err:
         return _say([str(err)], USAGE)
     except Exception as err:
@@ -134,9 +157,11 @@ def _unknown(word: str) -> str:
 
 def _say(lines: Sequence[str], code: int) -> int:
     """Print what went wrong on standard error, a line each, and return `code`."""
-    sys.stdout.flush()
-    for line in lines:
-        sys.stderr.write(f"tanist: {' '.join(line.split())}\n")
+    with contextlib.suppress(OSError):  # whoever reads the code hears of it all the same
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        for line in lines:
+            sys.stderr.write(f"tanist: {' '.join(line.split())}\n")
     return code
 
 

@@ -56,7 +56,10 @@ def log_path(target: str | Path) -> Path:
         text = str(database)
     if not text or "\0" in text:
         raise LogError(f"expected a path, found {text!r}")
-    return Path(os.path.realpath(text))
+    path = Path(os.path.realpath(text))
+    if not path.name:
+        raise LogError(f"{path} is not a file")
+    return path
 
 
 def network_type(path: Path, mounts: str) -> str | None:

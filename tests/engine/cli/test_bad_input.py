@@ -208,6 +208,8 @@ def test_an_unknown_master_is_named_with_its_line(tmp_path: Path) -> None:
         (("why", "x.db", "nobody"), "found 'nobody'"),
         (("pause", "x.db", "--reason", "r", "--for", "soon"), "found 'soon'"),
         (("pause", "x.db", "--reason", " "), "--reason"),
+        (("pause", "x.db", "--reason", "\udcff"), r"expected text in UTF-8, found '\udcff'"),
+        (("why", "x.db", "\udcff"), r"expected text in UTF-8, found '\udcff'"),
         (("checkpoint", "x.db"), "expected a name"),
         (("rollback", "x.db"), "expected a position"),
         (("rollback", "x.db", "1", "--group", "g"), "no group g at position 1"),
@@ -221,6 +223,12 @@ def test_a_question_that_makes_no_sense_is_one_line_and_exit_2(
     before = kinds(path)
     assert says in complaint(tanist(*words, cwd=tmp_path), 2)
     assert kinds(path) == before
+
+
+def test_the_root_of_all_files_is_no_log(tmp_path: Path) -> None:
+    for words in (("status",), ("pause", "--reason", "r"), ("import", "o.jsonl", "--group", "g")):
+        log = "--into" if words[0] == "import" else "--log"
+        assert complaint(tanist(*words, log, "/", cwd=tmp_path), 3).startswith("/ is not a file")
 
 
 def test_an_engine_that_does_not_answer_is_exit_3(tmp_path: Path) -> None:

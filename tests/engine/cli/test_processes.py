@@ -13,7 +13,7 @@ from engine.core import events as ev
 from engine.core.events import FLEET, Recorded
 from engine.log import open_log
 from tests.engine.answers.stories import failed_over
-from tests.engine.cli.shell import COMMAND, environment, minute, process, stored, tanist
+from tests.engine.cli.shell import COMMAND, answer, environment, minute, process, stored, tanist
 
 
 @pytest.mark.parametrize("words", [("status",), ("events", "--all"), ("replay", "--json")])
@@ -33,6 +33,37 @@ def test_who_reads_no_further_has_seen_enough(words: tuple[str, ...], tmp_path: 
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+REASON = "müde, \U0001f98a"
+
+
+def test_what_a_terminal_has_no_characters_for_is_escaped(tmp_path: Path) -> None:
+    stored(failed_over().log, tmp_path / "x.db")
+    assert tanist("pause", "x.db", "--reason", REASON, cwd=tmp_path).returncode == 0
+    poor = environment(PYTHONIOENCODING="ascii")
+    for words in (("status",), ("status", "--brief"), ("events",)):
+        done = process(*words, "--log", "x.db", cwd=tmp_path, env=poor)
+        assert done.returncode == 0
+        assert r"m\u00fcde, \ud83e\udd8a" in done.stdout
+    done = process("audit", "x.db", "--json", cwd=tmp_path, env=poor)
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout) == answer("audit", "x.db", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_where_nothing_can_be_said_the_exit_code_is_all_the_same(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "status", "--log", "x.db"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=full,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 3
 
 
 @pytest.mark.parametrize(
