@@ -29,6 +29,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from engine.answers.status import status
 from engine.answers.times import iso
@@ -39,7 +40,7 @@ from engine.core.events import Recorded, jsonable
 from engine.core.terms import KEY_CHARACTERS_MAX
 from engine.embed import Engine
 from engine.log.protocol import Log
-from engine.service.access import Access, Caller, Role
+from engine.service.access import Access, Caller, Role, path_of
 from engine.service.commanding import COMMANDS, Body, changes_policy
 from engine.service.guard import Guard
 from engine.service.intake import Intake, read
@@ -57,6 +58,21 @@ SEQ_DIGITS_MAX: Final = 18  # more than any log will hold
 
 def _error(code: int, text: str) -> JSONResponse:
     return JSONResponse({"error": text}, status_code=code)
+
+
+class _Stream(StreamingResponse):
+    """What a server sends by itself; it says when that is over, however it ends."""
+
+    def __init__(self, content: AsyncIterator[bytes], *, over: Callable[[], None]) -> None:
+        super().__init__(content, media_type="text/event-stream")
+        self._over: Final = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
 
 class _Api:
@@ -109,7 +125,8 @@ class _Api:
         if follow and self._streams >= STREAMS_MAX:
             return _error(503, f"{STREAMS_MAX} clients follow already: end one of them")
         if follow:
-            return StreamingResponse(self._stream(after), media_type="text/event-stream")
+            self._streams += 1  # at once: others may ask before the first event is sent
+            return _Stream(self._stream(after), over=self._stream_over)
         until = min(self.engine.state.seq, after + EVENTS_MAX)
         try:
             page = await self._page(lambda log: _listed(log.read(after=after, until=until)))
@@ -128,7 +145,6 @@ class _Api:
         Many at a time are written in a thread, and however many come, there is a pause after each
         time: in a large fleet the work of a few who follow would else hold up every verdict.
         """
-        self._streams += 1
         following = self.engine.follow_together(after, held_max=EVENTS_MAX)
         try:
             async for events in following:
@@ -138,8 +154,10 @@ class _Api:
                     yield await self._page(functools.partial(_sent_of, events))
                 await asyncio.sleep(PACE_S)
         finally:
-            self._streams -= 1
             await following.aclose()
+
+    def _stream_over(self) -> None:
+        self._streams -= 1
 
     async def route(self, request: Request) -> Response:
         group = request.path_params["group"]
@@ -211,7 +229,7 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """Answer what no path or no method is for as everything else: in JSON, with what there is."""
     assert isinstance(err, HTTPException)
     allowed = ", ".join(sorted((err.headers or {}).get("Allow", "").split(", ")))
-    path = request.url.path
+    path = path_of(request)
     if err.status_code == 405:
         text = f"{path}: expected {allowed}, found {request.method}"
     else:

@@ -23,9 +23,7 @@ PORT_MAX: Final = 65_535
 DRAIN_S: Final = 5  # what open requests may take when the service ends [s]
 REQUEST_S: Final = 30.0  # what a request may take to come, from the connection on [s]
 CONNECTIONS_MAX: Final = 10_000
-FILES_WANTED: Final = (
-    65_536  # enough for the largest fleet; some programs look at each there may be
-)
+FILES_WANTED: Final = 65_536  # enough for the largest fleet; some programs look at each of them
 FILES_UNKNOWN: Final = 256  # where the system does not say how many there may be
 # New connections in one turn of the loop: verdicts do not wait for a crowd. And where there are no
 # files left the loop complains once for each that it would have taken.

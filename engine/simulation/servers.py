@@ -15,7 +15,7 @@ from engine.core.events import LoadReported
 from engine.core.leasing import REDIS_SLACK_US
 from engine.core.standing import Standing, is_kept
 from engine.core.transfer import kept_digest
-from engine.simulation.masters import CLOSED, Answer, Phase, Reply, SimulatedMaster, Sink, Status
+from engine.simulation.masters import CLOSED, Answer, Reply, SimulatedMaster, Sink, Status
 from engine.simulation.streams import Data, Replication
 
 OK: Final = Answer(status=Status.OK)
@@ -330,8 +330,3 @@ class Server(SimulatedMaster):
             self.follow(self.leader)
         self._save()
         return OK
-
-    @property
-    def is_up(self) -> bool:
-        """Return whether its process goes on."""
-        return self.phase is Phase.UP

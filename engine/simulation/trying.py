@@ -69,9 +69,8 @@ class Try:
 
     def begin(self) -> None:
         """Try it, and set its time."""
-        if (
-            self._effect.step == "switch" and self._server is None
-        ):  # of the routes: this engine's own, which cannot fail
+        # That of the routes is this engine's own, and cannot fail.
+        if self._effect.step == "switch" and self._server is None:
             self._outside.later(MS, self._rim.guarded(lambda _: self._end(Result.OK)))
             return
         if programs.is_program(self._effect):

@@ -4,15 +4,12 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core import events as ev
 from engine.core.events import FLEET, KINDS, AnyEvent, Recorded
-from engine.log.folding import fold_on
 from engine.log.memory import MemoryLog
-from engine.simulation.schedule import draw
-from engine.simulation.world import run
 from projections import histories, weights
 from projections.audit import AUDIT
 from projections.base import DECODED_SINGLY_MAX, Fold, decoded, fold, places_of
@@ -65,39 +62,6 @@ def test_a_block_by_its_columns_is_its_events_one_by_one(
     projection: Fold[Any], log: list[Recorded], cuts: list[int]
 ) -> None:
     by_columns_is_one_by_one(log, cuts, projection)
-
-
-@settings(max_examples=8, derandomize=True, deadline=None)
-@given(seeds=st.lists(st.integers(0, 5_000), min_size=4, max_size=8), data=st.data())
-def test_what_is_sealed_changes_no_view(seeds: list[int], data: st.DataObject) -> None:
-    log = MemoryLog()
-    for seed in seeds:  # one history after the other, as long as there are blocks to seal
-        found = run(draw(seed, turns=40), within_us=0, compare_every=1_000).log
-        head = log.head
-        log.append([_moved(line, seq=head.seq, at_us=head.at_us) for line in found])
-    last = log.head.seq
-    assume(log.seal(blocks_max=data.draw(st.integers(1, 4), label="blocks")) > 0)
-    portions = data.draw(st.lists(st.integers(100, 2_500), min_size=1), label="portions")
-    for projection in ALL:
-        view, position, sizes = projection.new(), 0, itertools.cycle(portions)
-        while position < last:
-            position, applied = fold_on(
-                log,
-                projection,
-                view,
-                position,
-                until=last,
-                limit_events=next(sizes),
-                by_block=True,
-            )
-            assert applied > 0
-        assert position == last
-        assert projection.dump(view) == projection.dump(fold(projection, log.read()))
-
-
-def _moved(line: Recorded, *, seq: int, at_us: int) -> Recorded:
-    cause = line.cause and line.cause + seq
-    return Recorded(line.seq + seq, line.at_us + at_us, line.subject, cause, line.event)
 
 
 def probes(*subjects: str) -> list[tuple[int, str, AnyEvent]]:

@@ -52,6 +52,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "watched-bodies": ("accept", "sweep", "hang", "continue"),
     "what_is_kept_is_enough": ("crash", "restart", "thin", "rest"),
     "healing_is_bounded": ("crash", "restart", "program-lies", "rest"),
+    "enough_serve": ("calls", "crash", "restart", "rest"),
+    "standbys_follow": ("stray", "crash", "restart", "rest"),
+    "one_failover": ("pause", "resume", "rest"),
     "rollbacks_are_exact": ("checkpoint", "strategy", "rollback", "rest"),
 }
 PLAIN = Setting(policy=policy(fall=1, rise=1))

@@ -58,7 +58,7 @@ def test_failures_as_another_monitor_recorded_them(tmp_path: Path) -> None:
         [(f"2026-01-01T00:00:{second:02d}Z", "a", outcome)
          for second, outcome in ((0, "ok"), (4, "failed"), (6, "ok"))],
     )  # fmt: skip
-    words = ("--hours", "0.02", "--failures", "o.jsonl", "--seed", "2")
+    words = ("--hours", "0.005", "--failures", "o.jsonl", "--seed", "2")
     assert answer("simulate", *words, cwd=tmp_path)["exercised"]["turns"]
 
 

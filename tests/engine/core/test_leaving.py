@@ -56,3 +56,15 @@ def test_a_primary_that_serves_is_not_left_because_a_stray_is_gone() -> None:
     while ("fence", "a") not in tale.owed():
         tale.answers(next(step for step, _ in tale.owed() if step != "fence"))
     assert ("detach", "b") not in tale.owed()
+
+
+def test_nobody_leaves_a_primary_whose_fence_is_confirmed_while_that_of_a_stray_is_waited_for() -> (
+    None
+):
+    tale = confirming()
+    tale.ok("c", role="active")
+    tale.crashes("a")
+    assert ("detach", "b") in tale.owed()
+    tale.answers("fence", master="a")
+    assert tale.group.saga is not None
+    assert tale.owed() == [("fence", "c")]

@@ -168,11 +168,19 @@ def plain_of(tale: Story) -> set[str]:
 
 def test_a_restored_state_folds_on_alike_whoever_is_settled_in_it() -> None:
     tale = eventful()
+    folded = st.State()
+    dumps = [st.dump(folded)]
+    for recorded in tale.log:
+        evolve(folded, recorded)
+        dumps.append(st.dump(folded))
     found = set()
     for cut in range(len(tale.log)):
-        state = settled(tale, cut)
+        state = st.restore(dumps[cut])
+        lulls.settle(state)
         found.add(sum(place.is_plain for place in state.cache.places.values()))
-        assert st.digest(replay(tale.log[cut:], state=state)) == st.digest(tale.state)
+        # What it was settled for tells at the next answers; of some cuts all that follows is tried.
+        until = len(tale.log) if cut % 8 == 0 else min(cut + 60, len(tale.log))
+        assert st.dump(replay(tale.log[cut:until], state=state)) == dumps[until]
     assert found == {0, 1, 2, 3}
 
 

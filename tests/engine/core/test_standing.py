@@ -133,6 +133,7 @@ def test_who_counts_from_0_may_have_data() -> None:
     assert lacks(heard(again)) == apart
     assert lacks(heard(again, knows=2), epoch=2, served=2) == apart
     assert lacks(heard(again, knows=1), epoch=2, served=2) is None
+    assert lacks(heard(again, knows=0), served=0) is None  # it has nothing, and knows of nothing
     assert lacks(heard(again, name="a")) == Lack(  # the heir is about to copy it
         detail="a has data of another history: 0, 100", bytes=1, is_moving=True
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from starlette.requests import Request
 
 from engine.answers.asked import QUESTIONS
 from engine.core import events as ev
@@ -133,6 +134,27 @@ def test_no_more_clients_follow_than_the_engine_can_spare(
                 async with api.http.get(url) as next_one:
                     if next_one.status == 200:
                         return
+
+    run(main())
+
+
+def test_who_follows_counts_before_the_first_event_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(app, "STREAMS_MAX", 1)
+        scope = {"type": "http", "method": "GET", "query_string": b"follow=1", "headers": []}
+        async with Engine(nobody(), log=MemoryLog()) as engine:
+            api = app._Api(engine, Access("secret"))
+            first, second = [await api.events(Request(scope)) for _ in range(2)]
+            assert (first.status_code, second.status_code) == (200, 503)
+
+            async def gone() -> dict[str, str]:
+                return {"type": "http.disconnect"}
+
+            async def heard(_: object) -> None:
+                pass
+
+            await first(scope, gone, heard)
+            assert (await api.events(Request(scope))).status_code == 200
 
     run(main())
 
