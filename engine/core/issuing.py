@@ -174,6 +174,8 @@ class Issuing:
     def due(self, at_us: int, *, is_paused: bool) -> list[Effect]:
         """Return the effects to issue now, each once, in the order of the groups."""
         self._ask()
+        if not (is_paused or self._holding.held) and self._waits.first()[0] > at_us:
+            return []
         for name in self._holding.hold(is_paused=is_paused):
             self._schedule(name, self._owing[name])
         due: list[Effect] = []

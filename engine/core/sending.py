@@ -190,6 +190,8 @@ class Sending:
             for master, outgoing in self._masters.items():
                 outgoing.is_full = False
                 self._look(master, outgoing)
+        if self._waits.first()[0] > at_us:
+            return []
         due: list[Deliver] = []
         for master in sorted(self._waits.upto(at_us)):
             outgoing = self._masters[master]

@@ -11,6 +11,8 @@ from engine.core.detection import pace
 from engine.core.driver import Driver
 from engine.core.events import Evidence, Observation
 from engine.core.load import is_worth_recording
+from engine.core.policy import Policy, Probe
+from engine.core.state import GroupState, Place
 from engine.simulation.masters import Answer, SimulatedMaster, Status
 from engine.simulation.network import LATENCY_US, Pair
 from engine.simulation.outside import RETRY_US, Outside
@@ -61,8 +63,8 @@ class Watched:
     """One master, as the engine probes it."""
 
     __slots__ = (
-        "asked", "is_held", "is_silent", "is_sound", "master", "n", "name", "pair", "started_us",
-        "struck",
+        "asked", "group", "is_held", "is_silent", "is_sound", "master", "n", "name", "pair",
+        "policy", "probe", "started_us", "struck",
     )  # fmt: skip
 
     def __init__(self, name: str, master: SimulatedMaster, pair: Pair) -> None:
@@ -76,6 +78,10 @@ class Watched:
         self.is_sound = False  # it was plain by then, and so it is until something befalls it
         self.is_held = False  # a connection is held open to it
         self.is_silent = False  # its last probe failed
+        # How it is probed, as the policy of the fleet has it for its group.
+        self.probe: Probe | None = None
+        self.policy: Policy | None = None
+        self.group: GroupState | None = None
 
 
 class Probes:
@@ -110,6 +116,18 @@ class Probes:
         self._rim.seen(ev.ConnectionClosed(evidence=evidence), name)
         self._probe(watched)
 
+    def _probe_of(self, watched: Watched, place: Place) -> Probe:
+        """Return how a master is probed; that is looked up again when its policy is another."""
+        working, group, probe = self._driver.working, place.group, watched.probe
+        if (
+            probe is None
+            or watched.policy is not working.fleet.policy
+            or watched.group is not group
+        ):
+            watched.policy, watched.group = working.fleet.policy, group
+            probe = watched.probe = working.policy_of(group).probe
+        return probe
+
     # One probe.
 
     def _probe(self, watched: Watched) -> None:
@@ -126,7 +144,7 @@ class Probes:
         if (
             watched.is_sound
             and watched.pair.is_plain
-            and self._driver.working.policy_of(place.group).probe.timeout_us > THERE_AND_BACK_US
+            and self._probe_of(watched, place).timeout_us > THERE_AND_BACK_US
         ):
             outside.at(THERE_AND_BACK_US, self._answered_plainly, (watched, token))
             return
@@ -171,7 +189,7 @@ class Probes:
         ):
             self._ended(watched, event, started_us)
             return
-        probe = working.policy_of(place.group).probe
+        probe = self._probe_of(watched, place)
         watched.is_held = probe.hold_open
         outside.at(max(0, probe.interval_us - waited_us), self._next, (watched, token))
 
