@@ -13,7 +13,6 @@ The crc of a row is the CRC-32 of the row as a block of one, seeded with the crc
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -39,11 +38,6 @@ def canonical(rows: Sequence[Row]) -> bytes:
 def link(before: bytes, rows: Sequence[Row]) -> bytes:
     """Return H of a block of these rows that follows the block with H = `before`."""
     return hashlib.sha256(before + canonical(rows)).digest()
-
-
-def row_crc(row: Row, before: int) -> int:
-    """Return the crc of `row`, which follows a row with the crc `before` (0: it is the first)."""
-    return zlib.crc32(canonical((row,)), before)
 
 
 class ChainFold:

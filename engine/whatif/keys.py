@@ -152,16 +152,12 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 
 def sort_of(path: str) -> Sort:
     """Return the sort of the setting at `path`: its own, or that of what it is a part of."""
-    found = _declared(path)
+    found = declared(path)
     return Sort.OBSERVED if found is None else found
 
 
-def is_declared(path: str) -> bool:
-    """Return whether somebody has thought about the setting at `path`."""
-    return _declared(path) is not None
-
-
-def _declared(path: str) -> Sort | None:
+def declared(path: str) -> Sort | None:
+    """Return the sort that is declared for `path`; None: nobody has thought about that setting."""
     while path:
         if path in SORTS:
             return SORTS[path]

@@ -10,7 +10,7 @@ old one did: the same kinds, about the same subjects, at the same places.
 import enum
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -318,13 +318,3 @@ def _differs(recorded: Recorded) -> CommandRefused:
             "redacted would tell another story: leave out --redact, or ask `tanist whatif` why",
         )
     )
-
-
-def unnamed(structs: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the fields of `structs` that nobody has said anything about."""
-    return {
-        f"{struct}.{field}"
-        for struct, fields in structs.items()
-        for field in fields
-        if sort_of(struct, field) is None
-    }

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import zlib
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ from engine.core.events import (
     Recorded,
 )
 from engine.log import Log
+from engine.log.chain import canonical
+from engine.log.protocol import Row
 
 START_US: Final = 1_700_000_000_000_000
 CHAIN: Final = hashlib.sha256(b"what came before").digest()
@@ -108,3 +111,8 @@ def folded(events: list[Recorded], version: int = 1) -> Seen:
     for recorded in events:
         fold.project(view, recorded)
     return view
+
+
+def row_crc(row: Row, before: int) -> int:
+    """Return by definition the crc of `row`, which follows one with the crc `before` (0: none)."""
+    return zlib.crc32(canonical((row,)), before)

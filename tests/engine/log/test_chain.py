@@ -6,10 +6,10 @@ import pytest
 
 from engine.core.errors import LogCorrupted
 from engine.core.events import Recorded
-from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold, canonical, link, row_crc
+from engine.log.chain import BLOCK_EVENTS, ZERO, ChainFold, canonical, link
 from engine.log.codec import encode_rows
 from engine.log.protocol import Head, Row
-from tests.engine.log.events import CHAIN, approvals, based, probes
+from tests.engine.log.events import CHAIN, approvals, based, probes, row_crc
 
 # Never change one of these.
 ROWS: list[Row] = [

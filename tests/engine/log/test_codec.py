@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from engine.core.errors import LogConflict, LogCorrupted, LogTooNew
 from engine.core.events import EngineStarted, LogBased, ProbeOk, Recorded
-from engine.log.chain import row_crc
 from engine.log.codec import crcs_of, decode_rows, encode_rows
 from engine.log.protocol import Head
-from tests.engine.log.events import START_US, at, based, probe, probes
+from tests.engine.log.events import START_US, at, based, probe, probes, row_crc
 
 # Add lines; never edit or delete one. The first two columns of bytes and the crcs were computed
 # without this package.

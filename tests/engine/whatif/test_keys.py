@@ -6,14 +6,14 @@ import pytest
 from engine.answers.spelling import written
 from engine.core.policy import SECOND, Automation, Policy, preset
 from engine.whatif import keys
-from engine.whatif.keys import Sort, answerable, changes, is_declared, settings, sort_of, spelled
+from engine.whatif.keys import Sort, answerable, changes, declared, settings, sort_of, spelled
 from tests.engine.whatif.asking import changed
 
 LAN = Policy(groups={"g": preset("lan"), "h": preset("zone")})
 
 
 def test_somebody_has_thought_about_every_setting() -> None:
-    missing = [path for path in settings(preset("zone")) if not is_declared(path)]
+    missing = [path for path in settings(preset("zone")) if declared(path) is None]
     assert missing == []
 
 
