@@ -23,12 +23,11 @@ from engine.core.evolve import evolve
 from engine.core.fleet import Master
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import MS, GroupPolicy, renews_lease
-from engine.core.replay import replay
 from engine.core.state import dump
 from engine.core.step import Evolve
 from engine.log.chain import ZERO
 from engine.log.uncollected import seldom_collected, uncollected
-from engine.simulation.bounds import Settled, bounds
+from engine.simulation.bounds import bounds
 from engine.simulation.clients import Clients
 from engine.simulation.masters import CLOSED, Answer, Phase, Request, SimulatedMaster, Sink, Status
 from engine.simulation.network import Network
@@ -38,7 +37,7 @@ from engine.simulation.programs import Programs
 from engine.simulation.promises import promises_of
 from engine.simulation.replicas import Replicas
 from engine.simulation.replication import followings
-from engine.simulation.rest import is_detected, is_drained, is_served, lift
+from engine.simulation.resting import Resting
 from engine.simulation.rim import Rim
 from engine.simulation.runs import Run, Violation
 from engine.simulation.schedule import GroupSetting, Schedule, Setting, Turn
@@ -49,7 +48,6 @@ from engine.simulation.timeline import Crash, Timeline
 from engine.simulation.witness import Witness
 
 SPENT_US: Final = 20 * MS  # between two looks whether an engine may begin on a full disk
-RECONCILED_US: Final = 200 * MS  # between two looks of people at data that nobody stands in for
 ACK_US: Final = 3 * MS  # from taking a message to acknowledging it, where that comes later
 BASED_US: Final = 200 * MS  # of a world that another one goes on with
 BEGIN_US: Final = 1_000_000  # engine time never is 0, which means "never" in the state
@@ -151,8 +149,9 @@ class World(Timeline):
         self._observers: Final = [Observer(name, self) for name in setting.beside()]
         self._clients: Final = Clients(setting, later=self.later, engine=lambda: self.rim)
         self._people: Final = People(self, self._clients, decide=decide, evolve=evolve)
-        self._healed_us = 0
-        self._settled: Final = Settled()
+        self._resting: Final = Resting(
+            self, self._followings, offered=self._clients.offered, evolve=evolve
+        )
         self._boundaries = 0
         self._crashes = 0
 
@@ -375,7 +374,7 @@ class World(Timeline):
             faulty_us=self.now_us - self._begin_us,
             waiting=waiting + len(self._clients.offered),
         )
-        self._healed_us = self.now_us
+        self._resting.wait()
         within_us = most.drained_us if within_us is None else within_us
         is_quiet = self.advance_to(self.now_us + within_us, until_quiet=True)
         self._witness.follow(self.tape.log)
@@ -403,7 +402,7 @@ class World(Timeline):
             judged=self._witness.judged,
             kept=list(self.tape.kept()),
             bounds=most,
-            settled=self._settled,
+            settled=self._resting.settled,
             figures=self._witness.figures,
             promises=self.promises,
         )
@@ -446,48 +445,13 @@ class World(Timeline):
         self._crash_in.clear()
         self._strikes.heal()
         self._people.declare_all()
-        for group in self.setting.groups():
-            # Where the log knows of no activation and several act, people choose.
-            members = [self.masters[name] for name in group.names()]
-            acting = [master for master in members if master.role == "active"]
-            acting.sort(key=lambda master: (master.is_usurper, -master.epoch))
-            for master in acting[1:]:
-                if master.is_usurper or not self._was_activated(group.id):
-                    master.yield_()
-                    master.follow(acting[0].name)
+        self._resting.choose()
         self._do(self._start_engine)
-        self._lift()
-        if self._followings:
-            self._reconcile()
-
-    def _was_activated(self, group: str) -> bool:
-        """Return whether the log, perhaps an older copy, has ever had an active of `group`."""
-        part = replay(self.tape.log, evolve=self._evolve).groups.get(group)
-        return part is not None and part.epoch > 0
-
-    def _reconcile(self) -> None:
-        for following in self._followings:
-            following.reconcile()
-        self.later(RECONCILED_US, self._reconcile)
-
-    def _lift(self) -> None:
-        rim = self.rim
-        if rim is None or rim.is_stalled or not lift(rim, self.setting):
-            self.later(20 * MS, self._lift)
+        self._resting.begin()
 
     def is_quiet(self) -> bool:
         """Return whether all is well again; take note of what is."""
-        rim = self.rim
-        if rim is None or rim.is_stalled:
-            return False
-        state, settled = rim.driver.durable_state, self._settled
-        settled.note(
-            self.now_us - self._healed_us,
-            detected=is_detected(state, self.setting),
-            served=is_served(state, self.setting, self.masters),
-            drained=not self._clients.offered and is_drained(state, self.setting),
-        )
-        return min(settled.detected_us, settled.served_us, settled.drained_us) >= 0
+        return self._resting.is_over()
 
 
 def _base_of(setting: Setting) -> Recorded:
