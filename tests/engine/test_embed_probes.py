@@ -13,7 +13,7 @@ from engine.core import events as ev
 from engine.core.errors import ConfigurationError
 from engine.core.events import Evidence, Recorded
 from engine.core.fleet import Master, Mode
-from engine.core.policy import EJECTION, Balance, Secret
+from engine.core.policy import EJECTION, HOUR, Balance, Secret
 from engine.embed import Engine
 from engine.log.memory import MemoryLog
 from engine.runtime import traffic
@@ -116,7 +116,8 @@ def test_a_master_that_fails_its_requests_gets_none_for_a_while(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(traffic, "WINDOW_S", 0.2)
-    balance = Balance(slow_start_us=0, ejection=EJECTION)
+    for_long = msgspec.structs.replace(EJECTION, first_us=HOUR, most_us=HOUR)
+    balance = Balance(slow_start_us=0, ejection=for_long)
     policy = msgspec.structs.replace(policy_of(Mode.ACTIVE_ACTIVE), balance=balance)
     declared = configuration(fleet.addresses, policy=policy)
 

@@ -29,12 +29,20 @@ def told() -> list[Recorded]:
     return events
 
 
-@pytest.fixture
-def log(told: list[Recorded], tmp_path: Path) -> Path:
-    """Return a log of two blocks and more, none of them sealed."""
-    path = tmp_path / "x.db"
+@pytest.fixture(scope="module")
+def file(told: list[Recorded], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the file of a log of two blocks and more, none of them sealed."""
+    path = tmp_path_factory.mktemp("file") / "x.db"
     with open_log(path, mode="write", create=True) as opened:
         opened.append(told)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def log(file: bytes, tmp_path: Path) -> Path:
+    """Return where a log is of which no block is sealed."""
+    path = tmp_path / "x.db"
+    path.write_bytes(file)
     return path
 
 

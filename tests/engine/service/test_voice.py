@@ -26,9 +26,17 @@ def test_who_does_not_read_holds_nobody_up_and_is_told_later() -> None:
     seen: list[str] = []
     with os.fdopen(ours) as read:
         seen.append(read.readline())  # the thread goes on: there is room
-        reading = threading.Thread(target=lambda: seen.extend(read))
+        told = threading.Event()
+
+        def take() -> None:
+            for found in read:
+                seen.append(found)
+                if "left out" in found:
+                    told.set()
+
+        reading = threading.Thread(target=take)
         reading.start()
-        while not any("left out" in found for found in seen):
+        while not told.wait(0.001):  # others have their turn meanwhile
             voice.say("and again")
         voice.close()
         os.close(theirs)
