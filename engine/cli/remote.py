@@ -136,5 +136,5 @@ def _refused(url: str, err: urllib.error.HTTPError) -> Exception:
         return CommandRefused([str(reason) for reason in fields["reasons"]])
     text = f"the engine at {url} says {err.code}: {fields.get('error') or err.reason}"
     if err.code == 401:
-        text += "; $TANIST_TOKEN says it"
+        text += " (in $TANIST_TOKEN)"
     return LogError(text) if err.code >= 500 else ConfigurationError([text])

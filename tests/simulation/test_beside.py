@@ -10,7 +10,7 @@ from engine.core.fleet import Mode
 from engine.core.policy import MS, Fence, FenceKind, GroupPolicy, Hooks, Recover
 from engine.simulation import policy, run, swarm, violations
 
-SEEDS = 120
+SEEDS = 70
 STEPS = ("fence", "transfer", "promote", "verify", "switch")
 PROGRAM = ("a program",)
 

@@ -320,6 +320,7 @@ def test_an_engine_refuses_as_a_log_at_rest_does(tmp_path: Path) -> None:
     strange = environment(TANIST_TOKEN="not-the-token-at-all")
     said = complaint(tanist("resume", cwd=tmp_path, env=strange), 2)
     assert "401" in said
+    assert said.endswith("(in $TANIST_TOKEN)")
     other = complaint(tanist("run", "tanist.toml", cwd=tmp_path), 3)
     assert "is being written by process" in other
     with open_log(tmp_path / "live.db") as log:
