@@ -127,7 +127,7 @@ class Driver:
         self._bodies: dict[Digest, bytes] = {}
         self._keyed: list[Keyed] = []
         self._in_flight: Batch | None = None
-        self._is_urgent = False
+        self._is_urgent = self._has_moved = False
         self._since_us = 0
         self.issuing.reset(state)
         self.sending.reset(state)
@@ -221,6 +221,7 @@ class Driver:
                 self._since_us = at_us
             self._pending += taken
             self._is_urgent = self._is_urgent or not self._is_quiet(taken)
+            self._has_moved = self._has_moved or len(taken) > 1 or not _is_answer(taken[0].event)
         return taken
 
     def _is_quiet(self, taken: list[Recorded]) -> bool:
@@ -279,9 +280,15 @@ class Driver:
         """Return whether there is something to append that was not taken yet."""
         return bool(self._pending)
 
-    def take_batch(self, at_us: int) -> Batch | None:
-        """Return what to append now; None: nothing, or it may wait, or one is under way."""
+    def take_batch(self, at_us: int, *, is_patient: bool = False) -> Batch | None:
+        """Return what to append now; None: nothing, or it may wait, or one is under way.
+
+        While `is_patient`, answers of masters upon which nothing was decided wait for whatever else
+        comes: an append of their own would be under way when that does.
+        """
         if self._in_flight is not None or not self._pending:
+            return None
+        if is_patient and not self._has_moved:
             return None
         if not self._is_urgent and at_us < self._since_us + self._flush_us:
             return None
@@ -292,7 +299,7 @@ class Driver:
             is_quiet=not self._is_urgent,
         )
         self._pending, self._bodies, self._keyed = [], {}, []
-        self._is_urgent = False
+        self._is_urgent = self._has_moved = False
         return self._in_flight
 
     def durable(self) -> tuple[Recorded, ...]:
@@ -360,13 +367,14 @@ class Driver:
         """Note that a message did not arrive: it may be sent again at `retry_at_us`."""
         self.sending.ended(deliver, again_us=retry_at_us)
 
-    def wake_at_us(self, *, sends: bool = True) -> int | None:
+    def wake_at_us(self, *, sends: bool = True, is_patient: bool = False) -> int | None:
         """Return when something is due that no event announces [us]; None: nothing is.
 
-        Unless it `sends`, no message is waited for.
+        Unless it `sends`, no message is waited for; while `is_patient`, nothing that `take_batch`
+        leaves for later.
         """
         first_us = next_due_us(self.working)
-        if self._pending and self._in_flight is None:
+        if self._pending and self._in_flight is None and (self._has_moved or not is_patient):
             written_us = self._since_us + (0 if self._is_urgent else self._flush_us)
             first_us = _earlier(first_us, written_us)
         first_us = _earlier(first_us, self.issuing.next_us())
@@ -391,6 +399,11 @@ def _unacceptable(state: State, group: GroupState) -> str:
     if count >= most:
         return f"{group.id} has {count} messages that are not done, and takes no more than {most}"
     return ""
+
+
+def _is_answer(event: ev.AnyEvent) -> bool:
+    """Return whether `event` only says how a master is that answers."""
+    return type(event) is ev.ProbeOk or type(event) is ev.LoadReported
 
 
 def refusal(events: tuple[Recorded, ...], seq: int) -> tuple[str, ...]:

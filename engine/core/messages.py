@@ -10,6 +10,7 @@ Rule 3: what a revoked activation had goes back to its place in the queue, in ac
 
 import bisect
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator
 
 from engine.core.state import Ledger, Message, State
@@ -57,7 +58,8 @@ def finish(ledger: Ledger, key: str, *, remember_max: int) -> None:
     """Close the message `key`; its key is remembered, with the newest `remember_max` others."""
     seq = ledger.by_key.pop(key)
     message = ledger.open.pop(seq)
-    _release(ledger, message)
+    if message.master:
+        _release(ledger, message.master, 1)
     lane = ledger.lanes[message.lane]
     lane.remove(seq)
     if not lane:
@@ -74,23 +76,28 @@ def assigned_to(ledger: Ledger, master: str) -> list[int]:
 
 
 def requeue(ledger: Ledger, seqs: Iterable[int]) -> None:
-    """Put assigned messages back into their place in the queue."""
+    """Put assigned messages back into their place in the queue.
+
+    A failover does so with all that its source had, perhaps thousands.
+    """
     back = list(seqs)
+    had: dict[str, int] = {}  # by each master [count]
     for seq in back:
         message = ledger.open[seq]
-        _release(ledger, message)
+        if message.master:
+            had[message.master] = had.get(message.master, 0) + 1
         message.master, message.epoch = "", 0
+    for master, count in had.items():
+        _release(ledger, master, count)
     ledger.queue = sorted([*back, *ledger.queue])
     ledger.requeued += len(back)
 
 
-def _release(ledger: Ledger, message: Message) -> None:
-    """Count one message less for whoever has it."""
-    if not message.master:
-        return
-    ledger.assigned[message.master] -= 1
-    if not ledger.assigned[message.master]:
-        del ledger.assigned[message.master]
+def _release(ledger: Ledger, master: str, count: int) -> None:
+    """Count so many messages less for whoever had them."""
+    ledger.assigned[master] -= count
+    if not ledger.assigned[master]:
+        del ledger.assigned[master]
 
 
 def needed(state: State) -> set[bytes]:
@@ -104,7 +111,8 @@ def needed(state: State) -> set[bytes]:
 
 def digest_of(seqs: Iterable[int]) -> str:
     """Return the SHA-256 of `seqs` as little-endian u64, in hex; "" if there are none."""
-    data = b"".join(seq.to_bytes(8, "little") for seq in seqs)
+    listed = tuple(seqs)
+    data = struct.pack(f"<{len(listed)}Q", *listed)
     return hashlib.sha256(data).hexdigest() if data else ""
 
 

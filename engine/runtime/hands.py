@@ -204,7 +204,7 @@ class EffectHands:
             wanted = dict(state.groups[effect.group].kept)
             try:
                 # A step that is settled meanwhile is cancelled, here as anywhere.
-                blobs = await asyncio.to_thread(self._read_blobs, wanted)
+                blobs = await self.bodies.kept(effect.group, wanted)
             except LogError as err:
                 return Carried(result=Result.FAILED, detail=str(err))
             lacking = [key for key, blob in blobs.items() if blob is None]
@@ -243,9 +243,6 @@ class EffectHands:
                 return self._redis
             case _:
                 return None if effect.step == "switch" else self._http
-
-    def _read_blobs(self, kept: dict[str, bytes]) -> dict[str, bytes | None]:
-        return {key: self._turning.log.body(digest) for key, digest in kept.items()}
 
     # Messages.
 
@@ -319,6 +316,8 @@ class EffectHands:
     def _acked(self, deliver: Deliver, state: dict[str, bytes | None]) -> None:
         """Record the acknowledgement with the state that the master asked to be kept with it."""
         blobs = {key: (hashlib.sha256(blob or b"").digest(), blob) for key, blob in state.items()}
+        for key, (digest, blob) in blobs.items():
+            self.bodies.keep(deliver.group, key, digest, blob)
         self._turning.record(
             ev.MessageAcked(
                 key=deliver.key,

@@ -365,7 +365,9 @@ class Turning:
         if self.failure is None:
             # Stopping, good probes wait for no company any more, nor where they are many.
             is_waited_for = not (self._is_stopping or self._is_much)
-            batch = self.driver.take_batch(at_us if is_waited_for else 1 << 62)
+            batch = self.driver.take_batch(
+                at_us if is_waited_for else 1 << 62, is_patient=self._is_patient
+            )
             if batch is not None:
                 self._append(batch)
             self._hand_out(at_us)
@@ -374,6 +376,11 @@ class Turning:
                 return
         if self._is_stopping and not self.driver.is_appending:
             self._end()
+
+    @property
+    def _is_patient(self) -> bool:
+        """Return whether a failover goes on that no append of mere answers shall delay."""
+        return self.precedence.is_held and self.precedence.is_failover(self.driver.working)
 
     def _append(self, batch: Batch) -> None:
         kinds = self.appending = self._kinds(batch)
@@ -449,7 +456,9 @@ class Turning:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wake_us = self.driver.wake_at_us(sends=not self.precedence.is_held)
+        wake_us = self.driver.wake_at_us(
+            sends=not self.precedence.is_held, is_patient=self._is_patient
+        )
         if wake_us is not None and not self._is_stopping:
             delay_s = max(0.0005, (wake_us - self.clock.at_us()) / 1e6)
             self._timer = self._loop.call_later(delay_s, self._pump)

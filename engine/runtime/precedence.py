@@ -47,6 +47,11 @@ class Precedence:
         """Return whether messages wait for what becomes of `master`."""
         return bool(self._group) and self._master == master
 
+    def is_failover(self, state: State) -> bool:
+        """Return whether what messages wait for is a failover, which has begun in `state`."""
+        group = state.groups.get(self._group)
+        return group is not None and group.saga is not None
+
     def observed(self, state: State, event: ev.Observation, subject: str) -> None:
         """Take note of an observation that was decided upon; `state` is the working one."""
         if self._group or type(event) not in _SIGNS:

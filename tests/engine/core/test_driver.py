@@ -93,6 +93,30 @@ def test_anything_else_goes_at_once_and_takes_them_along() -> None:
     assert len(engine.append()) == 2
 
 
+def test_answers_are_no_append_of_their_own_while_something_else_is_waited_for() -> None:
+    engine = serving()
+    engine.crashes("a")
+    engine.append()
+    driver, after = engine.driver, engine.driver.working.seq
+    engine.ok("b")  # of a group that is not calm it would go at once
+    engine.see(ev.LoadReported(queue=2, active=1), "b")
+    assert driver.working.seq == after + 2
+    assert driver.take_batch(engine.at_us, is_patient=True) is None
+    engine.ends(engine.effects()[0])
+    batch = driver.take_batch(engine.at_us, is_patient=True)
+    assert batch is not None
+    kinds = [type(seen.event).__name__ for seen in batch.events]
+    assert kinds[:3] == ["ProbeOk", "LoadReported", "Outcome"]
+
+
+def test_nobody_wakes_for_answers_that_wait_for_something_else() -> None:
+    engine = serving()
+    engine.ok("a")
+    assert engine.driver.wake_at_us(is_patient=True) is None
+    engine.see(ev.ConnectionClosed(evidence=Evidence.CLOSED), "b")
+    assert engine.driver.wake_at_us(is_patient=True) == engine.at_us
+
+
 def test_a_deadline_goes_at_once() -> None:
     engine = serving(unknown_after_us=10 * SECOND)
     engine.at_us += 10 * SECOND

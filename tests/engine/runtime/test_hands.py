@@ -115,13 +115,14 @@ def test_state_that_the_log_cannot_give_is_a_failed_transfer_with_its_reason(
 
         async with (
             server(master(said, keeping)) as address,
-            hands_on(log, {"a": address, "b": address}, Mode.ACTIVE_STANDBY) as (at, _),
+            hands_on(log, {"a": address, "b": address}, Mode.ACTIVE_STANDBY) as (at, hands),
         ):
             await at.answered("a", "b")
             await at.published.kind(ev.SwitchDone)
             await accept(at, "m")
             done = await at.published.kind(ev.MessageDone)
             log.how = how
+            hands.bodies.keep(GROUP, "sessions/x", b"", None)  # as in an engine that began since
             said.clear()
             await at.answered("a", "b")
             await at.turning.ask(ev.FailoverAsked(to="b", author="ann"), subject=GROUP)

@@ -9,6 +9,7 @@ from engine.core.fleet import Health
 from engine.core.owed import Deliver, Effect
 from engine.core.policy import SECOND, GroupPolicy
 from engine.log.memory import MemoryLog
+from engine.runtime import precedence
 from engine.runtime.precedence import GO_ON, HOLD_US, Precedence
 from engine.runtime.watch import Watch
 from tests.engine.core import drive
@@ -73,20 +74,20 @@ def test_messages_wait_from_the_first_sign_until_the_switch() -> None:
         async with turning_on(MemoryLog(), DECLARED) as at:
             hands = Hands(at)
             await serving(at, hands)
-            precedence = at.turning.precedence
+            held = at.turning.precedence
             at.turning.record(CLOSED, subject="a")
-            assert precedence.is_held
-            waiting = asyncio.create_task(precedence.turn_of_messages())
+            assert held.is_held
+            waiting = asyncio.create_task(held.turn_of_messages())
             await durable(at)
             await accept(at, "m")  # by somebody who did not wait
-            assert precedence.is_held
+            assert held.is_held
             assert not waiting.done()
             fail(at, "a")
             await at.published.next(
                 lambda it: isinstance(it.event, ev.Switched) and it.subject == "b"
             )
             await waiting
-            assert not precedence.is_held
+            assert not held.is_held
             await durable(at)
             assert [(each.master, each.key) for each in hands.delivers] == [("b", "m")]
 
@@ -130,6 +131,37 @@ def test_whoever_messages_wait_for_is_asked_and_judged_in_one_turn_of_the_loop()
     run(main())
 
 
+def test_answers_do_not_go_to_the_log_between_the_steps_of_a_failover(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(precedence, "HOLD_US", 60 * SECOND)  # whatever the machine has to do
+
+    async def main() -> None:
+        async with turning_on(MemoryLog(), DECLARED) as at:
+            hands = Hands(at)
+            await serving(at, hands)
+            await at.published.kind(ev.SwitchDone)
+            start, held = hands.start, list[Effect]()
+            hands.start = held.append  # type: ignore[method-assign]
+            at.turning.record(CLOSED, subject="a")
+            fail(at, "a")
+            await at.published.kind(ev.TransferStarted, after=at.turning.state.seq)
+            n = at.turning.driver.working.cache.places["b"].master.observers.get("", 0) + 1
+            at.turning.record(ev.ProbeOk(n=n, latency_us=100, boot="b"), subject="b")
+            at.turning.record(ev.LoadReported(queue=1), subject="b")
+            await asyncio.sleep(0)
+            driver = at.turning.driver
+            assert (driver.is_pending, driver.is_appending) == (True, False)
+            hands.start = start  # type: ignore[method-assign]
+            for effect in held:
+                start(effect)
+            await at.published.next(
+                lambda it: isinstance(it.event, ev.Switched) and it.subject == "b"
+            )
+
+    run(main())
+
+
 def test_whoever_nobody_waits_for_is_asked_in_its_turn() -> None:
     async def main() -> None:
         async with turning_on(MemoryLog(), DECLARED) as at:
@@ -146,7 +178,11 @@ def test_whoever_nobody_waits_for_is_asked_in_its_turn() -> None:
     run(main())
 
 
-def test_a_look_that_was_not_asked_for_yet_is_not_brought_forward() -> None:
+def test_a_look_that_was_not_asked_for_yet_is_not_brought_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(precedence, "HOLD_US", 60 * SECOND)  # whatever the machine has to do
+
     async def main() -> None:
         patient = configuration(
             {"a": "http://127.0.0.1:1", "b": "http://127.0.0.1:2"}, policy=patient_policy()
@@ -187,21 +223,21 @@ def test_a_failure_that_is_not_settled_holds_messages_up_for_a_moment_only() -> 
         clock, overs = Jumping(), list[int]()
         engine = drive.serving()
         state, active = engine.driver.working, engine.driver.working.groups["g"].assigned
-        precedence = Precedence(clock, lambda: overs.append(clock.us))
+        held = Precedence(clock, lambda: overs.append(clock.us))
         engine.see(CLOSED, active)
-        precedence.observed(state, CLOSED, active)
-        precedence.published(state)
-        assert precedence.is_held
+        held.observed(state, CLOSED, active)
+        held.published(state)
+        assert held.is_held
         clock.us += HOLD_US
         # The loop's own clock ends it: who waits is let go with no event at all.
-        await precedence.turn_of_messages()
-        assert (precedence.is_held, overs) == (False, [clock.us])
+        await held.turn_of_messages()
+        assert (held.is_held, overs) == (False, [clock.us])
         clock.us += GO_ON * HOLD_US - 1
-        precedence.observed(state, CLOSED, active)
-        assert not precedence.is_held
+        held.observed(state, CLOSED, active)
+        assert not held.is_held
         clock.us += 1
-        precedence.observed(state, CLOSED, active)
-        assert precedence.is_held
+        held.observed(state, CLOSED, active)
+        assert held.is_held
 
     run(main())
 
