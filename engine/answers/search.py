@@ -23,7 +23,8 @@ class Finder:
     def at(self, seq: int) -> Recorded | None:
         """Return the event at `seq`; None if the log has none there."""
         if seq not in self._known:
-            found = next(self._log.read(seq - 1, seq, chunk=1), None) if seq > 0 else None
+            is_there = 0 < seq <= self.head
+            found = next(self._log.read(seq - 1, seq, chunk=1), None) if is_there else None
             if found is None:
                 return None
             self._known[seq] = found

@@ -129,7 +129,12 @@ def running(log: str) -> Engine | None:
         found = msgspec.json.decode(Path(f"{path}.engine.json").read_bytes(), type=Engine)
     except (OSError, msgspec.DecodeError):
         return None
-    return found if _is_alive(found.pid) else None
+    if not _is_alive(found.pid):
+        return None
+    from engine.log.lock import is_free
+
+    # Somebody else may have its number by now, as in every container that was started again.
+    return None if is_free(path) else found
 
 
 def token(log: str) -> str:

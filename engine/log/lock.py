@@ -22,6 +22,9 @@ if sys.platform == "win32":
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _is_taken(descriptor: int) -> bool:
+        return True  # a look at it would be a lock as well, and last
+
 else:
     import fcntl
 
@@ -29,6 +32,25 @@ else:
         # flock, not lockf: it belongs to this opening, so it also keeps out a second writer in
         # this process, and reading the pid elsewhere does not drop it.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _is_taken(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
+
+
+def is_free(path: Path) -> bool:
+    """Return whether surely nobody writes the log at `path`: its lock is there to be had.
+
+    For a moment nobody else can have it, so this is asked only where there should be a writer.
+    """
+    try:
+        with open(f"{path}.lock", "rb") as file:
+            return not _is_taken(file.fileno())
+    except OSError:
+        return False
 
 
 def identity(path: Path | str) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from engine.core import state as st
 from engine.core.events import FLEET
 from engine.core.policy import preset
 from engine.core.replay import replay
+from engine.log import open_log
 from tests.engine.answers.stories import GROUP, Story, failed_over
 from tests.engine.cli.shell import answer, stored, tanist
 
@@ -106,7 +107,9 @@ def test_status_says_whether_an_engine_runs_but_not_of_the_past(log: Path) -> No
     (log.parent / "x.db.engine.json").write_text(
         json.dumps({"url": "http://127.0.0.1:9", "pid": os.getpid()})
     )
-    done = tanist("status", "x.db", "--json", cwd=log.parent)
+    assert answer("status", "x.db", cwd=log.parent)["engine"] is None  # it is gone
+    with open_log(log, mode="write"):
+        done = tanist("status", "x.db", "--json", cwd=log.parent)
     assert "does not answer" in done.stderr
     assert json.loads(done.stdout)["engine"] == {"url": "http://127.0.0.1:9", "pid": os.getpid()}
 

@@ -206,6 +206,7 @@ def test_an_unknown_master_is_named_with_its_line(tmp_path: Path) -> None:
         ),
         (("why", "x.db", "99999"), "no event 99999"),
         (("why", "x.db", "nobody"), "found 'nobody'"),
+        (("whatif", "x.db", "--skip", f"{10**30}"), f"no event {10**30} in the log"),
         (("pause", "x.db", "--reason", "r", "--for", "soon"), "found 'soon'"),
         (("pause", "x.db", "--reason", " "), "--reason"),
         (("pause", "x.db", "--reason", "\udcff"), r"expected text in UTF-8, found '\udcff'"),

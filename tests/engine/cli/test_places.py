@@ -8,6 +8,7 @@ import pytest
 
 from engine.cli import places
 from engine.core.errors import ConfigurationError
+from engine.log.lock import WriterLock
 
 GROUP = (
     '[groups.g]\nmode = "active-active"\n[[groups.g.masters]]\nid = "a"\naddress = "http://h:1"\n'
@@ -79,6 +80,16 @@ def test_what_an_engine_left_that_is_gone_does_not_count() -> None:
     Path("a.db.engine.json").write_text("{")
     assert places.running("a.db") is None
     assert places.running("b.db") is None
+
+
+def test_an_engine_whose_number_somebody_else_has_by_now_does_not_count() -> None:
+    beside(os.getpid())
+    lock = WriterLock(Path("a.db"))
+    found = places.running("a.db")
+    assert found is not None
+    lock.release()
+    assert places.running("a.db") is None
+    WriterLock(Path("a.db")).release()  # a look takes it from nobody
 
 
 def test_an_address_is_its_own_engine() -> None:
