@@ -84,8 +84,7 @@ def requeue(ledger: Ledger, seqs: Iterable[int]) -> None:
     had: dict[str, int] = {}  # by each master [count]
     for seq in back:
         message = ledger.open[seq]
-        if message.master:
-            had[message.master] = had.get(message.master, 0) + 1
+        had[message.master] = had.get(message.master, 0) + 1
         message.master, message.epoch = "", 0
     for master, count in had.items():
         _release(ledger, master, count)
