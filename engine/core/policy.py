@@ -125,9 +125,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limit: int  # failovers of the group within `limit_window_us` [count]; 0: none
     limit_window_us: int
     grace_us: int  # after a start, evidence is awaited this long [us]
-    failback: (
-        str  # "manual" and "never", which is the same: only a person does; "auto": `failback_us`
-    )
+    failback: str  # "auto": after `failback_us`; "manual", "never": only when a person asks for it
     lag_us_max: int = 0  # an heir that says it is further behind is passed over [us]; 0: any
     behind_max: int = -1  # the same, behind the newest position known, in its unit; -1: any
     allow_loss: bool = False  # both only rank: what was acknowledged may be lost
