@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from engine.cli.commands import PANELS, overview
 
@@ -61,9 +61,10 @@ def run(words: Sequence[str]) -> int:
         code = _overview() if tuple(words) in HELP else _command(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough; at exit it would be flushed once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)  # whoever read our output has seen enough
         return 0
+    except OSError as err:
+        return _say([str(err)], USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
@@ -157,12 +158,23 @@ def _unknown(word: str) -> str:
 
 def _say(lines: Sequence[str], code: int) -> int:
     """Print what went wrong on standard error, a line each, and return `code`."""
-    with contextlib.suppress(OSError):  # whoever reads the code hears of it all the same
+    try:
         sys.stdout.flush()
-    with contextlib.suppress(OSError):
+    except OSError:
+        _drop(sys.stdout)
+    try:
         for line in lines:
             sys.stderr.write(f"tanist: {' '.join(line.split())}\n")
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)  # whoever reads the code hears of it all the same
     return code
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what could not be written go: at exit it would be flushed once more, and fail again."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -173,9 +173,9 @@ def test_an_observer_says_that_the_engine_is_away_and_goes_on_when_it_is_back(
         with running(tmp_path, "run") as engine:
             observer.until("the engine is there again")
             seq = first(log, by("o2", ev.ProbeOk))
+            observer.lines.clear()
             engine.process.kill()
             engine.ends()
-        observer.lines.clear()
         observer.until("the engine is away")
         with running(tmp_path, "run") as engine:
             observer.until("the engine is there again")

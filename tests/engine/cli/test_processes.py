@@ -52,10 +52,15 @@ def test_what_a_terminal_has_no_characters_for_is_escaped(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-def test_where_nothing_can_be_said_the_exit_code_is_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "code"), [(("status", "--log", "x.db"), 3), (("--help",), 2), (("check", "x"), 2)]
+)
+def test_where_nothing_can_be_said_the_exit_code_is_all_the_same(
+    tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [*COMMAND, "status", "--log", "x.db"],
+            [*COMMAND, *words],
             cwd=tmp_path,
             env=environment(),
             stdout=full,
@@ -63,7 +68,7 @@ def test_where_nothing_can_be_said_the_exit_code_is_all_the_same(tmp_path: Path)
             check=False,
             timeout=60,
         )
-    assert done.returncode == 3
+    assert done.returncode == code
 
 
 @pytest.mark.parametrize(
