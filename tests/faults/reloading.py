@@ -144,17 +144,22 @@ async def of_recycled_uvicorn(
         await _listens(port)
         group = policy(name, "http")
         async with watching({"web": f"http://127.0.0.1:{port}"}, log, group=group) as watched:
-            known: set[int] = set()
+            known: list[int] = []
+
+            async def learn() -> None:
+                while len(known) < 2:
+                    one = await _answering(port)
+                    if one not in known:
+                        known.append(one)
 
             async def recycle() -> None:
                 async with asyncio.timeout(GUARD_S):
-                    while len(known) < 2:
-                        known.add(await _answering(port))
-                    old = known.pop()
+                    await learn()
+                    # The older one: after the first time it is who the held connection went to.
+                    old = known.pop(0)
                     os.kill(old, signal.SIGTERM)
                     await _gone({old})
-                    while len(known) < 2:  # its successor is there once it answers
-                        known.add(await _answering(port))
+                    await learn()  # its successor is there once it answers
 
             yield watched, recycle
             assert process.poll() is None
