@@ -201,6 +201,10 @@ class Invariants:
             self._cause, self._caused, self._is_refused = recorded.cause, 0, False
         if isinstance(recorded.event, _TOLD):
             return  # what people hear of does not follow from a command
+        if isinstance(recorded.event, ev.FenceConfirmed) and recorded.event.how == "lease":
+            # It ran out at that very moment, and what comes now follows from that.
+            self._caused, self._is_refused = 0, False
+            return
         self._caused += 1
         self._is_refused = self._is_refused or type(recorded.event) is ev.Refused
         if self._is_refused and self._caused > 1:
