@@ -47,9 +47,8 @@ class Followed:
         self.observers[observer] = max(newest, n)
         return n > newest
 
-    def answers(self, boot: str, role: str) -> None:
-        """Take who answers; another process may not have what the last one said it had."""
-        self.says = role
+    def answers(self, boot: str) -> None:
+        """Take which process answers; another one may not have what the last one said it had."""
         if boot and self.boot and boot != self.boot:
             self.position = self.lag_us = -1
         self.boot = boot or self.boot

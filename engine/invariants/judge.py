@@ -136,7 +136,7 @@ class Invariants:
                 seq, at_us = recorded.seq, recorded.at_us
                 master = masters.get(recorded.subject)
                 if master is not None and event.n > master.n:
-                    master.n, master.good_us = event.n, at_us
+                    master.n, master.good_us, master.says = event.n, at_us, event.role
                 continue
             self._seq, self._at_us = seq, at_us
             self.take(recorded)
@@ -157,9 +157,9 @@ class Invariants:
             if event.observer:
                 self._good(recorded, event)
             elif event.n > master.n:
-                master.n, master.good_us = event.n, recorded.at_us
+                master.n, master.good_us, master.says = event.n, recorded.at_us, event.role
                 if self._is_said:
-                    master.answers(event.boot, event.role)
+                    master.answers(event.boot)
             return
         if recorded.cause:
             self._decided(recorded)
@@ -281,7 +281,8 @@ class Invariants:
         if master is not None and master.is_in_order(event.n, event.observer):
             master.good_us = recorded.at_us
             if not event.observer:
-                master.answers(event.boot, event.role)
+                master.says = event.role
+                master.answers(event.boot)
 
     def _reported(self, recorded: Recorded, event: ev.LoadReported) -> None:
         master = self._book.masters.get(recorded.subject)

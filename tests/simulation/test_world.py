@@ -9,7 +9,7 @@ from engine.core import events as ev
 from engine.core.decider import decide
 from engine.core.driver import Batch
 from engine.core.errors import LogError
-from engine.core.events import KINDS, Observation, encode
+from engine.core.events import KINDS, Observation, Result, encode
 from engine.core.policy import MS, FenceKind
 from engine.core.state import digest
 from engine.core.step import Step
@@ -21,6 +21,7 @@ from engine.simulation.schedule import KINDS as TURN_KINDS
 from engine.simulation.schedule import Schedule, Setting, Turn, draw, policy
 from engine.simulation.shrinking import shrink
 from engine.simulation.world import run
+from tests.engine.core.build import story
 
 SEEDS = 100
 
@@ -63,6 +64,37 @@ def test_events_that_are_judged_at_once_are_judged_as_one_by_one(every: int) -> 
         assert one.rows == other.rows
         assert one.broken == [] or not is_whole
         assert one.broken or is_whole
+
+
+@pytest.mark.parametrize(("role", "is_whole"), [("standby", True), ("active", False)])
+def test_who_stands_by_and_is_fenced_anew_need_not_be_waited_for_again(
+    role: str, is_whole: bool
+) -> None:
+    """Also where nobody says how fresh its data is; what it says of itself is held against it."""
+    tale = story(fence=FenceKind.CONFIRMED)
+    tale.crashes("a")
+    tale.work()
+    tale.restarts("a")
+    tale.ok("a", role="standby")
+    tale.ok("b", "c")
+    fence = tale.master("a").fence
+    assert fence is not None
+    tale.ok("a", epoch=fence.confirm_at + 1, role="standby")
+    tale.answers("transfer", Result.FAILED)
+    told = [
+        msgspec.structs.replace(one, event=msgspec.structs.replace(one.event, role=role))
+        if isinstance(one.event, ev.ProbeOk) and one.subject == "a" and one.event.role
+        else one
+        for one in tale.log
+    ]
+    one, other = Invariants(), Invariants()
+    for recorded in told:
+        one.take(recorded)
+    other.take_all(told)
+    assert one.broken == other.broken
+    assert [broken.invariant for broken in one.broken] == (
+        [] if is_whole else ["fence before promote"]
+    )
 
 
 class Reached(msgspec.Struct, kw_only=True):
